@@ -1,0 +1,23 @@
+// One jest project a rung of the test ladder (test/README.md); `make test` runs them in order.
+const rung = (name, extra = {}) => ({
+  displayName: name,
+  rootDir: import.meta.dirname,
+  testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: { '\\.ts$': '<rootDir>/tools/jest-transform.mjs' },
+  ...extra,
+});
+
+export default {
+  projects: [
+    rung('unit'),
+    rung('contract'),
+    rung('arch'),
+    rung('native'),
+    rung('bpf'),
+    rung('fuzz'),
+    rung('netns'),
+    rung('interop'),
+  ],
+};

@@ -1,0 +1,68 @@
+/** One connection's record: opened when the connection is, completed exactly once, source of its log line and metrics. */
+import type { Brand } from '../base/brand.ts';
+import type { ErrorCode } from '../base/errors.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import type { SpiffeId } from './identity.ts';
+import type { PolicyKey, ServiceKey, Workload } from './mesh.ts';
+
+/** Unique within a node for the life of its process, short enough to type: `c-81f2`. */
+export type ConnectionId = Brand<string, 'ConnectionId'>;
+
+/** `tunnel`: HBONE on one side; `direct`: plain TCP on both (unmeshed peer). The kernel path never gets here. */
+export type ConnectionPath = 'tunnel' | 'direct';
+
+/** Which ztunnel tells the story: the source's (`outbound`) or the destination's (`inbound`). */
+export type Direction = 'outbound' | 'inbound';
+
+export interface ConnectionPeer {
+  readonly address: SocketAddress;
+  readonly workload: Workload | undefined;
+  /** Proved by a certificate in this connection; never inferred from an address. */
+  readonly identity: SpiffeId | undefined;
+}
+
+export interface Verdict {
+  readonly allowed: boolean;
+  /** The policy that decided; undefined when none applied (allowed) or no ALLOW policy matched (denied). */
+  readonly policy: PolicyKey | undefined;
+  /** One sentence: the rule and the field that decided. */
+  readonly reason: string;
+}
+
+/** What is known while the connection lives. Bytes are the engine's counters, read when asked. */
+export interface ConnectionSummary {
+  readonly id: ConnectionId;
+  readonly direction: Direction;
+  readonly path: ConnectionPath;
+  readonly source: ConnectionPeer;
+  readonly destination: ConnectionPeer;
+  /** What the application dialled; differs from `destination.address` for a Service. */
+  readonly originalDestination: SocketAddress;
+  /** Where the HBONE connection goes or came in, `POD:15008`. */
+  readonly hboneAddress: SocketAddress | undefined;
+  readonly service: ServiceKey | undefined;
+  readonly verdict: Verdict | undefined;
+  /** W3C trace-id, 32 hex digits, equal in the records of both ztunnels. */
+  readonly traceId: string | undefined;
+  /** Milliseconds since the Unix epoch. */
+  readonly openedAt: number;
+  /** From the source's application to the destination's. */
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+}
+
+export interface ConnectionRecord extends ConnectionSummary {
+  readonly durationMs: number;
+  /** undefined: both sides closed in order. */
+  readonly error: ConnectionFailure | undefined;
+}
+
+/** Where on its way a connection failed. */
+export type Hop = 'capture' | 'resolve' | 'policy' | 'certificate' | 'dial' | 'tls' | 'h2' | 'peer' | 'application' | 'relay';
+
+export interface ConnectionFailure {
+  readonly code: ErrorCode;
+  readonly hop: Hop;
+  readonly message: string;
+  readonly hint: string | undefined;
+}

@@ -1,0 +1,110 @@
+/**
+ * The mesh as data: everything the data path decides on, in the mesh's own terms. Sources (`src/kube`) translate
+ * Kubernetes objects into it; nothing here knows where it came from. All values are immutable.
+ */
+import type { Brand } from '../base/brand.ts';
+import type { IpAddress, Port } from '../base/ip.ts';
+import type { SpiffeId, TrustDomain } from './identity.ts';
+
+/** A pod's UID: what tells a pod from its namesake successor. */
+export type WorkloadUid = Brand<string, 'WorkloadUid'>;
+export type NodeName = Brand<string, 'NodeName'>;
+/** `NAMESPACE/NAME` of a Service. */
+export type ServiceKey = Brand<string, 'ServiceKey'>;
+
+/** How a workload takes connections: through HBONE (it is in the mesh) or as plain TCP. */
+export type Protocol = 'hbone' | 'tcp';
+
+export interface Workload {
+  readonly uid: WorkloadUid;
+  readonly namespace: string;
+  readonly name: string;
+  readonly serviceAccount: string;
+  readonly identity: SpiffeId;
+  readonly node: NodeName;
+  readonly addresses: readonly IpAddress[];
+  readonly protocol: Protocol;
+  /** Shares its node's network namespace: never enrolled, and its address is the node's. */
+  readonly hostNetwork: boolean;
+  /** Being deleted: takes no new connections when another endpoint can. */
+  readonly terminating: boolean;
+  /** The owner's name and kind where known, for telemetry ("web", "deployment"). */
+  readonly owner: { readonly name: string; readonly kind: string };
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface ServicePort {
+  readonly name: string;
+  readonly port: Port;
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+}
+
+/** One address that may serve a Service, with its own port for each of the Service's ports. */
+export interface Endpoint {
+  readonly address: IpAddress;
+  /** Service port → port on this endpoint. A port that is absent is not served here. */
+  readonly ports: ReadonlyMap<Port, Port>;
+  /** Takes new connections. */
+  readonly ready: boolean;
+  readonly terminating: boolean;
+}
+
+export interface Service {
+  readonly key: ServiceKey;
+  readonly namespace: string;
+  readonly name: string;
+  /** Fully qualified, `web.shop.svc.cluster.local`. */
+  readonly hostname: string;
+  /** Virtual addresses; empty for a headless Service. */
+  readonly vips: readonly IpAddress[];
+  readonly ports: readonly ServicePort[];
+  readonly endpoints: readonly Endpoint[];
+}
+
+export interface MeshConfig {
+  readonly trustDomain: TrustDomain;
+  readonly clusterDomain: string;
+  readonly clusterId: string;
+}
+
+/** One consistent state of the world, as a source hands it over. */
+export interface MeshState {
+  readonly workloads: readonly Workload[];
+  readonly services: readonly Service[];
+  readonly policies: readonly AuthorizationPolicy[];
+}
+
+export type PolicyKey = Brand<string, 'PolicyKey'>;
+
+/**
+ * L4 authorization in the shape of Istio's `AuthorizationPolicy` for ztunnel: rules are alternatives, the fields of
+ * a rule must all hold, the values of a field are alternatives. A rule with no field matches everything; a policy
+ * with no rule matches nothing.
+ */
+export interface AuthorizationPolicy {
+  readonly key: PolicyKey;
+  readonly namespace: string;
+  readonly name: string;
+  readonly action: 'allow' | 'deny';
+  /** The destination workloads it applies to; the mesh's root namespace applies everywhere. */
+  readonly scope:
+    | { readonly type: 'mesh' }
+    | { readonly type: 'namespace' }
+    | { readonly type: 'selector'; readonly labels: Readonly<Record<string, string>> };
+  readonly rules: readonly PolicyRule[];
+}
+
+export interface PolicyRule {
+  /** Source namespaces; `*` prefix, suffix and presence as Istio matches strings. */
+  readonly namespaces?: readonly string[];
+  /** Source principals without the `spiffe://`, matched the same way. */
+  readonly principals?: readonly string[];
+  /** Destination ports on the workload. */
+  readonly ports?: readonly Port[];
+  readonly notNamespaces?: readonly string[];
+  readonly notPrincipals?: readonly string[];
+  readonly notPorts?: readonly Port[];
+}
+
+export const serviceKey = (namespace: string, name: string): ServiceKey => `${namespace}/${name}` as ServiceKey;
+export const policyKey = (namespace: string, name: string): PolicyKey => `${namespace}/${name}` as PolicyKey;

@@ -1,0 +1,45 @@
+/** The read-only face of the model: what every component but the source may see. */
+import type { IpAddress } from '../base/ip.ts';
+import type {
+  AuthorizationPolicy,
+  MeshConfig,
+  PolicyKey,
+  Service,
+  ServiceKey,
+  Workload,
+  WorkloadUid,
+} from './mesh.ts';
+
+/** One immutable version of the mesh. Look-ups are O(1). */
+export interface MeshView {
+  /** Grows by one with every change. */
+  readonly version: number;
+  readonly config: MeshConfig;
+  readonly workloads: ReadonlyMap<WorkloadUid, Workload>;
+  readonly services: ReadonlyMap<ServiceKey, Service>;
+  readonly policies: ReadonlyMap<PolicyKey, AuthorizationPolicy>;
+  workloadByIp(ip: IpAddress): Workload | undefined;
+  serviceByVip(ip: IpAddress): Service | undefined;
+  /** Services that have `ip` among their endpoints. */
+  servicesOfEndpoint(ip: IpAddress): readonly Service[];
+}
+
+export interface Change<K, V> {
+  readonly key: K;
+  readonly before: V | undefined;
+  readonly after: V | undefined;
+}
+
+/** What changed between two versions; absent on both sides means nothing of that kind did. */
+export interface MeshDiff {
+  readonly workloads: readonly Change<WorkloadUid, Workload>[];
+  readonly services: readonly Change<ServiceKey, Service>[];
+  readonly policies: readonly Change<PolicyKey, AuthorizationPolicy>[];
+}
+
+/** Read access for components: the current view, and every later one with its diff. */
+export interface MeshReader {
+  readonly view: MeshView;
+  /** Listeners run synchronously, in order; one that throws is logged and does not stop the others. */
+  subscribe(listener: (view: MeshView, diff: MeshDiff) => void): () => void;
+}

@@ -1,0 +1,175 @@
+/**
+ * The surface of the native addon (`native/`), in the order of its export table. DTOs only: `null` for "none",
+ * numbers for file descriptors, bytes for keys and values; no defaults and no policy on the native side. Every
+ * call either returns or throws a `NativeError` (`errors.ts`). Descriptors returned here belong to the caller.
+ */
+import type { Brand } from '../base/brand.ts';
+
+/** An open file descriptor. Whoever holds it closes it, once. */
+export type Fd = Brand<number, 'Fd'>;
+
+export interface MapInfo {
+  readonly id: number;
+  readonly name: string;
+  /** Kernel map type number (`enum bpf_map_type`). */
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags: number;
+}
+
+export interface ProgramInfo {
+  readonly id: number;
+  readonly name: string;
+  /** Kernel program type number (`enum bpf_prog_type`). */
+  readonly type: number;
+  /** 16 hex digits: the kernel's hash of the instructions, equal for equal programs. */
+  readonly tag: string;
+  readonly mapIds: readonly number[];
+  /** Counted only while `kernel.bpf_stats_enabled` is 1. */
+  readonly runCount: bigint;
+  readonly runTimeNs: bigint;
+}
+
+export interface LinkInfo {
+  readonly id: number;
+  readonly programId: number;
+  /** Kernel link type number (`enum bpf_link_type`). */
+  readonly type: number;
+  /** Attach type number (`enum bpf_attach_type`). */
+  readonly attachType: number;
+  /** cgroup id, or inode of the network namespace (0 once that namespace is gone); 0 for other link types. */
+  readonly targetId: bigint;
+}
+
+export interface BtfMember {
+  readonly name: string;
+  readonly offsetBits: number;
+  readonly sizeBytes: number;
+}
+
+export interface BtfStruct {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly members: readonly BtfMember[];
+}
+
+export interface TcpInfo {
+  readonly state: number;
+  readonly rttUs: number;
+  readonly retransmits: number;
+  readonly bytesAcked: bigint;
+  readonly bytesReceived: bigint;
+}
+
+export interface SocketSpec {
+  /** Path or `/proc/PID/ns/net` of the namespace the socket is born in; null for the process's own. */
+  readonly netns: string | null;
+  readonly family: 4 | 6;
+  /** Local address, or null for the wildcard; a non-local one needs `transparent`. */
+  readonly bindIp: string | null;
+  readonly bindPort: number;
+  readonly transparent: boolean;
+  /** SO_MARK, or 0. */
+  readonly mark: number;
+  /** For listeners: the backlog; 0 makes a socket that does not listen. */
+  readonly backlog: number;
+  /** For IPv6 wildcard listeners: also take IPv4. */
+  readonly dualStack: boolean;
+}
+
+/** An object handle: opaque, closed explicitly, closed by the garbage collector as a last resort. */
+export interface BpfObject {
+  /** Parses and loads the whole ELF. `maxEntries` and `rodata` are applied before the kernel sees it. */
+  load(): void;
+  programNames(): readonly string[];
+  mapNames(): readonly string[];
+  /** Sets a map's size, before load. */
+  setMaxEntries(map: string, maxEntries: number): void;
+  /** Makes a map reuse one that exists (and is open as `fd`), before load. */
+  reuseMap(map: string, fd: Fd): void;
+  /** Overwrites bytes of `.rodata` at the named variable, before load. */
+  setRodata(variable: string, value: Uint8Array): void;
+  /** Whether a program is loaded at all (optional programs of probed features), before load. */
+  setAutoload(program: string, autoload: boolean): void;
+  /** A duplicate descriptor. */
+  programFd(program: string): Fd;
+  /** A duplicate descriptor. */
+  mapFd(map: string): Fd;
+  /** The verifier's log of a failed load; empty when there was none. */
+  verifierLog(): string;
+  close(): void;
+}
+
+export interface RingBuffer {
+  /** Starts delivery; `onRecords` gets copies of the records available, on the JS thread. */
+  start(onRecords: (records: readonly Uint8Array[]) => void): void;
+  close(): void;
+}
+
+export interface NativeBinding {
+  // bpf_object
+  openObject(path: string): BpfObject;
+  btfStructs(path: string): readonly BtfStruct[];
+  // bpf_fs
+  pin(fd: Fd, path: string): void;
+  openPinned(path: string): Fd;
+  // bpf_map
+  mapInfo(fd: Fd): MapInfo;
+  mapLookup(fd: Fd, key: Uint8Array): Uint8Array | null;
+  mapLookupAndDelete(fd: Fd, key: Uint8Array): Uint8Array | null;
+  mapUpdate(fd: Fd, key: Uint8Array, value: Uint8Array, flags: number): void;
+  /** True when the key was there. */
+  mapDelete(fd: Fd, key: Uint8Array): boolean;
+  /** Keys and values concatenated; one syscall a batch where the kernel can. Throws on the first failure. */
+  mapUpdateBatch(fd: Fd, keys: Uint8Array, values: Uint8Array, count: number): void;
+  /** Deletes what exists of `keys`; returns how many did. */
+  mapDeleteBatch(fd: Fd, keys: Uint8Array, count: number): number;
+  /** The whole map, keys and values concatenated. A snapshot only as far as the kernel gives one. */
+  mapDump(fd: Fd): { readonly keys: Uint8Array; readonly values: Uint8Array; readonly count: number };
+  // bpf_link
+  linkCgroup(program: Fd, cgroup: Fd, attachType: number): Fd;
+  linkNetns(program: Fd, netns: string, attachType: number): Fd;
+  linkUpdate(link: Fd, newProgram: Fd): void;
+  linkDetach(link: Fd): void;
+  linkInfo(fd: Fd): LinkInfo;
+  programInfo(fd: Fd): ProgramInfo;
+  /** Every loaded program / link of the kernel, for `programs`, `uninstall --verify` and `doctor`. */
+  listPrograms(): readonly ProgramInfo[];
+  listLinks(): readonly LinkInfo[];
+  listMaps(): readonly MapInfo[];
+  // ring_buffer
+  openRingBuffer(map: Fd): RingBuffer;
+  // bpf_probe
+  /** Loads a two-instruction program that calls `helper` and says whether the verifier took it. */
+  probeHelper(programType: number, attachType: number, helper: number): boolean;
+  probeMapType(mapType: number): boolean;
+  probeProgramType(programType: number, attachType: number): boolean;
+  // netns_socket
+  /** Makes a TCP socket in a namespace on the dedicated thread: bound, and listening if `backlog` is not 0. */
+  createSocket(spec: SocketSpec): Promise<Fd>;
+  /** Runs on the same thread: the namespace's cookie (SO_NETNS_COOKIE, Linux 5.14), or null where unsupported. */
+  netnsCookie(netns: string): Promise<bigint | null>;
+  /**
+   * For kernels without SO_NETNS_COOKIE: a UDP connect() from that namespace, whose outcome is ignored; returns the
+   * socket's cookie, under which the connect hook left the namespace's cookie.
+   */
+  probeConnect(netns: string, ip: string, port: number): Promise<bigint>;
+  /** Addresses configured on the namespace's interfaces, loopback and link-local left out. */
+  netnsAddresses(netns: string): Promise<readonly string[]>;
+  /** (device, inode) of a namespace: equal for equal namespaces. */
+  netnsId(netns: string): { readonly device: bigint; readonly inode: bigint };
+  // socket_options
+  socketCookie(fd: Fd): bigint;
+  tcpInfo(fd: Fd): TcpInfo;
+  peerCredentials(fd: Fd): { readonly pid: number; readonly uid: number; readonly gid: number };
+  /** The socket's local and remote address as the kernel has them. */
+  socketName(fd: Fd): { readonly ip: string; readonly port: number };
+  // fd
+  openPath(path: string): Fd;
+  dup(fd: Fd): Fd;
+  closeFd(fd: Fd): void;
+  /** Number of descriptors this addon handed out and has not seen closed; for leak tests. */
+  openFdCount(): number;
+}
