@@ -74,7 +74,6 @@ export function ipToBytes(ip: IpAddress): Uint8Array {
     return bytes;
   }
   const [head = '', tail] = ip.split('::');
-  const groups = (half: string): number[] => (half === '' ? [] : half.split(':').flatMap(hextets));
   const front = groups(head);
   const back = tail === undefined ? [] : groups(tail);
   const all = [...front, ...Array<number>(8 - front.length - back.length).fill(0), ...back];
@@ -84,6 +83,8 @@ export function ipToBytes(ip: IpAddress): Uint8Array {
   });
   return bytes;
 }
+
+const groups = (half: string): number[] => (half === '' ? [] : half.split(':').flatMap(hextets));
 
 /** One colon-separated piece as 16-bit groups: two for a trailing dotted quad (`::1.2.3.4`), else one. */
 function hextets(piece: string): number[] {
@@ -95,7 +96,8 @@ function hextets(piece: string): number[] {
 /** The reverse of `ipToBytes`; `bytes` must hold 16 bytes at `offset`. */
 export function ipFromBytes(bytes: Uint8Array, offset = 0): IpAddress {
   const at = (i: number): number => bytes[offset + i] ?? 0;
-  const mapped = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].every((i) => at(i) === 0) && at(10) === 0xff && at(11) === 0xff;
+  const mapped =
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].every((i) => at(i) === 0) && at(10) === 0xff && at(11) === 0xff;
   if (mapped) return [12, 13, 14, 15].map(at).join('.') as IpAddress;
   const groups = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => ((at(i * 2) << 8) | at(i * 2 + 1)).toString(16));
   return parseIp(groups.join(':'));

@@ -58,7 +58,8 @@ export interface ConnectionRecord extends ConnectionSummary {
 }
 
 /** Where on its way a connection failed. */
-export type Hop = 'capture' | 'resolve' | 'policy' | 'certificate' | 'dial' | 'tls' | 'h2' | 'peer' | 'application' | 'relay';
+export type Hop =
+  'capture' | 'resolve' | 'policy' | 'certificate' | 'dial' | 'tls' | 'h2' | 'peer' | 'application' | 'relay';
 
 export interface ConnectionFailure {
   readonly code: ErrorCode;

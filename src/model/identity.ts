@@ -16,7 +16,8 @@ export interface IdentityParts {
 
 // Trust domain: lower-case letters, digits, dots, dashes, underscores (SPIFFE-ID §2.1). Names: RFC 1123 subdomains.
 const trustDomainPattern = /^[a-z0-9._-]{1,255}$/;
-const idPattern = /^spiffe:\/\/([a-z0-9._-]{1,255})\/ns\/([a-z0-9]([a-z0-9.-]*[a-z0-9])?)\/sa\/([a-z0-9]([a-z0-9.-]*[a-z0-9])?)$/;
+const idPattern =
+  /^spiffe:\/\/([a-z0-9._-]{1,255})\/ns\/([a-z0-9]([a-z0-9.-]*[a-z0-9])?)\/sa\/([a-z0-9]([a-z0-9.-]*[a-z0-9])?)$/;
 
 /** @throws MeshError IDENTITY_INVALID */
 export function parseTrustDomain(text: string): TrustDomain {

@@ -106,5 +106,6 @@ export interface PolicyRule {
   readonly notPorts?: readonly Port[];
 }
 
-export const serviceKey = (namespace: string, name: string): ServiceKey => `${namespace}/${name}` as ServiceKey;
+export const serviceKey = (namespace: string, name: string): ServiceKey =>
+  `${namespace}/${name}` as ServiceKey;
 export const policyKey = (namespace: string, name: string): PolicyKey => `${namespace}/${name}` as PolicyKey;

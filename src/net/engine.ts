@@ -144,7 +144,10 @@ export interface EngineFailure {
 export interface ConnectionDecider {
   decide(arrival: Arrival): Decision | Promise<Decision>;
   /** A connection that ended before there was anything to decide (TLS failure, garbage): for the log. */
-  rejected(arrival: { readonly pod: EnginePod; readonly client: SocketAddress }, failure: EngineFailure): void;
+  rejected(
+    arrival: { readonly pod: EnginePod; readonly client: SocketAddress },
+    failure: EngineFailure,
+  ): void;
 }
 
 export interface EngineStats {
