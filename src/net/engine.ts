@@ -7,7 +7,7 @@
 import type { MeshError } from '../base/errors.ts';
 import type { IpAddress, SocketAddress } from '../base/ip.ts';
 import type { Hop } from '../model/connection.ts';
-import type { SpiffeId, TrustDomain } from '../model/identity.ts';
+import type { SpiffeId } from '../model/identity.ts';
 import type { WorkloadUid } from '../model/mesh.ts';
 import type { Fd } from '../native/binding.ts';
 
@@ -25,23 +25,6 @@ export interface PodListeners {
   readonly outbound: Fd;
   readonly plaintext: Fd;
   readonly hbone: Fd;
-}
-
-/** Everything TLS needs for one identity: PEM texts, leaf first. */
-export interface Credentials {
-  readonly identity: SpiffeId;
-  readonly trustDomain: TrustDomain;
-  readonly certificateChain: string;
-  readonly privateKey: string;
-  readonly trustedRoots: string;
-  /** Milliseconds since the epoch. */
-  readonly notAfter: number;
-}
-
-/** Certificates on demand. `get` returns the same object until the certificate was renewed. */
-export interface CredentialSource {
-  /** @throws MeshError CERTIFICATE_UNAVAILABLE when none could be had within the signal. */
-  get(identity: SpiffeId, options: { readonly signal: AbortSignal }): Promise<Credentials>;
 }
 
 /** A captured connection an application of `pod` opened; accepted, nothing read yet. */
