@@ -74,8 +74,8 @@ export function ipToBytes(ip: IpAddress): Uint8Array {
     return bytes;
   }
   const [head = '', tail] = ip.split('::');
-  const front = groups(head);
-  const back = tail === undefined ? [] : groups(tail);
+  const front = hextetsOf(head);
+  const back = tail === undefined ? [] : hextetsOf(tail);
   const all = [...front, ...Array<number>(8 - front.length - back.length).fill(0), ...back];
   all.forEach((group, i) => {
     bytes[i * 2] = group >> 8;
@@ -84,7 +84,7 @@ export function ipToBytes(ip: IpAddress): Uint8Array {
   return bytes;
 }
 
-const groups = (half: string): number[] => (half === '' ? [] : half.split(':').flatMap(hextets));
+const hextetsOf = (half: string): number[] => (half === '' ? [] : half.split(':').flatMap(hextets));
 
 /** One colon-separated piece as 16-bit groups: two for a trailing dotted quad (`::1.2.3.4`), else one. */
 function hextets(piece: string): number[] {

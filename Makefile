@@ -1,0 +1,88 @@
+# mesh-ebpf. `make help` lists the targets; V=1 shows the commands. Targets that touch the kernel need root.
+SHELL := /bin/bash
+.DEFAULT_GOAL := all
+MAKEFLAGS += --no-print-directory
+Q := $(if $(V),,@)
+say = @printf '  %-8s %s\n' $(1) $(2)
+
+ROOT := $(CURDIR)
+MACHINE := $(subst x86_64,x64,$(subst aarch64,arm64,$(shell uname -m)))
+# Node's headers come with the npm package of the binary: nothing is downloaded at build time.
+NODEDIR := $(ROOT)/node_modules/node-linux-$(MACHINE)
+NPM := npm --silent
+JEST := $(NPM) run jest --
+
+# ---------------------------------------------------------------------------------------------------------- building
+
+.PHONY: all
+all: build ## Install what is missing and build everything
+
+.PHONY: build
+build: deps modules bpf native bundle
+
+.PHONY: deps
+deps: ## Debian packages that are missing (needs root when any is)
+	$(Q)tools/install-deps.sh build
+
+modules: node_modules/.stamp
+node_modules/.stamp: package.json package-lock.json .npmrc
+	$(call say,NPM,ci)
+	$(Q)$(NPM) ci --no-progress >build.npm.log 2>&1 || { cat build.npm.log; exit 1; }
+	$(Q)rm -f build.npm.log && touch $@
+
+.PHONY: bpf
+bpf: ## The kernel programs, build/bpf/mesh.bpf.o
+	$(Q)$(MAKE) -C bpf OUT=$(ROOT)/build/bpf V=$(V)
+
+.PHONY: native
+native: native/build/Release/mesh_ebpf.node ## The Node addon over libbpf
+native/build/Release/mesh_ebpf.node: $(wildcard native/src/*) native/binding.gyp node_modules/.stamp
+	$(call say,CXX,native/)
+	$(Q)$(NPM) run native -- rebuild --directory native --nodedir=$(NODEDIR) --jobs 2 >build.native.log 2>&1 || { cat build.native.log; exit 1; }
+	$(Q)rm -f build.native.log
+
+.PHONY: bundle
+bundle: dist/mesh-ebpf.mjs ## dist/mesh-ebpf.mjs
+dist/mesh-ebpf.mjs: $(shell find src -name '*.ts' 2>/dev/null) tools/bundle.ts node_modules/.stamp
+	$(call say,BUNDLE,$@)
+	$(Q)$(NPM) run build
+
+# ----------------------------------------------------------------------------------------------------------- running
+
+.PHONY: demo
+demo: build ## Two nodes on this machine, and a tour through the mesh (root). KEEP=1 leaves them running
+	$(Q)tools/install-deps.sh run
+	$(Q)bin/mesh-ebpf demo $(if $(KEEP),--keep)
+
+# ----------------------------------------------------------------------------------------------------------- checking
+
+.PHONY: check
+check: modules ## Format, lint, types, boundaries, dead code, unit and contract tests (no root)
+	$(Q)tools/rung.sh format    -- $(NPM) run format:check
+	$(Q)tools/rung.sh lint      -- $(NPM) run lint
+	$(Q)tools/rung.sh types     -- $(NPM) run typecheck
+	$(Q)tools/rung.sh imports   -- $(NPM) run arch
+	$(Q)tools/rung.sh deadcode  -- $(NPM) run deadcode
+	$(Q)tools/rung.sh unit      -- $(JEST) --selectProjects unit arch
+
+.PHONY: test
+test: ## The whole test ladder (root); what .ci/run calls
+	$(Q)tools/test-ladder.sh
+
+.PHONY: bench
+bench: build ## The project beside its peers: no mesh, HAProxy, and a ztunnel if ZTUNNEL=path (root)
+	$(Q)tools/install-deps.sh bench
+	$(Q)$(NPM) run bench
+
+.PHONY: format
+format: modules ## Rewrite sources in the house format
+	$(Q)$(NPM) run format
+	$(Q)clang-format-16 -i $$(git ls-files 'bpf/*.c' 'bpf/*.h' 'native/*.cc' 'native/*.h')
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	$(Q)rm -rf build dist native/build native/build-asan node_modules
+
+.PHONY: help
+help: ## This list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

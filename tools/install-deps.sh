@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# install-deps.sh build|run|test|bench: installs the Debian packages of that purpose that are missing.
+set -euo pipefail
+
+declare -A packages=(
+  [build]="nodejs npm g++ make python3 clang-16 libbpf-dev libelf-dev zlib1g-dev bpftool linux-libc-dev"
+  [run]="iproute2 nftables tcpdump procps util-linux"
+  [test]="iproute2 nftables tcpdump procps util-linux clang-format-16 openssl python3 netcat-openbsd"
+  [bench]="iproute2 nftables procps haproxy iperf3 golang-go"
+)
+
+missing=()
+for package in ${packages[$1]}; do
+  # Node and npm may come from anywhere; the pinned Node is npm's.
+  case $package in nodejs) command -v node >/dev/null && continue ;; npm) command -v npm >/dev/null && continue ;; esac
+  [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
+done
+[[ ${#missing[@]} -eq 0 ]] && exit 0
+
+if [[ $EUID -ne 0 ]]; then
+  echo "missing Debian packages: ${missing[*]}" >&2
+  echo "run as root: apt-get install --no-install-recommends ${missing[*]}" >&2
+  exit 1
+fi
+printf '  %-8s %s\n' APT "${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+{ apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 || {
+  cat "$log" >&2
+  exit 1
+}
