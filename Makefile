@@ -58,16 +58,14 @@ demo: build ## Two nodes on this machine, and a tour through the mesh (root). KE
 
 .PHONY: check
 check: modules ## Format, lint, types, boundaries, dead code, unit and contract tests (no root)
-	$(Q)tools/rung.sh format    -- $(NPM) run format:check
-	$(Q)tools/rung.sh lint      -- $(NPM) run lint
-	$(Q)tools/rung.sh types     -- $(NPM) run typecheck
-	$(Q)tools/rung.sh imports   -- $(NPM) run arch
-	$(Q)tools/rung.sh deadcode  -- $(NPM) run deadcode
-	$(Q)tools/rung.sh unit      -- $(JEST) --selectProjects unit arch
+	$(Q)node_modules/.bin/node tools/test-ladder.ts format lint types imports deadcode unit
 
 .PHONY: test
-test: ## The whole test ladder (root); what .ci/run calls
-	$(Q)tools/test-ladder.sh
+test: ## The whole test ladder (root); what .ci/run calls. RUNG="unit bpf" runs some
+	$(Q)tools/install-deps.sh build
+	$(Q)tools/install-deps.sh test
+	$(Q)$(MAKE) modules
+	$(Q)node_modules/.bin/node tools/test-ladder.ts $(RUNG)
 
 .PHONY: bench
 bench: build ## The project beside its peers: no mesh, HAProxy, and a ztunnel if ZTUNNEL=path (root)

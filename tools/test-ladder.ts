@@ -1,0 +1,105 @@
+/**
+ * Runs the whole test ladder (test/README.md) rung by rung and prints one line for each with its duration; the last
+ * line is `N passed, N failed`. A check counts as one test; a jest rung counts its tests, and a skipped test counts
+ * as failed: what cannot run must say so. Quiet unless a rung fails or V=1.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+interface Rung {
+  readonly name: string;
+  readonly command: readonly string[];
+  /** A jest project: its tests are counted one by one. */
+  readonly jest?: boolean;
+}
+
+interface Tally {
+  readonly passed: number;
+  readonly failed: number;
+}
+
+const check = (name: string, ...command: string[]): Rung => ({ name, command });
+const npmScript = (name: string, script: string): Rung => check(name, 'npm', 'run', '--silent', script);
+const jest = (name: string, ...projects: string[]): Rung => ({
+  name,
+  jest: true,
+  // Rungs that own kernel state (pins, cgroups, namespaces) must not run beside each other: one worker.
+  command: ['npm', 'run', '--silent', 'jest', '--', '--runInBand', '--selectProjects', ...projects],
+});
+
+const ladder: readonly Rung[] = [
+  npmScript('format', 'format:check'),
+  npmScript('lint', 'lint'),
+  npmScript('types', 'typecheck'),
+  npmScript('imports', 'arch'),
+  npmScript('deadcode', 'deadcode'),
+  check('protocol', 'npm', 'run', '--silent', 'proto:check'),
+  check('c-format', 'tools/check-c-format.sh'),
+  check('build', 'make', 'bpf', 'native', 'bundle'),
+  jest('unit', 'unit', 'arch'),
+  jest('contract', 'contract'),
+  jest('native', 'native'),
+  check('sanitizers', 'native/sanitize.sh'),
+  jest('bpf', 'bpf'),
+  jest('netns', 'netns'),
+  jest('interop', 'interop'),
+  jest('fuzz', 'fuzz'),
+];
+
+const scratch = mkdtempSync(join(tmpdir(), 'mesh-ebpf-ladder-'));
+const only = process.argv.slice(2);
+const total = { passed: 0, failed: 0 };
+
+for (const rung of ladder.filter(({ name }) => only.length === 0 || only.includes(name))) {
+  const { passed, failed } = await climb(rung);
+  total.passed += passed;
+  total.failed += failed;
+}
+rmSync(scratch, { recursive: true, force: true });
+process.stdout.write(`${total.passed} passed, ${total.failed} failed\n`);
+process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
+
+async function climb(rung: Rung): Promise<Tally> {
+  const report = join(scratch, `${rung.name}.json`);
+  const extra = rung.jest === true ? ['--json', `--outputFile=${report}`] : [];
+  const started = Date.now();
+  const { status, output } = await run([...rung.command, ...extra]);
+  const tally = rung.jest === true ? readReport(report, status) : { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 };
+  if (tally.failed > 0) process.stdout.write(output);
+  const verdict = tally.failed === 0 ? 'ok  ' : 'FAIL';
+  const seconds = ((Date.now() - started) / 1000).toFixed(1).padStart(7);
+  process.stdout.write(`  ${rung.name.padEnd(10)} ${verdict} ${seconds} s  ${tally.passed} passed, ${tally.failed} failed\n`);
+  return tally;
+}
+
+/** What jest counted; a run that died, ran nothing, or skipped something is a failure, not a silence. */
+function readReport(path: string, status: number): Tally {
+  try {
+    const report = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+    const count = (key: string): number => Number(report[key] ?? 0);
+    const passed = count('numPassedTests');
+    const failed =
+      count('numFailedTests') + count('numPendingTests') + count('numTodoTests') + count('numRuntimeErrorTestSuites');
+    return { passed, failed: failed === 0 && (status !== 0 || passed === 0) ? 1 : failed };
+  } catch {
+    return { passed: 0, failed: 1 };
+  }
+}
+
+function run(command: readonly string[]): Promise<{ status: number; output: string }> {
+  const [file = '', ...args] = command;
+  return new Promise((resolve) => {
+    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    const keep = (chunk: Buffer): void => {
+      if (process.env['V']) process.stdout.write(chunk);
+      else output += chunk.toString();
+    };
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    child.on('error', (error) => resolve({ status: 127, output: `${file}: ${error.message}\n` }));
+    child.on('close', (code) => resolve({ status: code ?? 1, output }));
+  });
+}
