@@ -20,7 +20,13 @@ const upward = ranks.flatMap((rank, i) => {
       severity: 'error',
       comment: `src/${name} may import lower ranks only; hand what it needs in from src/apps`,
       from: { path: folder([name]) },
-      to: { path: [...(siblings.length > 0 ? [folder(siblings)] : []), ...(above.length > 0 ? [folder(above)] : []), '^src/main'] },
+      to: {
+        path: [
+          ...(siblings.length > 0 ? [folder(siblings)] : []),
+          ...(above.length > 0 ? [folder(above)] : []),
+          '^src/main',
+        ],
+      },
     };
   });
 });
@@ -28,14 +34,24 @@ const upward = ranks.flatMap((rank, i) => {
 module.exports = {
   forbidden: [
     ...upward,
-    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-circular',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     {
       name: 'no-dev-dependency-in-src',
       severity: 'error',
       from: { path: '^src/' },
       to: { dependencyTypes: ['npm-dev'], pathNot: '@types' },
     },
-    { name: 'src-knows-no-tests', severity: 'error', from: { path: '^src/' }, to: { path: '^(test|tools)/' } },
+    {
+      name: 'src-knows-no-tests',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: { path: '^(test|tools)/' },
+    },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

@@ -66,11 +66,16 @@ async function climb(rung: Rung): Promise<Tally> {
   const extra = rung.jest === true ? ['--json', `--outputFile=${report}`] : [];
   const started = Date.now();
   const { status, output } = await run([...rung.command, ...extra]);
-  const tally = rung.jest === true ? readReport(report, status) : { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 };
+  const tally =
+    rung.jest === true
+      ? readReport(report, status)
+      : { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 };
   if (tally.failed > 0) process.stdout.write(output);
   const verdict = tally.failed === 0 ? 'ok  ' : 'FAIL';
   const seconds = ((Date.now() - started) / 1000).toFixed(1).padStart(7);
-  process.stdout.write(`  ${rung.name.padEnd(10)} ${verdict} ${seconds} s  ${tally.passed} passed, ${tally.failed} failed\n`);
+  process.stdout.write(
+    `  ${rung.name.padEnd(10)} ${verdict} ${seconds} s  ${tally.passed} passed, ${tally.failed} failed\n`,
+  );
   return tally;
 }
 
@@ -81,7 +86,10 @@ function readReport(path: string, status: number): Tally {
     const count = (key: string): number => Number(report[key] ?? 0);
     const passed = count('numPassedTests');
     const failed =
-      count('numFailedTests') + count('numPendingTests') + count('numTodoTests') + count('numRuntimeErrorTestSuites');
+      count('numFailedTests') +
+      count('numPendingTests') +
+      count('numTodoTests') +
+      count('numRuntimeErrorTestSuites');
     return { passed, failed: failed === 0 && (status !== 0 || passed === 0) ? 1 : failed };
   } catch {
     return { passed: 0, failed: 1 };

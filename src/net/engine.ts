@@ -98,6 +98,8 @@ export type Decision =
       readonly type: 'refuse';
       /** Its code decides between 400, 401 and 503 for HBONE arrivals (`hbone-status.ts`); others are reset. */
       readonly error: MeshError;
+      /** Where it was refused, for `finished`. */
+      readonly hop: Hop;
       readonly observer: ConnectionObserver;
     };
 
@@ -109,10 +111,17 @@ export interface ByteCounts {
   readonly received: number;
 }
 
+/** A connection in progress. */
+export interface LiveControl {
+  readonly counts: () => ByteCounts;
+  /** Ends it with this error as its outcome. */
+  readonly close: (error: MeshError) => void;
+}
+
 /** One connection's story, told by the engine. `finished` is called exactly once, whatever happens. */
 export interface ConnectionObserver {
-  /** The route that answered. `close` ends the connection at any time, with the error as its outcome. */
-  established(route: Route, live: { counts(): ByteCounts; close(error: MeshError): void }): void;
+  /** The route that answered. */
+  established(route: Route, live: LiveControl): void;
   /** A route failed and the next is being tried. */
   routeFailed(route: Route, failure: EngineFailure): void;
   finished(outcome: { readonly counts: ByteCounts; readonly failure: EngineFailure | undefined }): void;

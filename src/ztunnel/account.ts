@@ -1,0 +1,130 @@
+/**
+ * Turns the engine's story of one connection into one record. Opened with the decision, completed exactly once.
+ */
+import type { MeshError } from '../base/errors.ts';
+import type {
+  ConnectionFailure,
+  ConnectionId,
+  ConnectionRecord,
+  ConnectionSummary,
+} from '../model/connection.ts';
+import { peerAt, type Facts } from './facts.ts';
+import type { ByteCounts, ConnectionObserver, EngineFailure, Route } from '../net/engine.ts';
+
+/** Where records go: log, metrics, and the list of live connections. */
+export interface Ledger {
+  opened(connection: LiveConnection): void;
+  completed(record: ConnectionRecord): void;
+}
+
+/** A connection in progress, for listing and for ending it. */
+export interface LiveConnection {
+  readonly id: ConnectionId;
+  /** As of now, byte counts included. */
+  readonly summary: () => ConnectionSummary;
+  /** Ends it with this error as its outcome. */
+  readonly close: (error: MeshError) => void;
+  /** Settled facts, to judge it again when policies change. */
+  readonly facts: Facts;
+}
+
+export interface AccountDeps {
+  readonly ledger: Ledger;
+  readonly now: () => number;
+}
+
+const nothing = (): ByteCounts => ({ sent: 0, received: 0 });
+
+/** The observer of one decided connection. */
+export function accountFor(id: ConnectionId, facts: Facts, { ledger, now }: AccountDeps): ConnectionObserver {
+  const openedAt = now();
+  let settled = facts;
+  let counts = nothing;
+  const summary = (): ConnectionSummary => summaryOf(id, settled, openedAt, counts());
+  return {
+    established(route, live) {
+      settled = settleOn(facts, route);
+      counts = live.counts;
+      ledger.opened({ id, facts: settled, summary, close: live.close });
+    },
+    routeFailed(route) {
+      settled = settleOn(facts, route);
+    },
+    finished(outcome) {
+      counts = () => outcome.counts;
+      const error = failureOf(outcome.failure);
+      ledger.completed({ ...summary(), durationMs: Math.max(0, now() - openedAt), error });
+    },
+  };
+}
+
+/** Facts narrowed to the route in use: the endpoint behind a Service is known only now. */
+function settleOn(facts: Facts, route: Route): Facts {
+  if (facts.direction === 'inbound') return facts;
+  const peer = peerAt(facts.view, route.target);
+  return route.type === 'hbone'
+    ? {
+        ...facts,
+        path: 'tunnel',
+        hboneAddress: route.via,
+        destination: { ...peer, identity: peer.workload?.identity },
+      }
+    : { ...facts, path: 'direct', hboneAddress: undefined, destination: peer };
+}
+
+function summaryOf(id: ConnectionId, facts: Facts, openedAt: number, counts: ByteCounts): ConnectionSummary {
+  const {
+    direction,
+    path,
+    source,
+    destination,
+    originalDestination,
+    hboneAddress,
+    service,
+    verdict,
+    traceId,
+  } = facts;
+  return {
+    id,
+    direction,
+    path,
+    source,
+    destination,
+    originalDestination,
+    hboneAddress,
+    service,
+    verdict,
+    traceId,
+    openedAt,
+    bytesSent: counts.sent,
+    bytesReceived: counts.received,
+  };
+}
+
+const failureOf = (failure: EngineFailure | undefined): ConnectionFailure | undefined =>
+  failure === undefined
+    ? undefined
+    : {
+        code: failure.error.code,
+        hop: failure.hop,
+        message: failure.error.message,
+        hint: failure.error.hint,
+      };
+
+/** The record of a connection that ended before anything about it could be decided. */
+export function rejectedRecord(
+  id: ConnectionId,
+  facts: Omit<ConnectionSummary, 'id' | 'openedAt' | 'bytesSent' | 'bytesReceived'>,
+  failure: EngineFailure,
+  now: number,
+): ConnectionRecord {
+  return {
+    ...facts,
+    id,
+    openedAt: now,
+    bytesSent: 0,
+    bytesReceived: 0,
+    durationMs: 0,
+    error: failureOf(failure),
+  };
+}

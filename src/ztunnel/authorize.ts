@@ -1,0 +1,52 @@
+/** Inbound: asks the policy engine, with the identity the certificate proved and nothing the client merely said. */
+import { MeshError } from '../base/errors.ts';
+import type { Port, SocketAddress } from '../base/ip.ts';
+import type { Verdict } from '../model/connection.ts';
+import type { SpiffeId } from '../model/identity.ts';
+import type { Workload } from '../model/mesh.ts';
+import type { MeshView } from '../model/view.ts';
+import { type Facts, refuse, type Step } from './facts.ts';
+
+export interface AccessRequest {
+  /** Proved by certificate; undefined for plaintext. */
+  readonly identity: SpiffeId | undefined;
+  readonly source: SocketAddress;
+  readonly destination: Workload;
+  readonly port: Port;
+}
+
+/** The policy engine as the data path sees it. */
+export type Authorizer = (view: MeshView, request: AccessRequest) => Verdict;
+
+export const authorize =
+  (authorizer: Authorizer): Step =>
+  (facts) => {
+    const verdict = verdictOn(facts, authorizer);
+    if (verdict === undefined) return facts;
+    const judged = { ...facts, verdict };
+    if (verdict.allowed) return judged;
+    const by = verdict.policy === undefined ? 'no ALLOW policy matches' : `policy ${verdict.policy}`;
+    return refuse(
+      judged,
+      'policy',
+      new MeshError('POLICY_DENIED', `${by}: ${verdict.reason}`, {
+        details: verdict.policy === undefined ? {} : { policy: verdict.policy },
+      }),
+    );
+  };
+
+/** Also asked again when policies change under a live connection. */
+export function verdictOn(
+  facts: Facts,
+  authorizer: Authorizer,
+  view: MeshView = facts.view,
+): Verdict | undefined {
+  const { source, destination } = facts;
+  if (destination.workload === undefined) return undefined;
+  return authorizer(view, {
+    identity: source.identity,
+    source: source.address,
+    destination: view.workloads.get(destination.workload.uid) ?? destination.workload,
+    port: destination.address.port,
+  });
+}

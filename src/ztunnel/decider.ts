@@ -1,0 +1,104 @@
+/**
+ * The engine's `ConnectionDecider`: picks the list of steps for an arrival, runs it on one version of the mesh, and
+ * turns the outcome into a decision with its accountant.
+ */
+import { asMeshError } from '../base/errors.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import type { ConnectionId } from '../model/connection.ts';
+import type { MeshReader, MeshView } from '../model/view.ts';
+import type { Arrival, ConnectionDecider, Decision, EnginePod } from '../net/engine.ts';
+import { type AccountDeps, accountFor, rejectedRecord } from './account.ts';
+import type { Authorizer } from './authorize.ts';
+import { type Facts, isRefusal, peerAt, type Refusal } from './facts.ts';
+import { responseHeaders } from './headers.ts';
+import { hboneFacts, inboundSteps, plaintextFacts } from './inbound.ts';
+import { type OriginalDestinationLookup, outboundFacts, outboundSteps } from './outbound.ts';
+
+export interface DeciderDeps extends AccountDeps {
+  readonly mesh: MeshReader;
+  readonly originalDestination: OriginalDestinationLookup;
+  readonly authorizer: Authorizer;
+  readonly random: () => number;
+}
+
+export function createDecider(deps: DeciderDeps): ConnectionDecider {
+  const nextId = connectionIds();
+  const inbound = inboundSteps(deps.authorizer);
+
+  const judge = (view: MeshView, arrival: Arrival): Facts | Refusal => {
+    switch (arrival.type) {
+      case 'outbound': {
+        const original = deps.originalDestination(arrival.client, arrival.local);
+        return outboundSteps(original, deps.random)(outboundFacts(view, arrival, original));
+      }
+      case 'plaintext':
+        return inbound(plaintextFacts(view, arrival));
+      case 'hbone':
+        return inbound(hboneFacts(view, arrival));
+    }
+  };
+
+  return {
+    decide(arrival) {
+      const { view } = deps.mesh;
+      const id = nextId();
+      try {
+        return decisionOn(id, judge(view, arrival), deps);
+      } catch (thrown) {
+        const error = asMeshError(thrown);
+        const hop = error.code === 'BAD_CONNECT' ? 'h2' : 'capture';
+        return decisionOn(id, { facts: bareFacts(view, arrival), refused: { hop, error } }, deps);
+      }
+    },
+    rejected(arrival, failure) {
+      const facts = arrivalFacts(deps.mesh.view, arrival.pod, arrival.client);
+      deps.ledger.completed(rejectedRecord(nextId(), facts, failure, deps.now()));
+    },
+  };
+}
+
+function decisionOn(id: ConnectionId, result: Facts | Refusal, deps: DeciderDeps): Decision {
+  if (isRefusal(result)) {
+    const { error } = result.refused;
+    return { type: 'refuse', error, hop: result.refused.hop, observer: accountFor(id, result.facts, deps) };
+  }
+  const { destination, direction, view, routes } = result;
+  const observer = accountFor(id, result, deps);
+  const headers =
+    direction === 'inbound' && destination.workload !== undefined
+      ? { responseHeaders: responseHeaders(destination.workload, view.config.clusterId) }
+      : {};
+  return { type: 'forward', routes, observer, ...headers };
+}
+
+/** Facts for an arrival that could not even be described. */
+const bareFacts = (view: MeshView, arrival: Arrival): Facts => ({
+  ...arrivalFacts(view, arrival.pod, arrival.client, arrival.local),
+  view,
+  routes: [],
+});
+
+function arrivalFacts(
+  view: MeshView,
+  pod: EnginePod,
+  client: SocketAddress,
+  local: SocketAddress = client,
+): Omit<Facts, 'view' | 'routes'> {
+  return {
+    direction: 'inbound',
+    path: 'tunnel',
+    source: peerAt(view, client),
+    destination: { address: local, workload: view.workloads.get(pod.uid), identity: pod.identity },
+    originalDestination: local,
+    hboneAddress: undefined,
+    service: undefined,
+    verdict: undefined,
+    traceId: undefined,
+  };
+}
+
+/** Short ids that do not repeat within a process: `c-0`, `c-1`, … in base 36. */
+function connectionIds(): () => ConnectionId {
+  let next = 0;
+  return () => `c-${(next++).toString(36)}` as ConnectionId;
+}

@@ -1,0 +1,68 @@
+/**
+ * What is known about one connection while it is being decided, and the shape of a step: a pure function that adds
+ * to the facts or refuses. `inbound.ts` and `outbound.ts` are lists of steps; each step is a file of its own.
+ */
+import type { MeshError } from '../base/errors.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import type { ConnectionPath, ConnectionPeer, Direction, Hop, Verdict } from '../model/connection.ts';
+import type { ServiceKey, Workload } from '../model/mesh.ts';
+import type { MeshView } from '../model/view.ts';
+import type { Route } from '../net/engine.ts';
+
+export interface Facts {
+  /** One version of the mesh for the whole decision. */
+  readonly view: MeshView;
+  readonly direction: Direction;
+  readonly path: ConnectionPath;
+  readonly source: ConnectionPeer;
+  readonly destination: ConnectionPeer;
+  /** What the client's application dialled, as far as this end knows. */
+  readonly originalDestination: SocketAddress;
+  readonly hboneAddress: SocketAddress | undefined;
+  /** The Service that was dialled: decided by address on the way out, told by the peer on the way in. */
+  readonly service: ServiceKey | undefined;
+  readonly verdict: Verdict | undefined;
+  readonly traceId: string | undefined;
+  /** In order of preference; empty until resolved. */
+  readonly routes: readonly Route[];
+}
+
+export interface Refusal {
+  readonly refused: { readonly hop: Hop; readonly error: MeshError };
+  readonly facts: Facts;
+}
+
+export type Step = (facts: Facts) => Facts | Refusal;
+
+export const isRefusal = (result: Facts | Refusal): result is Refusal => 'refused' in result;
+
+export const refuse = (facts: Facts, hop: Hop, error: MeshError): Refusal => ({
+  facts,
+  refused: { hop, error },
+});
+
+/** Steps one after the other; the first refusal ends it. */
+export const pipeline =
+  (...steps: readonly Step[]): Step =>
+  (facts) => {
+    let current = facts;
+    for (const step of steps) {
+      const result = step(current);
+      if (isRefusal(result)) return result;
+      current = result;
+    }
+    return current;
+  };
+
+/** A peer of which only the address is known, and the workload that has it. */
+export const peerAt = (view: MeshView, address: SocketAddress): ConnectionPeer => ({
+  address,
+  workload: view.workloadByIp(address.ip),
+  identity: undefined,
+});
+
+export const podPeer = (address: SocketAddress, workload: Workload): ConnectionPeer => ({
+  address,
+  workload,
+  identity: workload.identity,
+});
