@@ -1,0 +1,86 @@
+/**
+ * The three settings in a pod's network namespace that let ztunnel show an application its client's address without
+ * rewriting packets: ztunnel's sockets carry a mark, the application's replies inherit it, and marked packets are
+ * delivered locally instead of to the client's real address. Removed again when the pod leaves the mesh.
+ */
+import { execFile } from 'node:child_process';
+import { MeshError } from '../base/errors.ts';
+
+/** SO_MARK of ztunnel's dials to applications, and the mask it is compared under. */
+export const transparentMark = 0x53a;
+const markAndMask = '0x53a/0xfff';
+const routingTable = 100;
+
+/**
+ * `tcp_fwmark_accept`: accepted sockets inherit the SYN's mark (ip-sysctl.rst). The other two let strict
+ * reverse-path filters, where a distribution sets them, judge marked packets on `lo` by the marked route.
+ */
+const sysctls = [
+  'net.ipv4.tcp_fwmark_accept=1',
+  'net.ipv4.conf.lo.src_valid_mark=1',
+  'net.ipv4.conf.lo.accept_local=1',
+];
+
+type Verb = 'add' | 'del';
+
+const rulesBatch = (verb: Verb, families: readonly (4 | 6)[]): string =>
+  families
+    .flatMap((family) => [
+      `-${family} rule ${verb} fwmark ${markAndMask} lookup ${routingTable}`,
+      `-${family} route ${verb} local default dev lo table ${routingTable}`,
+    ])
+    .map((line) => `${line}\n`)
+    .join('');
+
+/** Idempotent. @throws MeshError NETNS naming what the kernel refused. */
+export async function addRules(netns: string, families: readonly (4 | 6)[]): Promise<void> {
+  await inNetns(netns, 'sysctl', ['-qw', ...sysctls]);
+  await ipBatch(netns, rulesBatch('add', families), /File exists/);
+}
+
+/** Idempotent. Leaves the sysctls: they change nothing without the mark. */
+export async function removeRules(netns: string): Promise<void> {
+  await ipBatch(
+    netns,
+    rulesBatch('del', [4, 6]),
+    /No such (file or directory|process)|not supported|does not exist/i,
+  );
+}
+
+/** Every line is tried; complaints that match `harmless` mean that the state was already as wanted. */
+async function ipBatch(netns: string, batch: string, harmless: RegExp): Promise<void> {
+  const complaints = await inNetns(netns, 'ip', ['-force', '-batch', '-'], batch).then(
+    () => '',
+    (error: unknown) => (error instanceof CommandFailed ? error.stderr : Promise.reject(error)),
+  );
+  const real = complaints
+    .split('\n')
+    .filter((line) => /^(RTNETLINK|Error|Cannot)/.test(line) && !harmless.test(line));
+  if (real.length > 0) throw new MeshError('NETNS', `ip refused in ${netns}: ${real.join('; ')}`);
+}
+
+class CommandFailed extends MeshError {
+  readonly stderr: string;
+
+  constructor(command: string, reason: string, stderr: string) {
+    super('NETNS', `${command}: ${stderr.trim() || reason}`, {
+      hint: 'is iproute2 installed, and this process root?',
+    });
+    this.stderr = stderr;
+  }
+}
+
+function inNetns(netns: string, command: string, args: readonly string[], input = ''): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = execFile(
+      'nsenter',
+      [`--net=${netns}`, '--', command, ...args],
+      (error, _stdout, stderr) => {
+        if (error === null) resolve();
+        else reject(new CommandFailed(command, error.message, stderr));
+      },
+    );
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(input);
+  });
+}

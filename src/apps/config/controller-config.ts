@@ -1,0 +1,49 @@
+/** The controller's configuration: flags, then environment, then defaults. */
+import { MeshError } from '../../base/errors.ts';
+import { parseSocketAddress, type SocketAddress } from '../../base/ip.ts';
+import type { MeshConfig } from '../../model/mesh.ts';
+import { meshConfig, type MeshFlags } from './mesh-config.ts';
+
+export interface ControllerFlags extends MeshFlags {
+  readonly objects?: string;
+  readonly caDir?: string;
+  readonly listen?: string;
+  readonly tokens?: string;
+  readonly logLevel?: string;
+}
+
+export interface ControllerConfig {
+  readonly mesh: MeshConfig;
+  /** Directory of Kubernetes objects as YAML. */
+  readonly objects: string;
+  /** Directory of the certificate authority's keys and certificates. */
+  readonly caDir: string;
+  readonly listen: SocketAddress;
+  /** JSON file of hashed join tokens. */
+  readonly tokensFile: string;
+  readonly logLevel: string;
+}
+
+/** @throws MeshError INVALID_ARGUMENT naming every problem at once. */
+export function controllerConfig(
+  flags: ControllerFlags,
+  environment: Readonly<Record<string, string | undefined>>,
+): ControllerConfig {
+  const { objects, tokens } = flags;
+  const missing = [objects ?? '--objects DIRECTORY', tokens ?? '--tokens FILE'].filter((text) =>
+    text.startsWith('--'),
+  );
+  if (objects === undefined || tokens === undefined) {
+    throw new MeshError('INVALID_ARGUMENT', `the controller needs ${missing.join(', ')}`, {
+      hint: 'see: mesh-ebpf controller --help',
+    });
+  }
+  return Object.freeze({
+    mesh: meshConfig(flags, environment),
+    objects,
+    caDir: flags.caDir ?? '/var/lib/mesh-ebpf/ca',
+    listen: parseSocketAddress(flags.listen ?? '0.0.0.0:15012'),
+    tokensFile: tokens,
+    logLevel: flags.logLevel ?? 'info',
+  });
+}

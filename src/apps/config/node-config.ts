@@ -1,0 +1,66 @@
+/**
+ * The node program's configuration: flags, then environment, then defaults; complete, checked and frozen before
+ * anything starts. The only place besides `controller-config.ts` that knows the names of environment variables.
+ */
+import { MeshError } from '../../base/errors.ts';
+import { parseSocketAddress, type SocketAddress } from '../../base/ip.ts';
+import { type MeshConfig, type NodeName } from '../../model/mesh.ts';
+import { meshConfig, type MeshFlags } from './mesh-config.ts';
+
+export interface NodeFlags extends MeshFlags {
+  readonly nodeName?: string;
+  readonly objects?: string;
+  readonly cgroupRoot?: string;
+  readonly pinRoot?: string;
+  readonly runDir?: string;
+  readonly caAddress?: string;
+  readonly caRoot?: string;
+  readonly tokenFile?: string;
+  readonly logLevel?: string;
+}
+
+export interface NodeConfig {
+  readonly nodeName: NodeName;
+  readonly mesh: MeshConfig;
+  /** Directory of Kubernetes objects as YAML. */
+  readonly objects: string;
+  /** Cgroup v2 directory that holds everything of this node. */
+  readonly cgroupRoot: string;
+  /** Directory on a BPF file system for what must outlive the process. */
+  readonly pinRoot: string;
+  /** Directory of the admin socket. */
+  readonly runDir: string;
+  readonly caAddress: SocketAddress;
+  readonly caRootFile: string;
+  readonly tokenFile: string;
+  readonly logLevel: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws MeshError INVALID_ARGUMENT naming every problem at once. */
+export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMount: string): NodeConfig {
+  const missing: string[] = [];
+  const need = (value: string | undefined, flag: string): string => {
+    if (value === undefined || value === '') missing.push(flag);
+    return value ?? '';
+  };
+  const caAddress = need(flags.caAddress ?? environment['CA_ADDRESS'], '--ca-address HOST:PORT (CA_ADDRESS)');
+  const config = {
+    nodeName: need(flags.nodeName ?? environment['NODE_NAME'], '--node-name NAME (NODE_NAME)') as NodeName,
+    mesh: meshConfig(flags, environment),
+    objects: need(flags.objects, '--objects DIRECTORY'),
+    cgroupRoot: flags.cgroupRoot ?? cgroupMount,
+    pinRoot: flags.pinRoot ?? '/sys/fs/bpf/mesh-ebpf',
+    runDir: flags.runDir ?? '/run/mesh-ebpf/node',
+    caRootFile: need(flags.caRoot ?? environment['CA_ROOT_CA'], '--ca-root FILE (CA_ROOT_CA)'),
+    tokenFile: need(flags.tokenFile ?? environment['AUTH_TOKEN'], '--token-file FILE (AUTH_TOKEN)'),
+    logLevel: flags.logLevel ?? 'info',
+  };
+  if (missing.length > 0) {
+    throw new MeshError('INVALID_ARGUMENT', `the node program needs ${missing.join(', ')}`, {
+      hint: 'see: mesh-ebpf node --help',
+    });
+  }
+  return Object.freeze({ ...config, caAddress: parseSocketAddress(caAddress.replace(/^https:\/\//, '')) });
+}

@@ -1,0 +1,58 @@
+/**
+ * Keeps live connections within the policies: an allowed connection is judged again when policies change, and ended
+ * when it would no longer be let in. Stands between the accountant and the ledger because it must see every
+ * connection open and close.
+ */
+import { MeshError } from '../base/errors.ts';
+import type { ConnectionId, ConnectionRecord } from '../model/connection.ts';
+import type { MeshReader, MeshView } from '../model/view.ts';
+import type { Ledger, LiveConnection } from './account.ts';
+import { type Authorizer, verdictOn } from './authorize.ts';
+
+export interface PolicyWatchDeps {
+  readonly ledger: Ledger;
+  readonly mesh: MeshReader;
+  readonly authorizer: Authorizer;
+}
+
+export class PolicyWatch implements Ledger {
+  readonly #deps: PolicyWatchDeps;
+  readonly #live = new Map<ConnectionId, LiveConnection>();
+  readonly #unsubscribe: () => void;
+
+  constructor(deps: PolicyWatchDeps) {
+    this.#deps = deps;
+    this.#unsubscribe = deps.mesh.subscribe((view, diff) => {
+      if (diff.policies.length > 0)
+        for (const connection of this.#live.values()) this.#judge(connection, view);
+    });
+  }
+
+  opened(connection: LiveConnection): void {
+    this.#deps.ledger.opened(connection);
+    if (connection.facts.direction === 'outbound') return;
+    this.#live.set(connection.id, connection);
+    // Decided on an older version while a policy changed: this is the moment to notice.
+    const { view } = this.#deps.mesh;
+    if (view.version !== connection.facts.view.version) this.#judge(connection, view);
+  }
+
+  completed(record: ConnectionRecord): void {
+    this.#live.delete(record.id);
+    this.#deps.ledger.completed(record);
+  }
+
+  stop(): void {
+    this.#unsubscribe();
+  }
+
+  #judge(connection: LiveConnection, view: MeshView): void {
+    const verdict = verdictOn(connection.facts, this.#deps.authorizer, view);
+    if (verdict === undefined || verdict.allowed) return;
+    connection.close(
+      new MeshError('POLICY_DENIED', `a policy change ended the connection: ${verdict.reason}`, {
+        details: verdict.policy === undefined ? {} : { policy: verdict.policy },
+      }),
+    );
+  }
+}
