@@ -23,8 +23,7 @@ export class PolicyWatch implements Ledger {
   constructor(deps: PolicyWatchDeps) {
     this.#deps = deps;
     this.#unsubscribe = deps.mesh.subscribe((view, diff) => {
-      if (diff.policies.length > 0)
-        for (const connection of this.#live.values()) this.#judge(connection, view);
+      if (diff.policies.length > 0) this.#live.forEach((connection) => this.#judge(connection, view));
     });
   }
 
