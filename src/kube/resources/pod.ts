@@ -69,13 +69,14 @@ const PodSpec = Type.Object({
   serviceAccount: Type.Optional(DnsName),
   hostNetwork: Type.Optional(Type.Boolean()),
   terminationGracePeriodSeconds: seconds(0),
+  restartPolicy: Type.Optional(Type.Enum(['Always', 'OnFailure', 'Never'])),
   containers: Type.Array(ContainerSchema, { minItems: 1 }),
   initContainers: Type.Optional(Type.Array(ContainerSchema)),
   ...ignored('activeDeadlineSeconds', 'affinity', 'automountServiceAccountToken', 'dnsConfig', 'dnsPolicy'),
   ...ignored('enableServiceLinks', 'ephemeralContainers', 'hostAliases', 'hostIPC', 'hostPID', 'hostUsers'),
   ...ignored('hostname', 'hostnameOverride', 'imagePullSecrets', 'nodeSelector', 'os', 'overhead'),
   ...ignored('preemptionPolicy', 'priority', 'priorityClassName', 'readinessGates', 'resourceClaims'),
-  ...ignored('resources', 'restartPolicy', 'runtimeClassName', 'schedulerName', 'schedulingGates'),
+  ...ignored('resources', 'runtimeClassName', 'schedulerName', 'schedulingGates'),
   ...ignored('securityContext', 'setHostnameAsFQDN', 'shareProcessNamespace', 'subdomain', 'tolerations'),
   ...ignored('topologySpreadConstraints', 'volumes', 'workloadRef'),
 });
@@ -85,6 +86,20 @@ const PodStatus = Type.Object({
   podIP: Type.Optional(Type.String()),
   podIPs: Type.Optional(Type.Array(Type.Object({ ip: Type.String() }))),
   hostIP: Type.Optional(Type.String()),
+  /** Why the pod is in its phase: a word for programs and a sentence for people. */
+  reason: Type.Optional(Type.String()),
+  message: Type.Optional(Type.String()),
+  containerStatuses: Type.Optional(
+    Type.Array(
+      Type.Object({
+        name: Type.String(),
+        ready: Type.Boolean(),
+        restartCount: Type.Integer({ minimum: 0 }),
+        ...ignored('allocatedResources', 'allocatedResourcesStatus', 'containerID', 'image', 'imageID'),
+        ...ignored('lastState', 'resources', 'started', 'state', 'stopSignal', 'user', 'volumeMounts'),
+      }),
+    ),
+  ),
   conditions: Type.Optional(
     Type.Array(
       Type.Object({
@@ -94,9 +109,9 @@ const PodStatus = Type.Object({
       }),
     ),
   ),
-  ...ignored('containerStatuses', 'ephemeralContainerStatuses', 'extendedResourceClaimStatus', 'hostIPs'),
-  ...ignored('initContainerStatuses', 'message', 'nominatedNodeName', 'observedGeneration', 'qosClass'),
-  ...ignored('reason', 'resize', 'resourceClaimStatuses', 'startTime', 'allocatedResources', 'resources'),
+  ...ignored('ephemeralContainerStatuses', 'extendedResourceClaimStatus', 'hostIPs'),
+  ...ignored('initContainerStatuses', 'nominatedNodeName', 'observedGeneration', 'qosClass'),
+  ...ignored('resize', 'resourceClaimStatuses', 'startTime', 'allocatedResources', 'resources'),
 });
 
 export const PodSchema = Type.Object({
