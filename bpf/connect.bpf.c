@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * cgroup/connect4 and connect6: decides at connect() whether a connection goes to ztunnel, goes its own way, or is
+ * refused, and notes in the socket what sockops is to record. No packet exists yet; the application sees a refusal
+ * as EPERM. Destinations outside the mesh cost two or three map look-ups here and nothing afterwards.
+ */
+#include <linux/bpf.h>
+#include <linux/in.h>
+#include <stdbool.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "addr.h"
+#include "counters.h"
+#include "maps.h"
+
+char _license[] SEC("license") = "Apache-2.0";
+
+enum verdict {
+    REFUSE = 0, /* the return codes of a cgroup program */
+    ALLOW = 1,
+    CAPTURE, /* ALLOW, to the address that was put into `dst` */
+};
+
+/* Where the agent connects to learn a network namespace's cookie: 192.0.2.1 (RFC 5737), which no one routes. */
+#define COOKIE_PROBE_IP bpf_htonl(0xc0000201)
+#define COOKIE_PROBE_PORT 65535
+
+static __always_inline bool is_mesh_port(__u16 port)
+{
+    return port == MESH_PORT_OUTBOUND || port == MESH_PORT_PLAINTEXT || port == MESH_PORT_HBONE;
+}
+
+/* False if the kernel had no memory for it. */
+static __always_inline bool remember(struct bpf_sock_addr *ctx, const struct mesh_origin *origin)
+{
+    struct mesh_origin *stored =
+        bpf_sk_storage_get(&sockets, ctx->sk, (void *)origin, BPF_SK_STORAGE_GET_F_CREATE);
+    if (!stored)
+        return false;
+    *stored = *origin; /* a socket may connect again after a failure */
+    return true;
+}
+
+static __always_inline void forget(struct bpf_sock_addr *ctx)
+{
+    struct mesh_origin *stored = bpf_sk_storage_get(&sockets, ctx->sk, NULL, 0);
+    if (stored)
+        stored->kind = MESH_ORIGIN_NONE;
+}
+
+/* The host's and ztunnel's connections go where they were going; those to an enrolled pod are announced to its
+ * sk_lookup. Without memory they are not, and then count as plaintext there: never more trusted by accident. */
+static __always_inline enum verdict announce(struct bpf_sock_addr *ctx, const struct mesh_addr *dst,
+                                             enum mesh_origin_kind kind)
+{
+    __u32 *pod_id = bpf_map_lookup_elem(&local_pods, dst);
+    if (pod_id) {
+        struct mesh_origin origin = {.pod_id = *pod_id, .kind = kind};
+        remember(ctx, &origin);
+    } else {
+        forget(ctx);
+    }
+    return ALLOW;
+}
+
+static __always_inline enum verdict direct(struct bpf_sock_addr *ctx)
+{
+    forget(ctx);
+    count(MESH_COUNTER_DIRECT);
+    return ALLOW;
+}
+
+static __always_inline enum verdict refuse(enum mesh_counter why)
+{
+    count(why);
+    return REFUSE;
+}
+
+/* To ztunnel's listener in the pod itself: the pod's own address keeps getsockname() true and the connection's
+ * tuple unique on the node. */
+static __always_inline enum verdict capture(struct bpf_sock_addr *ctx, const struct mesh_pod *pod,
+                                            struct mesh_addr *dst, __u16 port)
+{
+    const struct mesh_addr *own = addr_is_v4(dst) ? &pod->ip4 : &pod->ip6;
+    struct mesh_origin origin = {
+        .original_ip = *dst, .original_port = port, .pod_id = pod->id, .kind = MESH_ORIGIN_CAPTURED};
+
+    /* Fails closed: the destination is (or may be) in the mesh, and must not be reached around ztunnel. */
+    if (addr_is_zero(own))
+        return refuse(MESH_COUNTER_REFUSED_NO_ADDRESS);
+    if (!remember(ctx, &origin))
+        return refuse(MESH_COUNTER_REFUSED_NO_MEMORY);
+    *dst = *own;
+    return CAPTURE;
+}
+
+static __always_inline bool is_own(const struct mesh_pod *pod, const struct mesh_addr *dst)
+{
+    __u32 *pod_id = bpf_map_lookup_elem(&local_pods, dst);
+    return pod_id && *pod_id == pod->id;
+}
+
+/* A connection of an enrolled pod's application. */
+static __always_inline enum verdict decide_for_pod(struct bpf_sock_addr *ctx, const struct mesh_config *node,
+                                                   const struct mesh_pod *pod, struct mesh_addr *dst)
+{
+    __u16 port = bpf_ntohs(ctx->user_port);
+
+    if (addr_is_loopback(dst) || is_own(pod, dst))
+        return is_mesh_port(port) ? refuse(MESH_COUNTER_REFUSED_MESH_PORT) : direct(ctx);
+    if (bpf_map_lookup_elem(&destinations, dst)) {
+        count(MESH_COUNTER_CAPTURED);
+        return capture(ctx, pod, dst, port);
+    }
+    /* Absence means "not in the mesh" only while the map holds the whole mesh. */
+    if (node->flags & MESH_CONFIG_CAPTURE_UNKNOWN) {
+        count(MESH_COUNTER_CAPTURED_UNKNOWN);
+        return capture(ctx, pod, dst, port);
+    }
+    return direct(ctx);
+}
+
+static __always_inline enum verdict decide(struct bpf_sock_addr *ctx, struct mesh_addr *dst)
+{
+    __u32 zero = 0;
+    const struct mesh_config *node = bpf_map_lookup_elem(&config, &zero);
+    if (!node || ctx->protocol != IPPROTO_TCP)
+        return ALLOW; /* an array's only element is never missing; other protocols are not captured */
+
+    /* First, because ztunnel's sockets are in the pods' network namespaces. */
+    if (bpf_get_current_cgroup_id() == node->ztunnel_cgroup_id)
+        return announce(ctx, dst, MESH_ORIGIN_ZTUNNEL);
+
+    __u64 netns = bpf_get_netns_cookie(ctx);
+    const struct mesh_pod *pod = bpf_map_lookup_elem(&pods, &netns);
+    if (pod)
+        return decide_for_pod(ctx, node, pod, dst);
+    if (netns == node->node_netns_cookie)
+        return announce(ctx, dst, MESH_ORIGIN_HOST);
+    return ALLOW; /* a pod that is not enrolled: none of our business */
+}
+
+/* The agent asks for a cookie by a UDP connect(), which never sends anything and is always refused. */
+static __always_inline bool is_cookie_probe(struct bpf_sock_addr *ctx)
+{
+    return ctx->protocol == IPPROTO_UDP && ctx->user_ip4 == COOKIE_PROBE_IP &&
+           ctx->user_port == bpf_htons(COOKIE_PROBE_PORT);
+}
+
+static __always_inline enum verdict answer_cookie_probe(struct bpf_sock_addr *ctx)
+{
+    __u64 socket = bpf_get_socket_cookie(ctx);
+    __u64 netns = bpf_get_netns_cookie(ctx);
+    bpf_map_update_elem(&cookies, &socket, &netns, BPF_ANY);
+    return REFUSE;
+}
+
+/* Decides about IPv4 sockets' connections. */
+SEC("cgroup/connect4")
+int mesh_connect4(struct bpf_sock_addr *ctx)
+{
+    if (is_cookie_probe(ctx))
+        return answer_cookie_probe(ctx);
+
+    struct mesh_addr dst = addr_v4(ctx->user_ip4);
+    enum verdict verdict = decide(ctx, &dst);
+    if (verdict != CAPTURE)
+        return verdict;
+    ctx->user_ip4 = dst.word[3];
+    ctx->user_port = bpf_htons(MESH_PORT_OUTBOUND);
+    return ALLOW;
+}
+
+/* Decides about IPv6 sockets' connections, IPv4-mapped destinations included. */
+SEC("cgroup/connect6")
+int mesh_connect6(struct bpf_sock_addr *ctx)
+{
+    struct mesh_addr dst = addr_v6(ctx->user_ip6);
+    enum verdict verdict = decide(ctx, &dst);
+    if (verdict != CAPTURE)
+        return verdict;
+    ctx->user_ip6[0] = dst.word[0];
+    ctx->user_ip6[1] = dst.word[1];
+    ctx->user_ip6[2] = dst.word[2];
+    ctx->user_ip6[3] = dst.word[3];
+    ctx->user_port = bpf_htons(MESH_PORT_OUTBOUND);
+    return ALLOW;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything the kernel side shares with user space: layouts of map keys and values, and the constants in them.
+ * Its twin is src/datapath/abi/layout.ts; test/bpf/abi.test.ts compares the two through this object's BTF, and the
+ * agent does so again at every start. Fixed-width types only, padding spelled out, sizes asserted.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+/* The mesh's own TCP ports inside a pod's network namespace (src/base/ports.ts). */
+enum mesh_port {
+    MESH_PORT_OUTBOUND = 15001,  /* what the pod's applications dial, after capture */
+    MESH_PORT_PLAINTEXT = 15006, /* plaintext that arrived for the pod */
+    MESH_PORT_HBONE = 15008,     /* HBONE that arrived for the pod */
+};
+
+/* Whose connection it is. */
+enum mesh_origin_kind {
+    MESH_ORIGIN_NONE = 0,
+    MESH_ORIGIN_CAPTURED = 1, /* an application of an enrolled pod, on its way to ztunnel */
+    MESH_ORIGIN_HOST = 2,     /* a process in the node's own network namespace: a kubelet probe, say */
+    MESH_ORIGIN_ZTUNNEL = 3,  /* ztunnel, delivering to an application */
+};
+
+/* mesh_destination.flags */
+enum mesh_destination_flag {
+    MESH_DESTINATION_WORKLOAD = 1, /* address of a workload that takes HBONE */
+    MESH_DESTINATION_SERVICE = 2,  /* virtual address of a Service */
+};
+
+/* mesh_config.flags */
+enum mesh_config_flag {
+    MESH_CONFIG_CAPTURE_UNKNOWN = 1, /* `destinations` is incomplete: absence from it means nothing */
+};
+
+/* Indices of the `counters` map. */
+enum mesh_counter {
+    MESH_COUNTER_CAPTURED,           /* connections sent to ztunnel: the destination is in the mesh */
+    MESH_COUNTER_CAPTURED_UNKNOWN,   /* connections sent to ztunnel: `destinations` is incomplete */
+    MESH_COUNTER_DIRECT,             /* connections of enrolled pods left alone */
+    MESH_COUNTER_REFUSED_MESH_PORT,  /* a pod dialled one of its own mesh ports */
+    MESH_COUNTER_REFUSED_NO_ADDRESS, /* the pod has no address of the family it needs for capture */
+    MESH_COUNTER_REFUSED_NO_MEMORY,  /* the kernel had no room to remember an original destination */
+    MESH_COUNTER_FLOWS_FULL,         /* a connection could not be recorded in `flows` */
+    MESH_COUNTER_ADMITTED_ORIGIN,    /* inbound, recorded as the host's or ztunnel's: to the application */
+    MESH_COUNTER_PLAINTEXT,          /* inbound, everything else: to ztunnel's plaintext listener */
+    MESH_COUNTER_DROPPED_MESH_PORT,  /* inbound to a capture port without having been captured */
+    MESH_COUNTER_DROPPED_UNKNOWN,    /* inbound to an address no enrolled pod has */
+    MESH_COUNTER_DROPPED_NO_LISTENER, /* inbound while the pod's plaintext listener is missing */
+    MESH_COUNTER_COUNT,
+};
+
+/* Text for people, cut to fit and padded with NUL: "shop/web-5d4b". */
+#define MESH_LABEL_SIZE 64
+#define MESH_UID_SIZE 64
+
+/* An IP address, network order; IPv4 as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). */
+struct mesh_addr {
+    __be32 word[4];
+};
+
+/* Value of `config`. */
+struct mesh_config {
+    __u64 node_netns_cookie; /* the node's own network namespace */
+    __u64 ztunnel_cgroup_id; /* processes in this cgroup are the mesh itself */
+    __u32 flags;             /* enum mesh_config_flag */
+    __u32 pad;
+};
+
+/* Value of `pods`; the key is the network namespace's cookie. */
+struct mesh_pod {
+    __u32 id; /* stable while the pod is enrolled, never 0 */
+    char uid[MESH_UID_SIZE];
+    char label[MESH_LABEL_SIZE];
+    struct mesh_addr ip4; /* all zero: the pod has none */
+    struct mesh_addr ip6;
+};
+
+/* Value of `destinations`; the key is the address. */
+struct mesh_destination {
+    __u32 flags; /* enum mesh_destination_flag, one or both */
+    char label[MESH_LABEL_SIZE];
+};
+
+/* Value of `sockets`, and what `flows` says of a connection. */
+struct mesh_origin {
+    struct mesh_addr original_ip; /* what the application dialled; zero unless captured */
+    __u32 pod_id;                 /* captured: the pod that dials; otherwise the pod that is dialled */
+    __u16 original_port;          /* host order */
+    __u8 kind;                    /* enum mesh_origin_kind */
+    __u8 pad;
+};
+
+/* Key of `flows`: a connection as the side that accepts it sees its packets. Ports in host order. */
+struct mesh_flow_key {
+    struct mesh_addr source_ip;
+    struct mesh_addr destination_ip;
+    __u16 source_port;
+    __u16 destination_port;
+};
+
+/* Value of `flows`. */
+struct mesh_flow {
+    __u64 socket_cookie; /* the connecting socket: only that one may delete the record */
+    struct mesh_origin origin;
+};
+
+_Static_assert(sizeof(struct mesh_addr) == 16, "ABI");
+_Static_assert(sizeof(struct mesh_config) == 24, "ABI");
+_Static_assert(sizeof(struct mesh_pod) == 164, "ABI");
+_Static_assert(sizeof(struct mesh_destination) == 68, "ABI");
+_Static_assert(sizeof(struct mesh_origin) == 24, "ABI");
+_Static_assert(sizeof(struct mesh_flow_key) == 36, "ABI");
+_Static_assert(sizeof(struct mesh_flow) == 32, "ABI");

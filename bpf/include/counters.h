@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counting, the only trace a program leaves of what it decided. */
+#pragma once
+
+#include "maps.h"
+
+static __always_inline void count(enum mesh_counter which)
+{
+    __u32 index = which;
+    __u64 *counter = bpf_map_lookup_elem(&counters, &index);
+    if (counter)
+        __sync_fetch_and_add(counter, 1);
+}

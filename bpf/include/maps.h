@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The maps, each with its purpose and its only writers. Sizes here are placeholders: the agent sets them from its
+ * configuration before load (src/datapath/maps.ts lists them and what each bounds). `__weak` lets every program
+ * file include this header; the linker keeps one definition and checks that all agree.
+ */
+#pragma once
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "abi.h"
+
+/* What the programs need to know of the node. Written by the agent. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct mesh_config);
+} config SEC(".maps") __weak;
+
+/* Enrolled pods of this node, by network namespace cookie: in here means captured. Written by the agent. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, __u64);
+    __type(value, struct mesh_pod);
+} pods SEC(".maps") __weak;
+
+/* Which enrolled pod has an address: address -> pod id. Written by the agent. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, struct mesh_addr);
+    __type(value, __u32);
+} local_pods SEC(".maps") __weak;
+
+/* Addresses an enrolled pod may reach through ztunnel only, in the whole mesh. Written by the agent. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, struct mesh_addr);
+    __type(value, struct mesh_destination);
+} destinations SEC(".maps") __weak;
+
+/* Each enrolled pod's plaintext listener: pod id -> socket. Written by the agent; emptied by the kernel on close. */
+struct {
+    __uint(type, BPF_MAP_TYPE_SOCKHASH);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, __u64);
+} listeners SEC(".maps") __weak;
+
+/* From connect() to the SYN: what a socket's connection is. Written by connect; freed with the socket. */
+struct {
+    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct mesh_origin);
+} sockets SEC(".maps") __weak;
+
+/* From the SYN on: what a connection is, for the side that accepts it. Written by sockops; captured ones are
+ * removed by the agent when it accepts, all others when their socket closes. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, struct mesh_flow_key);
+    __type(value, struct mesh_flow);
+} flows SEC(".maps") __weak;
+
+/* Answers to the agent's question "which cookie has this network namespace?": socket cookie -> netns cookie.
+ * For kernels without SO_NETNS_COOKIE. Written by connect. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 64);
+    __type(key, __u64);
+    __type(value, __u64);
+} cookies SEC(".maps") __weak;
+
+/* Events by `enum mesh_counter`, since load. A plain array with atomic adds: one event per connection, not per
+ * packet, so there is nothing to win with a copy per CPU. Written by every program. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, MESH_COUNTER_COUNT);
+    __type(key, __u32);
+    __type(value, __u64);
+} counters SEC(".maps") __weak;

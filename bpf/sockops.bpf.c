@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * sock_ops: publishes what connect noted in a socket under the connection's tuple, which is known just before the
+ * SYN leaves, and takes it back when the socket closes. The accepting side (sk_lookup, the agent) knows a
+ * connection by its tuple only.
+ */
+#include <linux/bpf.h>
+#include <stdbool.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "addr.h"
+#include "counters.h"
+#include "maps.h"
+
+char _license[] SEC("license") = "Apache-2.0";
+
+/* The kernel ignores the value for the operations handled here. */
+#define DONE 1
+
+/* IPv4 connections of IPv6 sockets have their addresses mapped already. */
+static __always_inline struct mesh_flow_key flow_key(struct bpf_sock_ops *ctx)
+{
+    struct mesh_flow_key key = {
+        .source_port = ctx->local_port,
+        .destination_port = bpf_ntohl(ctx->remote_port),
+    };
+    if (ctx->family == AF_INET6) {
+        key.source_ip = addr_v6(ctx->local_ip6);
+        key.destination_ip = addr_v6(ctx->remote_ip6);
+        keep_branch();
+    } else {
+        key.source_ip = addr_v4(ctx->local_ip4);
+        key.destination_ip = addr_v4(ctx->remote_ip4);
+    }
+    return key;
+}
+
+/* Fails closed when the map is full: sk_lookup drops a captured connection without a record, and takes one of the
+ * host or of ztunnel for plaintext. */
+static __always_inline void publish(struct bpf_sock_ops *ctx)
+{
+    struct bpf_sock *sk = ctx->sk;
+    if (!sk)
+        return;
+    const struct mesh_origin *origin = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+    if (!origin || origin->kind == MESH_ORIGIN_NONE)
+        return;
+
+    struct mesh_flow_key key = flow_key(ctx);
+    struct mesh_flow flow = {.socket_cookie = bpf_get_socket_cookie(ctx), .origin = *origin};
+    if (bpf_map_update_elem(&flows, &key, &flow, BPF_ANY) != 0) {
+        count(MESH_COUNTER_FLOWS_FULL);
+        return;
+    }
+    bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+/* The record must last until the handshake is over, which only the accepting side knows (with SYN cookies the
+ * kernel asks sk_lookup again for the last packet), so it lasts as long as the socket. The callback runs before the
+ * kernel frees the tuple; where a TIME_WAIT socket was put in its place, a successor may have published under the
+ * same tuple, and the cookie keeps that one's record. */
+static __always_inline void withdraw(struct bpf_sock_ops *ctx)
+{
+    struct mesh_flow_key key = flow_key(ctx);
+    const struct mesh_flow *flow = bpf_map_lookup_elem(&flows, &key);
+    if (flow && flow->socket_cookie == bpf_get_socket_cookie(ctx))
+        bpf_map_delete_elem(&flows, &key);
+}
+
+/* Records each connection that has an origin, for as long as it exists. */
+SEC("sockops")
+int mesh_sockops(struct bpf_sock_ops *ctx)
+{
+    if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
+        publish(ctx);
+    else if (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] == BPF_TCP_CLOSE)
+        withdraw(ctx);
+    return DONE;
+}
