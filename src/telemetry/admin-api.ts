@@ -1,0 +1,228 @@
+/**
+ * The admin API of a node: what its unix socket answers, as data types. The composition root implements `AdminApi`
+ * from the agent and the ztunnel; `admin-server.ts` puts it on the socket; the CLI reads it. The documents are a
+ * public schema: each carries `apiVersion` and `kind`, `null` means "none" or "not known", and fields are only added.
+ * Times are RFC 3339 in UTC.
+ */
+import type { ErrorCode } from '../base/errors.ts';
+import type { ConnectionPath, Direction, Hop } from '../model/connection.ts';
+import type { ConfigDump } from './config-dump-types.ts';
+import type { RecentQuery } from './connection-registry.ts';
+import type { Outcome } from './outcome.ts';
+
+export const adminApiVersion = 'mesh-ebpf.io/v1alpha1';
+
+/** What the server wraps around every answer. */
+export interface DocumentHead<Kind extends string> {
+  readonly apiVersion: typeof adminApiVersion;
+  readonly kind: Kind;
+  readonly node: string;
+  /** When the answer was made. */
+  readonly time: string;
+}
+
+/** Something a person should act on: what, why and what to do next. */
+export interface Problem {
+  readonly code: ErrorCode;
+  /** What it is about: `pod shop/cart-7f9c`, `map verdicts`, `file shop.yaml:3:5`. */
+  readonly subject: string;
+  readonly message: string;
+  readonly hint: string | null;
+  readonly since: string | null;
+}
+
+export interface StatusBody {
+  readonly version: string;
+  readonly startedAt: string;
+  readonly health: 'ok' | 'degraded';
+  readonly kernel: string;
+  /** Where the objects come from: `directory /etc/mesh`, `kubernetes https://…`. */
+  readonly source: {
+    readonly name: string;
+    readonly meshVersion: number;
+    readonly lastChangeAt: string | null;
+  };
+  /** Pods of this node that are labelled for the mesh, and those whose network namespace is captured. */
+  readonly pods: { readonly expected: number; readonly enrolled: number };
+  readonly ca: {
+    readonly state: 'ok' | 'unreachable' | 'unknown';
+    readonly message: string | null;
+    /** The certificate that expires first. */
+    readonly nextExpiry: { readonly identity: string; readonly notAfter: string } | null;
+  };
+  readonly connections: {
+    readonly live: number;
+    readonly tunnelsOut: number;
+    readonly tunnelsIn: number;
+    readonly bufferedBytes: number;
+  };
+  readonly readiness: ReadinessBody;
+  readonly problems: readonly Problem[];
+}
+
+export interface ReadinessBody {
+  readonly ready: boolean;
+  /** Names of the start-up tasks still under way. */
+  readonly pending: readonly string[];
+}
+
+export type CertificateState = 'valid' | 'expiring' | 'expired' | 'pending' | 'failed';
+
+export interface WorkloadItem {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly node: string;
+  readonly serviceAccount: string;
+  readonly identity: string;
+  readonly addresses: readonly string[];
+  readonly protocol: 'hbone' | 'tcp';
+  /** `remote`: on another node, which enrols it. `not-meshed`: not labelled. `no`: should be, and `reason` says why not. */
+  readonly enrolment: 'enrolled' | 'no' | 'remote' | 'not-meshed';
+  readonly reason: string | null;
+  /** Of this node's workloads only. */
+  readonly certificate: { readonly state: CertificateState; readonly notAfter: string | null } | null;
+  /** Keys of the policies that apply to it. */
+  readonly policies: readonly string[];
+}
+
+export interface ServiceItem {
+  readonly namespace: string;
+  readonly name: string;
+  readonly hostname: string;
+  readonly vips: readonly string[];
+  readonly ports: readonly { readonly name: string; readonly port: number; readonly protocol: string }[];
+  readonly endpoints: readonly {
+    readonly address: string;
+    /** `NAMESPACE/NAME` of the pod, where the address is one's. */
+    readonly workload: string | null;
+    readonly ready: boolean;
+    readonly terminating: boolean;
+    /** Service port to endpoint port. */
+    readonly ports: Readonly<Record<string, number>>;
+  }[];
+}
+
+/** One identity's certificate. Never the private key. */
+export interface CertificateItem {
+  readonly identity: string;
+  readonly state: CertificateState;
+  /** Hexadecimal. */
+  readonly serialNumber: string | null;
+  readonly notBefore: string | null;
+  readonly notAfter: string | null;
+  readonly renewAt: string | null;
+  /** Why the last attempt to renew failed, while it is failing. */
+  readonly lastError: string | null;
+  /** Pods of this node that use it, `NAMESPACE/NAME`. */
+  readonly workloads: readonly string[];
+  /** PEM, leaf first, without the roots. */
+  readonly chain: readonly string[];
+  readonly roots: readonly string[];
+}
+
+export interface PolicyItem {
+  readonly key: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly action: 'allow' | 'deny';
+  /** `mesh`, `namespace`, or the labels of its selector as `app=web,tier=front`. */
+  readonly scope: string;
+  /** One sentence a rule, as a person reads it. */
+  readonly rules: readonly string[];
+  /** Workloads of this node it applies to, `NAMESPACE/NAME`. */
+  readonly workloads: readonly string[];
+}
+
+export interface ConnectionEnd {
+  readonly address: string;
+  /** `NAMESPACE/NAME` of the pod, where the address is one's. */
+  readonly workload: string | null;
+  /** Proved by a certificate in this connection. */
+  readonly identity: string | null;
+}
+
+export interface ConnectionItem {
+  readonly id: string;
+  /** Of completed connections: place in the node's history. */
+  readonly sequence: number | null;
+  readonly direction: Direction;
+  readonly path: ConnectionPath;
+  readonly source: ConnectionEnd;
+  readonly destination: ConnectionEnd;
+  readonly originalDestination: string;
+  readonly hboneAddress: string | null;
+  readonly service: string | null;
+  readonly verdict: {
+    readonly allowed: boolean;
+    readonly policy: string | null;
+    readonly reason: string;
+  } | null;
+  readonly traceId: string | null;
+  readonly openedAt: string;
+  /** From the source's application to the destination's. */
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  /** null while it lives; the rest of the fields belongs to completed connections. */
+  readonly outcome: Outcome | null;
+  readonly durationMs: number | null;
+  readonly error: {
+    readonly code: ErrorCode;
+    readonly hop: Hop;
+    readonly message: string;
+    readonly hint: string | null;
+  } | null;
+}
+
+export interface ConnectionsBody {
+  readonly live: readonly ConnectionItem[];
+  /** Completed, oldest first. */
+  readonly recent: readonly ConnectionItem[];
+  /** Pass as `after` to hear only of later ones. */
+  readonly last: number;
+  /** Records that would have been looked at but were forgotten already: memory is bounded. */
+  readonly lost: number;
+}
+
+export interface ConnectionsQuery extends RecentQuery {
+  /** Which part is wanted; both when absent. */
+  readonly only?: 'live' | 'recent';
+}
+
+/** Whether a pod is captured: for a CNI plugin that must not let it start before. */
+export type EnrolmentBody =
+  | { readonly enrolled: true; readonly workload: string; readonly since: string }
+  | { readonly enrolled: false; readonly reason: string };
+
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof logLevels)[number];
+
+/** Answers are snapshots; a rejected promise becomes status 500 with the error's code, message and hint. */
+export interface AdminApi {
+  status(): StatusBody | Promise<StatusBody>;
+  workloads(): readonly WorkloadItem[] | Promise<readonly WorkloadItem[]>;
+  services(): readonly ServiceItem[] | Promise<readonly ServiceItem[]>;
+  certificates(): readonly CertificateItem[] | Promise<readonly CertificateItem[]>;
+  policies(): readonly PolicyItem[] | Promise<readonly PolicyItem[]>;
+  connections(query: ConnectionsQuery): ConnectionsBody | Promise<ConnectionsBody>;
+  enrolment(uid: string): EnrolmentBody | Promise<EnrolmentBody>;
+  configDump(): ConfigDump | Promise<ConfigDump>;
+  setLogLevel(level: LogLevel): void;
+}
+
+type List<Kind extends string, Item> = DocumentHead<Kind> & { readonly items: readonly Item[] };
+
+export type StatusDocument = DocumentHead<'Status'> & StatusBody;
+export type WorkloadList = List<'WorkloadList', WorkloadItem>;
+export type ServiceList = List<'ServiceList', ServiceItem>;
+export type CertificateList = List<'CertificateList', CertificateItem>;
+export type PolicyList = List<'PolicyList', PolicyItem>;
+export type ConnectionsDocument = DocumentHead<'ConnectionList'> & ConnectionsBody;
+export type EnrolmentDocument = DocumentHead<'Enrolment'> & EnrolmentBody;
+
+/** The body of every answer that is not 2xx. */
+export type ErrorDocument = DocumentHead<'Error'> & {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string | null;
+};

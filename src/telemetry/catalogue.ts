@@ -1,0 +1,158 @@
+/**
+ * Every metric there is: name, kind, labels and whether you may build on it. `core` metrics keep name, labels and
+ * meaning within a major version; `unstable` ones may change with any release. `docs` and tests read this table.
+ */
+export type Stability = 'core' | 'unstable';
+
+export interface MetricSpec {
+  readonly type: 'gauge' | 'counter';
+  readonly help: string;
+  readonly labels: readonly string[];
+  readonly stability: Stability;
+}
+
+/** Per connection, with Istio's standard labels (`traffic-labels.ts`). */
+export const istioCatalogue = {
+  istio_tcp_connections_opened_total: {
+    help: 'TCP connections opened',
+    stability: 'core',
+  },
+  istio_tcp_connections_closed_total: {
+    help: 'TCP connections closed',
+    stability: 'core',
+  },
+  istio_tcp_sent_bytes_total: {
+    help: 'Bytes from the destination to the source (the response), for either reporter',
+    stability: 'core',
+  },
+  istio_tcp_received_bytes_total: {
+    help: 'Bytes from the source to the destination (the request), for either reporter',
+    stability: 'core',
+  },
+  istio_tcp_connections_failed_total: {
+    help: 'TCP connections that a policy refused or that should have worked and did not',
+    stability: 'unstable',
+  },
+} as const satisfies Record<string, { readonly help: string; readonly stability: Stability }>;
+
+export type IstioMetric = keyof typeof istioCatalogue;
+
+/** Of the node itself. */
+export const meshCatalogue = {
+  mesh_build_info: {
+    type: 'gauge',
+    help: 'Always 1; the version is in the label',
+    labels: ['version', 'node_version'],
+    stability: 'core',
+  },
+  mesh_pods_expected: {
+    type: 'gauge',
+    help: 'Pods of this node that are labelled for the mesh',
+    labels: [],
+    stability: 'core',
+  },
+  mesh_pods_enrolled: {
+    type: 'gauge',
+    help: 'Pods of this node that are captured; fewer than expected means plaintext',
+    labels: [],
+    stability: 'core',
+  },
+  mesh_enrolment_failures_total: {
+    type: 'counter',
+    help: 'Attempts to capture a pod that failed, by error code',
+    labels: ['code'],
+    stability: 'unstable',
+  },
+  mesh_bpf_map_entries: {
+    type: 'gauge',
+    help: 'Entries of a BPF map',
+    labels: ['map'],
+    stability: 'core',
+  },
+  mesh_bpf_map_capacity: {
+    type: 'gauge',
+    help: 'Most entries a BPF map can hold',
+    labels: ['map'],
+    stability: 'core',
+  },
+  mesh_datapath_writes_total: {
+    type: 'counter',
+    help: 'Entries written to and deleted from BPF maps',
+    labels: ['map', 'operation'],
+    stability: 'unstable',
+  },
+  mesh_datapath_repairs_total: {
+    type: 'counter',
+    help: 'Entries found different from what they should be, and repaired',
+    labels: ['map'],
+    stability: 'unstable',
+  },
+  mesh_certificates: {
+    type: 'gauge',
+    help: 'Identities of this node by the state of their certificate',
+    labels: ['state'],
+    stability: 'core',
+  },
+  mesh_certificate_next_expiry_timestamp_seconds: {
+    type: 'gauge',
+    help: 'When the first of this node’s certificates expires, Unix time',
+    labels: [],
+    stability: 'core',
+  },
+  mesh_ca_requests_total: {
+    type: 'counter',
+    help: 'Certificate requests by result: ok, or the error code',
+    labels: ['result'],
+    stability: 'unstable',
+  },
+  mesh_config_errors: {
+    type: 'gauge',
+    help: 'Objects that could not be understood; their last good version stays in force',
+    labels: [],
+    stability: 'core',
+  },
+  mesh_config_version: {
+    type: 'gauge',
+    help: 'Version of the mesh model in force; grows by one with every change',
+    labels: [],
+    stability: 'unstable',
+  },
+  mesh_connections_live: {
+    type: 'gauge',
+    help: 'Connections through this ztunnel now',
+    labels: [],
+    stability: 'unstable',
+  },
+  mesh_tunnels: {
+    type: 'gauge',
+    help: 'HBONE connections now, by who dialled (outbound: this node)',
+    labels: ['direction'],
+    stability: 'unstable',
+  },
+  mesh_buffered_bytes: {
+    type: 'gauge',
+    help: 'Bytes held in user space on behalf of connections',
+    labels: [],
+    stability: 'unstable',
+  },
+  mesh_traffic_series: {
+    type: 'gauge',
+    help: 'Label tuples of istio_tcp_* that have a series of their own',
+    labels: [],
+    stability: 'unstable',
+  },
+  mesh_traffic_series_overflow_total: {
+    type: 'counter',
+    help: 'Connections counted under "other" because the budget of series was spent',
+    labels: [],
+    stability: 'unstable',
+  },
+} as const satisfies Record<string, MetricSpec>;
+
+export type MeshMetric = keyof typeof meshCatalogue;
+export type MeshCounter = {
+  [Name in MeshMetric]: (typeof meshCatalogue)[Name]['type'] extends 'counter' ? Name : never;
+}[MeshMetric];
+export type LabelsOf<Name extends MeshMetric> = Readonly<
+  Record<(typeof meshCatalogue)[Name]['labels'][number], string>
+>;

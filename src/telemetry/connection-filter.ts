@@ -1,0 +1,54 @@
+/** Which connections somebody asks about: pure predicates over summaries and records, for the registry's queries. */
+import type { ConnectionPeer, ConnectionRecord, ConnectionSummary } from '../model/connection.ts';
+import { outcomeOf } from './outcome.ts';
+
+/** All given conditions must hold. */
+export interface ConnectionFilter {
+  /** Namespace of either side. */
+  readonly namespace?: string;
+  /** Name of the pod on either side, or of its owner (`web` finds every pod of that Deployment). */
+  readonly pod?: string;
+  /** Only those that failed or were denied. Live connections match neither. */
+  readonly failed?: boolean;
+  /** Only those refused by a policy. */
+  readonly denied?: boolean;
+  /** Only those that were open at or after this time, milliseconds since the epoch. */
+  readonly since?: number;
+}
+
+export function matches(connection: ConnectionSummary | ConnectionRecord, filter: ConnectionFilter): boolean {
+  return (
+    eitherSide(connection, filter) && outcomeMatches(connection, filter) && recentEnough(connection, filter)
+  );
+}
+
+/** Namespace and pod must hold for the same side: `web` in `shop`, not `web` talking to `shop`. */
+function eitherSide(connection: ConnectionSummary, filter: ConnectionFilter): boolean {
+  if (filter.namespace === undefined && filter.pod === undefined) return true;
+  return [connection.source, connection.destination].some((peer) => peerMatches(peer, filter));
+}
+
+function peerMatches({ workload }: ConnectionPeer, { namespace, pod }: ConnectionFilter): boolean {
+  if (workload === undefined) return false;
+  if (namespace !== undefined && workload.namespace !== namespace) return false;
+  return pod === undefined || workload.name === pod || workload.owner.name === pod;
+}
+
+function outcomeMatches(connection: ConnectionSummary | ConnectionRecord, filter: ConnectionFilter): boolean {
+  if (filter.failed !== true && filter.denied !== true) return true;
+  if (!isRecord(connection)) return false;
+  const outcome = outcomeOf(connection);
+  return outcome === 'denied' || (outcome === 'failed' && filter.denied !== true);
+}
+
+function recentEnough(
+  connection: ConnectionSummary | ConnectionRecord,
+  { since }: ConnectionFilter,
+): boolean {
+  return since === undefined || !isRecord(connection) || endOf(connection) >= since;
+}
+
+const endOf = (record: ConnectionRecord): number => record.openedAt + record.durationMs;
+
+const isRecord = (connection: ConnectionSummary | ConnectionRecord): connection is ConnectionRecord =>
+  'durationMs' in connection;

@@ -1,0 +1,70 @@
+/** Connections as the admin API tells them: model in, DTO out. Implements `AdminApi.connections` over the registry. */
+import { formatSocketAddress } from '../base/ip.ts';
+import type { ConnectionPeer, ConnectionRecord, ConnectionSummary } from '../model/connection.ts';
+import type { ConnectionEnd, ConnectionItem, ConnectionsBody, ConnectionsQuery } from './admin-api.ts';
+import type { ConnectionRegistry } from './connection-registry.ts';
+import { outcomeOf } from './outcome.ts';
+
+export function connectionsBody(registry: ConnectionRegistry, query: ConnectionsQuery): ConnectionsBody {
+  const { records, last, lost } = registry.recent(query);
+  return {
+    live: query.only === 'recent' ? [] : registry.live(query).map((summary) => liveItem(summary)),
+    recent: query.only === 'live' ? [] : records.map(({ sequence, record }) => recordItem(record, sequence)),
+    last,
+    lost: query.only === 'live' ? 0 : lost,
+  };
+}
+
+function liveItem(summary: ConnectionSummary): ConnectionItem {
+  return { ...summaryFields(summary), sequence: null, outcome: null, durationMs: null, error: null };
+}
+
+function recordItem(record: ConnectionRecord, sequence: number): ConnectionItem {
+  return {
+    ...summaryFields(record),
+    sequence,
+    outcome: outcomeOf(record),
+    durationMs: record.durationMs,
+    error:
+      record.error === undefined
+        ? null
+        : {
+            code: record.error.code,
+            hop: record.error.hop,
+            message: record.error.message,
+            hint: record.error.hint ?? null,
+          },
+  };
+}
+
+function summaryFields(
+  summary: ConnectionSummary,
+): Omit<ConnectionItem, 'sequence' | 'outcome' | 'durationMs' | 'error'> {
+  const { verdict } = summary;
+  return {
+    id: summary.id,
+    direction: summary.direction,
+    path: summary.path,
+    source: connectionEnd(summary.source),
+    destination: connectionEnd(summary.destination),
+    originalDestination: formatSocketAddress(summary.originalDestination),
+    hboneAddress: summary.hboneAddress === undefined ? null : formatSocketAddress(summary.hboneAddress),
+    service: summary.service ?? null,
+    verdict:
+      verdict === undefined
+        ? null
+        : { allowed: verdict.allowed, policy: verdict.policy ?? null, reason: verdict.reason },
+    traceId: summary.traceId ?? null,
+    openedAt: new Date(summary.openedAt).toISOString(),
+    bytesSent: summary.bytesSent,
+    bytesReceived: summary.bytesReceived,
+  };
+}
+
+function connectionEnd({ address, workload, identity }: ConnectionPeer): ConnectionEnd {
+  return {
+    address: formatSocketAddress(address),
+    workload: workload === undefined ? null : `${workload.namespace}/${workload.name}`,
+    identity: identity ?? null,
+  };
+}

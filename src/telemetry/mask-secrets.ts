@@ -1,0 +1,39 @@
+/**
+ * The last line of defence against secrets in logs: fields whose name says secret, and values that look like a
+ * private key or a bearer token, are masked at any depth. Errors become fields on the way. Code must not log secrets in the first place.
+ */
+import { errorFields } from './error-fields.ts';
+
+const secretName = /(?:private.?key|password|passwd|secret|token|authorization|credential|join.?key)/i;
+const secretValue =
+  /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)|\bbearer\s+[\w.~+/=-]+|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/gi;
+const mask = '[redacted]';
+/** Deeper structures are not logged by us; past this they are left out rather than looked at. */
+const maxDepth = 6;
+
+export function maskSecrets(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return maskRecord(fields, 0);
+}
+
+export const maskText = (text: string): string => text.replace(secretValue, mask);
+
+function maskRecord(fields: object, depth: number): Record<string, unknown> {
+  const masked: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(fields)) {
+    masked[name] = secretName.test(name) && isText(value) ? mask : maskValue(value, depth + 1);
+  }
+  return masked;
+}
+
+function maskValue(value: unknown, depth: number): unknown {
+  if (typeof value === 'string') return maskText(value);
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Error) return maskRecord(errorFields(value), depth);
+  if (depth > maxDepth) return '[too deep]';
+  if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
+  if (Array.isArray(value)) return value.map((item) => maskValue(item, depth + 1));
+  return maskRecord(value, depth);
+}
+
+const isText = (value: unknown): boolean => typeof value === 'string' || ArrayBuffer.isView(value);
