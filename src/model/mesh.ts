@@ -3,7 +3,7 @@
  * Kubernetes objects into it; nothing here knows where it came from. All values are immutable.
  */
 import type { Brand } from '../base/brand.ts';
-import type { IpAddress, Port } from '../base/ip.ts';
+import type { IpAddress, IpPrefix, Port } from '../base/ip.ts';
 import type { SpiffeId, TrustDomain } from './identity.ts';
 
 /** A pod's UID: what tells a pod from its namesake successor. */
@@ -65,10 +65,13 @@ export interface MeshConfig {
   readonly trustDomain: TrustDomain;
   readonly clusterDomain: string;
   readonly clusterId: string;
+  /** Policies of this namespace apply in every namespace; `istio-system` where Istio is or was. */
+  readonly rootNamespace: string;
 }
 
-/** One consistent state of the world, as a source hands it over. */
+/** One consistent state of the world, as a source hands it over. Keys are unique within each list. */
 export interface MeshState {
+  /** Oldest first: where two claim one address (a pod's IP is reused), the store believes the later. */
   readonly workloads: readonly Workload[];
   readonly services: readonly Service[];
   readonly policies: readonly AuthorizationPolicy[];
@@ -86,7 +89,7 @@ export interface AuthorizationPolicy {
   readonly namespace: string;
   readonly name: string;
   readonly action: 'allow' | 'deny';
-  /** The destination workloads it applies to; the mesh's root namespace applies everywhere. */
+  /** The destination workloads it applies to; a selector in the root namespace selects in all namespaces. */
   readonly scope:
     | { readonly type: 'mesh' }
     | { readonly type: 'namespace' }
@@ -99,10 +102,16 @@ export interface PolicyRule {
   readonly namespaces?: readonly string[];
   /** Source principals without the `spiffe://`, matched the same way. */
   readonly principals?: readonly string[];
+  /** Source service accounts as `NAMESPACE/NAME`, matched exactly and in any trust domain. */
+  readonly serviceAccounts?: readonly string[];
+  /** Where the connection comes from. */
+  readonly ipBlocks?: readonly IpPrefix[];
   /** Destination ports on the workload. */
   readonly ports?: readonly Port[];
   readonly notNamespaces?: readonly string[];
   readonly notPrincipals?: readonly string[];
+  readonly notServiceAccounts?: readonly string[];
+  readonly notIpBlocks?: readonly IpPrefix[];
   readonly notPorts?: readonly Port[];
 }
 

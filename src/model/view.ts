@@ -17,8 +17,11 @@ export interface MeshView {
   readonly config: MeshConfig;
   readonly workloads: ReadonlyMap<WorkloadUid, Workload>;
   readonly services: ReadonlyMap<ServiceKey, Service>;
+  /** The same map in every version in which no policy changed. */
   readonly policies: ReadonlyMap<PolicyKey, AuthorizationPolicy>;
+  /** Whose address it is; never a host-network workload. Of several, the newest that is not terminating. */
   workloadByIp(ip: IpAddress): Workload | undefined;
+  /** Of several services that claim one address, the first by key. */
   serviceByVip(ip: IpAddress): Service | undefined;
   /** Services that have `ip` among their endpoints. */
   servicesOfEndpoint(ip: IpAddress): readonly Service[];

@@ -1,0 +1,212 @@
+/**
+ * The one place the mesh's state is kept. A single writer replaces the state; everybody else reads immutable
+ * versions and is told what changed. An object that is structurally equal to its predecessor keeps the
+ * predecessor's identity and appears in no diff, so readers may compare with `===` and cache by object.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { MeshError } from '../base/errors.ts';
+import type { IpAddress } from '../base/ip.ts';
+import type { Logger } from '../base/log.ts';
+import { AddressClaims } from './claims.ts';
+import type {
+  AuthorizationPolicy,
+  MeshConfig,
+  MeshState,
+  PolicyKey,
+  Service,
+  ServiceKey,
+  Workload,
+  WorkloadUid,
+} from './mesh.ts';
+import { VersionedMap } from './versioned-map.ts';
+import type { Change, MeshDiff, MeshReader, MeshView } from './view.ts';
+
+type Listener = (view: MeshView, diff: MeshDiff) => void;
+
+export interface MeshStoreDeps {
+  readonly log: Logger;
+}
+
+export class MeshStore implements MeshReader {
+  readonly #log: Logger;
+  readonly #listeners = new Set<Listener>();
+  readonly #workloadsByIp = new AddressClaims<Workload>(ownAddresses);
+  readonly #servicesByVip = new AddressClaims<Service>((service) => service.vips);
+  readonly #servicesByEndpoint = new AddressClaims<Service>((service) =>
+    service.endpoints.map((endpoint) => endpoint.address),
+  );
+  /** In which order workloads arrived: the later of two with one address is the newer. */
+  readonly #arrivals = new Map<WorkloadUid, number>();
+  #arrived = 0;
+  #version: Version;
+  #notifying = false;
+
+  constructor({ log }: MeshStoreDeps, config: MeshConfig) {
+    this.#log = log;
+    this.#version = emptyVersion(config);
+  }
+
+  get view(): MeshView {
+    return this.#version;
+  }
+
+  subscribe(listener: Listener): () => void {
+    // Wrapped, so that one function may subscribe twice.
+    const entry: Listener = (view, diff) => listener(view, diff);
+    this.#listeners.add(entry);
+    return () => void this.#listeners.delete(entry);
+  }
+
+  /** Makes `state` the current version. Nothing happens, and nobody is told, if it says nothing new. */
+  replace(state: MeshState): void {
+    if (this.#notifying) throw new MeshError('INTERNAL', 'a listener of the mesh store tried to write to it');
+    const { workloads, services, policies } = this.#version;
+    const diff: MeshDiff = {
+      workloads: changesBetween(workloads, state.workloads, (workload) => workload.uid),
+      services: changesBetween(services, state.services, (service) => service.key),
+      policies: changesBetween(policies, state.policies, (policy) => policy.key),
+    };
+    if (diff.workloads.length + diff.services.length + diff.policies.length === 0) return;
+    this.#version = this.#next(diff);
+    this.#notify(diff);
+  }
+
+  #next(diff: MeshDiff): Version {
+    const last = this.#version;
+    this.#recordArrivals(diff.workloads);
+    const newest = (claimants: readonly Workload[]): Workload | undefined =>
+      claimants.toSorted((a, b) => this.#seniority(a) - this.#seniority(b)).at(-1);
+    return new Version({
+      version: last.version + 1,
+      config: last.config,
+      workloads: last.workloads.with(newValues(diff.workloads)),
+      services: last.services.with(newValues(diff.services)),
+      policies: last.policies.with(newValues(diff.policies)),
+      byIp: last.byIp.with(mapValues(this.#workloadsByIp.update(diff.workloads), newest)),
+      byVip: last.byVip.with(mapValues(this.#servicesByVip.update(diff.services), (all) => inOrder(all)[0])),
+      byEndpoint: last.byEndpoint.with(
+        mapValues(this.#servicesByEndpoint.update(diff.services), someInOrder),
+      ),
+    });
+  }
+
+  #recordArrivals(changes: MeshDiff['workloads']): void {
+    for (const { key, before, after } of changes) {
+      if (after === undefined) this.#arrivals.delete(key);
+      else if (before === undefined) this.#arrivals.set(key, ++this.#arrived);
+    }
+  }
+
+  /** Orders claimants of an address: terminating ones first, then by arrival. */
+  #seniority(workload: Workload): number {
+    const arrival = this.#arrivals.get(workload.uid) ?? 0;
+    return workload.terminating ? arrival - this.#arrived - 1 : arrival;
+  }
+
+  #notify(diff: MeshDiff): void {
+    this.#notifying = true;
+    for (const listener of Array.from(this.#listeners)) {
+      try {
+        listener(this.#version, diff);
+      } catch (error) {
+        this.#log.error({ err: error }, 'a listener of the mesh store failed');
+      }
+    }
+    this.#notifying = false;
+  }
+}
+
+interface VersionFields {
+  readonly version: number;
+  readonly config: MeshConfig;
+  readonly workloads: VersionedMap<WorkloadUid, Workload>;
+  readonly services: VersionedMap<ServiceKey, Service>;
+  readonly policies: VersionedMap<PolicyKey, AuthorizationPolicy>;
+  readonly byIp: VersionedMap<IpAddress, Workload>;
+  readonly byVip: VersionedMap<IpAddress, Service>;
+  readonly byEndpoint: VersionedMap<IpAddress, readonly Service[]>;
+}
+
+/** One version: the maps, and the indexes behind the look-ups. */
+class Version implements MeshView {
+  readonly version: number;
+  readonly config: MeshConfig;
+  readonly workloads: VersionedMap<WorkloadUid, Workload>;
+  readonly services: VersionedMap<ServiceKey, Service>;
+  readonly policies: VersionedMap<PolicyKey, AuthorizationPolicy>;
+  readonly byIp: VersionedMap<IpAddress, Workload>;
+  readonly byVip: VersionedMap<IpAddress, Service>;
+  readonly byEndpoint: VersionedMap<IpAddress, readonly Service[]>;
+
+  constructor(fields: VersionFields) {
+    this.version = fields.version;
+    this.config = fields.config;
+    this.workloads = fields.workloads;
+    this.services = fields.services;
+    this.policies = fields.policies;
+    this.byIp = fields.byIp;
+    this.byVip = fields.byVip;
+    this.byEndpoint = fields.byEndpoint;
+  }
+
+  workloadByIp(ip: IpAddress): Workload | undefined {
+    return this.byIp.get(ip);
+  }
+
+  serviceByVip(ip: IpAddress): Service | undefined {
+    return this.byVip.get(ip);
+  }
+
+  servicesOfEndpoint(ip: IpAddress): readonly Service[] {
+    return this.byEndpoint.get(ip) ?? [];
+  }
+}
+
+const emptyVersion = (config: MeshConfig): Version =>
+  new Version({
+    version: 0,
+    config,
+    workloads: VersionedMap.empty(),
+    services: VersionedMap.empty(),
+    policies: VersionedMap.empty(),
+    byIp: VersionedMap.empty(),
+    byVip: VersionedMap.empty(),
+    byEndpoint: VersionedMap.empty(),
+  });
+
+/** A host-network workload has its node's address, which says nothing about who connects. */
+const ownAddresses = (workload: Workload): readonly IpAddress[] =>
+  workload.hostNetwork ? [] : workload.addresses;
+
+const inOrder = (services: readonly Service[]): readonly Service[] =>
+  services.toSorted((a, b) => (a.key < b.key ? -1 : 1));
+
+const someInOrder = (services: readonly Service[]): readonly Service[] | undefined =>
+  services.length === 0 ? undefined : inOrder(services);
+
+function changesBetween<K, V extends object>(
+  before: ReadonlyMap<K, V>,
+  after: readonly V[],
+  keyOf: (value: V) => K,
+): readonly Change<K, V>[] {
+  const changes: Change<K, V>[] = [];
+  const present = new Set<K>();
+  for (const value of after) {
+    const key = keyOf(value);
+    present.add(key);
+    const old = before.get(key);
+    if (old !== value && !isDeepStrictEqual(old, value)) changes.push({ key, before: old, after: value });
+  }
+  const added = changes.filter((change) => change.before === undefined).length;
+  if (present.size - added === before.size) return changes;
+  for (const [key, value] of before) {
+    if (!present.has(key)) changes.push({ key, before: value, after: undefined });
+  }
+  return changes;
+}
+
+const newValues = <K, V>(changes: readonly Change<K, V>[]): Map<K, V | undefined> =>
+  new Map(changes.map(({ key, after }) => [key, after]));
+
+const mapValues = <K, V, W>(map: ReadonlyMap<K, V>, convert: (value: V) => W): Map<K, W> =>
+  new Map(Array.from(map, ([key, value]) => [key, convert(value)]));
