@@ -1,0 +1,263 @@
+import { describe, expect, it } from '@jest/globals';
+import type { SocketAddress } from '../../../src/base/ip.ts';
+import type { ConnectionRecord, Verdict } from '../../../src/model/connection.ts';
+import type { Workload } from '../../../src/model/mesh.ts';
+import type { Arrival, Decision, EnginePod, HboneRoute } from '../../../src/net/engine.ts';
+import type { LiveConnection } from '../../../src/ztunnel/account.ts';
+import type { AccessRequest } from '../../../src/ztunnel/authorize.ts';
+import { createDecider } from '../../../src/ztunnel/decider.ts';
+import { at, meshOf, type MeshSpec, pod, service } from '../../support/mesh-builder.ts';
+
+const web = pod('shop/web', { ips: ['10.244.1.5', 'fd00::1:5'] });
+const cart = pod('shop/cart', { ips: ['10.244.2.7'], node: 'node-b' });
+const cart2 = pod('shop/cart-2', { ips: ['10.244.2.8'], node: 'node-b', serviceAccount: 'cart' });
+const legacy = pod('legacy/app', { ips: ['10.244.2.9'], protocol: 'tcp' });
+const world: MeshSpec = {
+  workloads: [web, cart, cart2, legacy],
+  services: [
+    service('shop/cart', '10.96.0.10', '80:8080', [{ address: '10.244.2.7' }, { address: '10.244.2.8' }]),
+    service('shop/mixed', '10.96.0.11', '80:8080', [{ address: '10.244.2.9' }]),
+    service('shop/empty', '10.96.0.12', '80:8080', [{ address: '10.244.2.7', ready: false }]),
+    service('shop/leaving', '10.96.0.13', '80:8080', [
+      { address: '10.244.2.7', ready: false, terminating: true },
+    ]),
+    service('shop/web', '10.96.0.14', '80:9090', [{ address: '10.244.1.5' }]),
+  ],
+};
+
+const allow: Verdict = { allowed: true, policy: undefined, reason: 'no policy applies' };
+const deny: Verdict = { allowed: false, policy: undefined, reason: 'no rule matched' };
+
+function setup(options: { verdict?: Verdict; original?: SocketAddress } = {}) {
+  const opened: LiveConnection[] = [];
+  const records: ConnectionRecord[] = [];
+  const asked: AccessRequest[] = [];
+  let now = 1000;
+  const decider = createDecider({
+    mesh: meshOf(world),
+    originalDestination: () => options.original,
+    authorizer: (_view, request) => {
+      asked.push(request);
+      return options.verdict ?? allow;
+    },
+    random: () => 0,
+    now: () => now,
+    ledger: { opened: (live) => opened.push(live), completed: (record) => records.push(record) },
+  });
+  const decide = (arrival: Arrival): Decision => decider.decide(arrival) as Decision;
+  return { decide, decider, opened, records, asked, tick: (ms: number) => (now += ms) };
+}
+
+const enginePod = ({ uid, identity, addresses }: Workload): EnginePod => ({
+  uid,
+  identity,
+  addresses,
+  netns: '',
+});
+const dial = (): Arrival => ({
+  type: 'outbound',
+  pod: enginePod(web),
+  client: at('10.244.1.5:40000'),
+  local: at('10.244.1.5:15001'),
+});
+const connect = (authority: string, more: Partial<Extract<Arrival, { type: 'hbone' }>> = {}): Arrival => ({
+  type: 'hbone',
+  pod: enginePod(web),
+  client: at('10.244.2.7:51000'),
+  local: at('10.244.1.5:15008'),
+  peerIdentity: cart.identity,
+  authority,
+  headers: new Map(),
+  ...more,
+});
+const plaintext = (local: string, client = '10.244.2.9:52000'): Arrival => ({
+  type: 'plaintext',
+  pod: enginePod(web),
+  client: at(client),
+  local: at(local),
+});
+
+function routesOf(decision: Decision) {
+  if (decision.type !== 'forward') throw new Error(`refused: ${decision.error.message}`);
+  return decision.routes;
+}
+const codeOf = (decision: Decision): string =>
+  decision.type === 'refuse' ? decision.error.code : 'forwarded';
+
+describe('a connection an application opens', () => {
+  it('goes through HBONE to a workload of the mesh, which must prove the identity of its service account', () => {
+    const [route] = routesOf(setup({ original: at('10.244.2.7:8080') }).decide(dial()));
+    expect(route).toMatchObject({
+      type: 'hbone',
+      via: at('10.244.2.7:15008'),
+      target: at('10.244.2.7:8080'),
+      expectedIdentities: [cart.identity],
+    });
+    const headers = new Map((route as HboneRoute).headers);
+    expect(headers.get('forwarded')).toBe('for="10.244.1.5:40000"');
+    expect(headers.get('traceparent')).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
+    expect(headers.get('baggage')).toContain('k8s.namespace.name=shop');
+  });
+
+  it('to a Service is offered several of its endpoints, on the endpoints’ own port', () => {
+    const routes = routesOf(setup({ original: at('10.96.0.10:80') }).decide(dial()));
+    expect(routes.map(({ target }) => target)).toEqual([at('10.244.2.7:8080'), at('10.244.2.8:8080')]);
+    expect(new Map((routes[0] as HboneRoute).headers).get('forwarded')).toContain(
+      ';host=cart.shop.svc.cluster.local',
+    );
+  });
+
+  it('goes straight to a destination outside the mesh', () => {
+    expect(routesOf(setup({ original: at('192.0.2.7:443') }).decide(dial()))).toEqual([
+      { type: 'direct', target: at('192.0.2.7:443'), source: undefined },
+    ]);
+    expect(routesOf(setup({ original: at('10.96.0.11:80') }).decide(dial()))).toEqual([
+      { type: 'direct', target: at('10.244.2.9:8080'), source: undefined },
+    ]);
+  });
+
+  it.each([
+    ['the Service has no ready endpoint', '10.96.0.12:80', 'NO_HEALTHY_ENDPOINT'],
+    ['the Service has no such port', '10.96.0.10:81', 'NO_HEALTHY_ENDPOINT'],
+    ['it aims at the capture port of another pod', '10.244.2.7:15001', 'RECURSIVE_CALL'],
+    ['it aims at the HBONE port of another pod', '10.244.2.7:15008', 'RECURSIVE_CALL'],
+  ])('is refused when %s', (_why, original, code) => {
+    expect(codeOf(setup({ original: at(original) }).decide(dial()))).toBe(code);
+  });
+
+  it('uses endpoints that are leaving when no other is left', () => {
+    expect(routesOf(setup({ original: at('10.96.0.13:80') }).decide(dial()))).toHaveLength(1);
+  });
+
+  it('that was not captured but dialled the capture port is refused', () => {
+    expect(codeOf(setup().decide(dial()))).toBe('NO_ORIGINAL_DESTINATION');
+  });
+
+  it('of a pod that is not known (yet) is refused', () => {
+    const stranger = { ...enginePod(web), uid: 'shop/stranger' as Workload['uid'] };
+    const arrival = { ...dial(), pod: stranger } as Arrival;
+    expect(codeOf(setup({ original: at('10.244.2.7:8080') }).decide(arrival))).toBe('UNKNOWN_SOURCE');
+  });
+});
+
+describe('a connection that arrives through HBONE', () => {
+  it('reaches the application from its client’s address, with the proved identity judged', () => {
+    const { decide, asked } = setup();
+    expect(routesOf(decide(connect('10.244.1.5:9090')))).toEqual([
+      { type: 'direct', target: at('10.244.1.5:9090'), source: '10.244.2.7' },
+    ]);
+    expect(asked[0]).toMatchObject({ identity: cart.identity, port: 9090, destination: { name: 'web' } });
+  });
+
+  it('may name a Service this pod serves', () => {
+    expect(routesOf(setup().decide(connect('web.shop.svc.cluster.local:80')))[0]).toMatchObject({
+      target: at('10.244.1.5:9090'),
+    });
+  });
+
+  it.each([
+    ['another pod’s address', '10.244.2.7:8080', 'BAD_CONNECT'],
+    ['an address outside', '192.0.2.1:80', 'BAD_CONNECT'],
+    ['a Service this pod does not serve', 'cart.shop.svc.cluster.local:80', 'BAD_CONNECT'],
+    ['a name that only begins like a Service it serves', 'web.shop.evil.example:80', 'BAD_CONNECT'],
+    ['nothing', '', 'BAD_CONNECT'],
+    ['no port', '10.244.1.5', 'BAD_CONNECT'],
+    ['port 0', '10.244.1.5:0', 'BAD_CONNECT'],
+    ['an octal-looking address', '010.244.1.5:80', 'BAD_CONNECT'],
+    ['the plaintext port', '10.244.1.5:15006', 'RECURSIVE_CALL'],
+    ['the HBONE port', '10.244.1.5:15008', 'RECURSIVE_CALL'],
+    ['the outbound port', '10.244.1.5:15001', 'RECURSIVE_CALL'],
+  ])('is refused when it aims at %s', (_what, authority, code) => {
+    expect(codeOf(setup().decide(connect(authority)))).toBe(code);
+  });
+
+  it('is refused when policy says so, before there is a route', () => {
+    const decision = setup({ verdict: deny }).decide(connect('10.244.1.5:9090'));
+    expect(codeOf(decision)).toBe('POLICY_DENIED');
+  });
+
+  it('gets no identity from its address, `forwarded` or `baggage`', () => {
+    const { decide, asked, records } = setup();
+    const forged = new Map([
+      ['forwarded', 'for="10.244.2.8:1";host=cart.shop.svc.cluster.local'],
+      ['baggage', 'k8s.namespace.name=kube-system'],
+    ]);
+    const decision = decide(connect('10.244.1.5:9090', { peerIdentity: legacy.identity, headers: forged }));
+    decision.observer.finished({ counts: { sent: 0, received: 0 }, failure: undefined });
+    expect(asked[0]?.identity).toBe(legacy.identity);
+    expect(records[0]?.source).toMatchObject({ identity: legacy.identity, workload: undefined });
+    expect(records[0]?.service).toBeUndefined();
+  });
+
+  it('adopts the trace of its client, if it is well formed', () => {
+    const { decide, records } = setup();
+    const trace = '4bf92f3577b34da6a3ce929d0e0e4736';
+    for (const value of [`00-${trace}-00f067aa0ba902b7-00`, 'rubbish']) {
+      const decision = decide(connect('10.244.1.5:9090', { headers: new Map([['traceparent', value]]) }));
+      decision.observer.finished({ counts: { sent: 0, received: 0 }, failure: undefined });
+    }
+    expect(records.map(({ traceId }) => traceId)).toEqual([trace, undefined]);
+  });
+});
+
+describe('a connection that arrives as plaintext', () => {
+  it('reaches the application without an identity', () => {
+    const { decide, asked } = setup();
+    expect(routesOf(decide(plaintext('10.244.1.5:9090')))).toEqual([
+      { type: 'direct', target: at('10.244.1.5:9090'), source: '10.244.2.9' },
+    ]);
+    expect(asked[0]?.identity).toBeUndefined();
+  });
+
+  it('from a pod of the mesh has no identity either: an address proves nothing', () => {
+    const { decide, asked } = setup();
+    decide(plaintext('10.244.1.5:9090', '10.244.2.7:52000'));
+    expect(asked[0]?.identity).toBeUndefined();
+  });
+
+  it('is refused when policy says so', () => {
+    expect(codeOf(setup({ verdict: deny }).decide(plaintext('10.244.1.5:9090')))).toBe('POLICY_DENIED');
+  });
+
+  it('is refused at the mesh’s own ports', () => {
+    expect(codeOf(setup().decide(plaintext('10.244.1.5:15006')))).toBe('RECURSIVE_CALL');
+  });
+});
+
+describe('the record of a connection', () => {
+  it('names the endpoint that answered, not the first one tried', () => {
+    const { decide, records, opened, tick } = setup({ original: at('10.96.0.10:80') });
+    const decision = decide(dial());
+    const second = routesOf(decision)[1];
+    if (second === undefined) throw new Error('expected two routes');
+    decision.observer.established(second, { counts: () => ({ sent: 3, received: 4 }), close: () => {} });
+    expect(opened[0]?.summary()).toMatchObject({ bytesSent: 3, bytesReceived: 4 });
+    tick(250);
+    decision.observer.finished({ counts: { sent: 5, received: 6 }, failure: undefined });
+    expect(records).toHaveLength(1);
+    expect(records[0]).toMatchObject({
+      direction: 'outbound',
+      path: 'tunnel',
+      originalDestination: at('10.96.0.10:80'),
+      destination: { workload: { name: 'cart-2' }, identity: cart2.identity },
+      service: 'shop/cart',
+      bytesSent: 5,
+      durationMs: 250,
+      error: undefined,
+    });
+  });
+
+  it('says where and why a refused connection ended', () => {
+    const { decide, records } = setup({ verdict: deny });
+    const decision = decide(plaintext('10.244.1.5:9090'));
+    if (decision.type !== 'refuse') throw new Error('expected a refusal');
+    decision.observer.finished({
+      counts: { sent: 0, received: 0 },
+      failure: { hop: decision.hop, error: decision.error },
+    });
+    expect(records[0]).toMatchObject({
+      verdict: deny,
+      error: { code: 'POLICY_DENIED', hop: 'policy' },
+    });
+  });
+});
