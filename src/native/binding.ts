@@ -164,7 +164,7 @@ export interface NativeBinding {
   socketCookie(fd: Fd): bigint;
   tcpInfo(fd: Fd): TcpInfo;
   peerCredentials(fd: Fd): { readonly pid: number; readonly uid: number; readonly gid: number };
-  /** The socket's local and remote address as the kernel has them. */
+  /** The socket's local address as the kernel has it: `::ffff:a.b.c.d` for IPv4 on a dual-stack socket. */
   socketName(fd: Fd): { readonly ip: string; readonly port: number };
   // fd
   openPath(path: string): Fd;
