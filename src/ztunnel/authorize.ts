@@ -1,19 +1,9 @@
 /** Inbound: asks the policy engine, with the identity the certificate proved and nothing the client merely said. */
 import { MeshError } from '../base/errors.ts';
-import type { Port, SocketAddress } from '../base/ip.ts';
 import type { Verdict } from '../model/connection.ts';
-import type { SpiffeId } from '../model/identity.ts';
-import type { Workload } from '../model/mesh.ts';
 import type { MeshView } from '../model/view.ts';
+import type { AccessRequest } from '../policy/authorize.ts';
 import { type Facts, refuse, type Step } from './facts.ts';
-
-export interface AccessRequest {
-  /** Proved by certificate; undefined for plaintext. */
-  readonly identity: SpiffeId | undefined;
-  readonly source: SocketAddress;
-  readonly destination: Workload;
-  readonly port: Port;
-}
 
 /** The policy engine as the data path sees it. */
 export type Authorizer = (view: MeshView, request: AccessRequest) => Verdict;

@@ -4,7 +4,7 @@ import type { ConnectionRecord, Verdict } from '../../../src/model/connection.ts
 import type { Workload } from '../../../src/model/mesh.ts';
 import type { Arrival, Decision, EnginePod, HboneRoute } from '../../../src/net/engine.ts';
 import type { LiveConnection } from '../../../src/ztunnel/account.ts';
-import type { AccessRequest } from '../../../src/ztunnel/authorize.ts';
+import type { AccessRequest } from '../../../src/policy/authorize.ts';
 import { createDecider } from '../../../src/ztunnel/decider.ts';
 import { at, meshOf, type MeshSpec, pod, service } from '../../support/mesh-builder.ts';
 

@@ -1,0 +1,150 @@
+/** The node's answers on its admin socket: gathers from agent, ztunnel and identity; `admin-items.ts` translates. */
+import { release } from 'node:os';
+import type { Enrolment } from '../../agent/enrolment.ts';
+import { MeshError } from '../../base/errors.ts';
+import type { CertificateManager } from '../../identity/certificate-manager.ts';
+import type { NodeName, WorkloadUid } from '../../model/mesh.ts';
+import type { MeshReader } from '../../model/view.ts';
+import type { TunnelEngine } from '../../net/engine.ts';
+import type { AdminApi, LogLevel, Problem, StatusBody } from '../../telemetry/admin-api.ts';
+import { configDump } from '../../telemetry/config-dump.ts';
+import { connectionsBody } from '../../telemetry/connection-items.ts';
+import type { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
+import type { Readiness } from '../../telemetry/readiness.ts';
+import {
+  certificateItem,
+  type NodeFacts,
+  podName,
+  policyItem,
+  serviceItem,
+  workloadItem,
+} from './admin-items.ts';
+
+export interface AdminApiDeps {
+  readonly node: NodeName;
+  readonly version: string;
+  readonly mesh: MeshReader;
+  readonly enrolment: Pick<Enrolment, 'stateOf' | 'counts'>;
+  readonly certificates: Pick<CertificateManager, 'status'>;
+  readonly registry: ConnectionRegistry;
+  readonly engine: Pick<TunnelEngine, 'stats'>;
+  readonly readiness: Readiness;
+  /** What the source of objects complains about. */
+  readonly sourceProblems: () => readonly Problem[];
+  readonly sourceName: string;
+  readonly setLogLevel: (level: LogLevel) => void;
+  readonly now: () => number;
+}
+
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+export function createAdminApi(deps: AdminApiDeps): AdminApi {
+  const startedAt = deps.now();
+  let lastChangeAt: number | undefined;
+  deps.mesh.subscribe(() => (lastChangeAt = deps.now()));
+  const facts = (): NodeFacts => ({
+    view: deps.mesh.view,
+    node: deps.node,
+    stateOf: ({ uid }) => deps.enrolment.stateOf(uid),
+    certificates: deps.certificates.status(),
+  });
+  const each = <In, Out>(items: Iterable<In>, translate: (item: In, facts: NodeFacts) => Out): Out[] => {
+    const now = facts();
+    return [...items].map((item) => translate(item, now));
+  };
+
+  return {
+    status: () => statusBody(deps, startedAt, lastChangeAt),
+    workloads: () => each(deps.mesh.view.workloads.values(), workloadItem),
+    services: () => each(deps.mesh.view.services.values(), (service, { view }) => serviceItem(service, view)),
+    certificates: () => each(deps.certificates.status(), certificateItem),
+    policies: () => each(deps.mesh.view.policies.values(), policyItem),
+    connections: (query) => connectionsBody(deps.registry, query),
+    enrolment(uid) {
+      const workload = deps.mesh.view.workloads.get(uid as WorkloadUid);
+      const state = deps.enrolment.stateOf(uid as WorkloadUid);
+      if (workload !== undefined && state?.state === 'enrolled') {
+        return { enrolled: true, workload: podName(workload), since: iso(state.since) };
+      }
+      if (workload === undefined) return { enrolled: false, reason: 'this node does not know the pod (yet)' };
+      const why = state?.state === 'failed' ? state.error.message : 'not enrolled yet';
+      return { enrolled: false, reason: state === undefined ? 'the pod does not belong into the mesh' : why };
+    },
+    configDump: () =>
+      configDump({
+        view: deps.mesh.view,
+        version: deps.version,
+        certificates: each(deps.certificates.status(), certificateItem),
+        enrolled: [...deps.mesh.view.workloads.keys()].filter(
+          (uid) => deps.enrolment.stateOf(uid)?.state === 'enrolled',
+        ),
+        live: deps.registry.live(),
+      }),
+    setLogLevel: deps.setLogLevel,
+  };
+}
+
+function statusBody(deps: AdminApiDeps, startedAt: number, lastChangeAt: number | undefined): StatusBody {
+  const problems = [...enrolmentProblems(deps), ...deps.sourceProblems(), ...certificateProblems(deps)];
+  const readiness = deps.readiness.state();
+  return {
+    version: deps.version,
+    startedAt: iso(startedAt),
+    health: readiness.ready && problems.length === 0 ? 'ok' : 'degraded',
+    kernel: release(),
+    source: {
+      name: deps.sourceName,
+      meshVersion: deps.mesh.view.version,
+      lastChangeAt: lastChangeAt === undefined ? null : iso(lastChangeAt),
+    },
+    pods: deps.enrolment.counts(),
+    ca: authorityState(deps),
+    connections: { live: deps.registry.liveCount, ...connectionCounts(deps) },
+    readiness,
+    problems,
+  };
+}
+
+function connectionCounts({ engine }: AdminApiDeps): Omit<StatusBody['connections'], 'live'> {
+  const { tunnelsOut, tunnelsIn, bufferedBytes } = engine.stats();
+  return { tunnelsOut, tunnelsIn, bufferedBytes };
+}
+
+function authorityState({ certificates }: AdminApiDeps): StatusBody['ca'] {
+  const all = certificates.status();
+  const failing = all.find(({ failures, lastError }) => failures > 0 && lastError !== undefined);
+  const [next] = all
+    .flatMap(({ identity, certificate }) => (certificate === undefined ? [] : [{ identity, ...certificate }]))
+    .toSorted((a, b) => a.notAfter - b.notAfter);
+  return {
+    state: failing !== undefined ? 'unreachable' : next === undefined ? 'unknown' : 'ok',
+    message: failing?.lastError?.error.message ?? null,
+    nextExpiry: next === undefined ? null : { identity: next.identity, notAfter: iso(next.notAfter) },
+  };
+}
+
+function enrolmentProblems({ mesh, enrolment }: AdminApiDeps): Problem[] {
+  return [...mesh.view.workloads.values()].flatMap((workload) => {
+    const state = enrolment.stateOf(workload.uid);
+    return state?.state === 'failed'
+      ? [problem(`pod ${podName(workload)}`, state.error, iso(state.since))]
+      : [];
+  });
+}
+
+const certificateProblems = ({ certificates }: AdminApiDeps): Problem[] =>
+  certificates
+    .status()
+    .flatMap(({ identity, lastError, failures }) =>
+      failures > 0 && lastError !== undefined
+        ? [problem(`certificate ${identity}`, lastError.error, iso(lastError.at))]
+        : [],
+    );
+
+const problem = (subject: string, { code, message, hint }: MeshError, since: string): Problem => ({
+  code,
+  subject,
+  message,
+  hint: hint ?? null,
+  since,
+});

@@ -1,0 +1,161 @@
+/** The node's state as the admin API tells it: pure translations from the model to the documents' items. */
+import type { CertificateStatus } from '../../identity/certificate-entry.ts';
+import type { AuthorizationPolicy, NodeName, PolicyRule, Service, Workload } from '../../model/mesh.ts';
+import type { MeshView } from '../../model/view.ts';
+import { policiesFor } from '../../policy/authorize.ts';
+import type { PodState } from '../../agent/enrolment.ts';
+import type {
+  CertificateItem,
+  CertificateState,
+  PolicyItem,
+  ServiceItem,
+  WorkloadItem,
+} from '../../telemetry/admin-api.ts';
+
+export const podName = ({ namespace, name }: Workload): string => `${namespace}/${name}`;
+
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+export interface NodeFacts {
+  readonly view: MeshView;
+  readonly node: NodeName;
+  readonly stateOf: (workload: Workload) => PodState | undefined;
+  readonly certificates: readonly CertificateStatus[];
+}
+
+export function workloadItem(workload: Workload, facts: NodeFacts): WorkloadItem {
+  const certificate = facts.certificates.find(({ identity }) => identity === workload.identity);
+  const local = workload.node === facts.node && workload.protocol === 'hbone';
+  return {
+    uid: workload.uid,
+    namespace: workload.namespace,
+    name: workload.name,
+    node: workload.node,
+    serviceAccount: workload.serviceAccount,
+    identity: workload.identity,
+    addresses: workload.addresses,
+    protocol: workload.protocol,
+    ...enrolmentOf(workload, facts),
+    certificate: local && certificate !== undefined ? certificateSummary(certificate) : null,
+    policies: policiesFor(facts.view, workload).map(({ key }) => key),
+  };
+}
+
+function enrolmentOf(workload: Workload, facts: NodeFacts): Pick<WorkloadItem, 'enrolment' | 'reason'> {
+  if (workload.protocol !== 'hbone') return { enrolment: 'not-meshed', reason: null };
+  if (workload.node !== facts.node) return { enrolment: 'remote', reason: null };
+  const state = facts.stateOf(workload);
+  switch (state?.state) {
+    case 'enrolled':
+      return { enrolment: 'enrolled', reason: null };
+    case 'failed':
+      return { enrolment: 'no', reason: state.error.message };
+    case 'pending':
+      return { enrolment: 'no', reason: 'not enrolled yet' };
+    case undefined:
+      return {
+        enrolment: 'no',
+        reason: workload.hostNetwork ? 'it uses the host’s network' : 'it has no address',
+      };
+  }
+}
+
+export const serviceItem = (service: Service, view: MeshView): ServiceItem => ({
+  namespace: service.namespace,
+  name: service.name,
+  hostname: service.hostname,
+  vips: service.vips,
+  ports: service.ports.map(({ name, port, protocol }) => ({ name, port, protocol })),
+  endpoints: service.endpoints.map(({ address, ready, terminating, ports }) => {
+    const workload = view.workloadByIp(address);
+    return {
+      address,
+      workload: workload === undefined ? null : podName(workload),
+      ready,
+      terminating,
+      ports: Object.fromEntries(ports),
+    };
+  }),
+});
+
+/** A certificate that outlived most of its life without being renewed is `expiring`. */
+const expiringFrom = 0.75;
+
+function certificateState({ state, lifeUsed }: CertificateStatus): CertificateState {
+  switch (state) {
+    case 'pending':
+    case 'expired':
+    case 'failed':
+      return state;
+    case 'valid':
+    case 'stale':
+      return (lifeUsed ?? 0) >= expiringFrom ? 'expiring' : 'valid';
+  }
+}
+
+const certificateSummary = (status: CertificateStatus): NonNullable<WorkloadItem['certificate']> => ({
+  state: certificateState(status),
+  notAfter: status.certificate === undefined ? null : iso(status.certificate.notAfter),
+});
+
+export function certificateItem(status: CertificateStatus, { view, node }: NodeFacts): CertificateItem {
+  const { certificate, nextAttemptAt, lastError } = status;
+  const users = [...view.workloads.values()].filter(
+    (workload) => workload.node === node && workload.identity === status.identity,
+  );
+  return {
+    identity: status.identity,
+    state: certificateState(status),
+    serialNumber: certificate?.serial ?? null,
+    notBefore: certificate === undefined ? null : iso(certificate.notBefore),
+    notAfter: certificate === undefined ? null : iso(certificate.notAfter),
+    renewAt: nextAttemptAt === undefined ? null : iso(nextAttemptAt),
+    lastError: lastError?.error.message ?? null,
+    workloads: users.map(podName),
+    chain: splitPem(certificate?.certificateChain),
+    roots: splitPem(certificate?.trustedRoots),
+  };
+}
+
+const splitPem = (pem = ''): string[] => pem.match(/-----BEGIN [^]+?-----END [A-Z ]+-----/g) ?? [];
+
+export function policyItem(policy: AuthorizationPolicy, { view, node }: NodeFacts): PolicyItem {
+  const applies = [...view.workloads.values()].filter(
+    (workload) => workload.node === node && policiesFor(view, workload).includes(policy),
+  );
+  const { scope } = policy;
+  const labels = scope.type === 'selector' ? Object.entries(scope.labels) : [];
+  return {
+    key: policy.key,
+    namespace: policy.namespace,
+    name: policy.name,
+    action: policy.action,
+    scope: scope.type === 'selector' ? labels.map(([key, value]) => `${key}=${value}`).join() : scope.type,
+    rules: policy.rules.map(sentence),
+    workloads: applies.map(podName),
+  };
+}
+
+const fieldWords: Readonly<Record<keyof PolicyRule, string>> = {
+  namespaces: 'from namespace',
+  notNamespaces: 'not from namespace',
+  principals: 'from principal',
+  notPrincipals: 'not from principal',
+  serviceAccounts: 'from service account',
+  notServiceAccounts: 'not from service account',
+  ipBlocks: 'from address',
+  notIpBlocks: 'not from address',
+  ports: 'to port',
+  notPorts: 'not to port',
+};
+
+function sentence(rule: PolicyRule): string {
+  const parts = (Object.keys(fieldWords) as (keyof PolicyRule)[]).flatMap((field) => {
+    const values = rule[field];
+    return values === undefined ? [] : [`${fieldWords[field]} ${values.map(valueText).join(' or ')}`];
+  });
+  return parts.length === 0 ? 'everything' : parts.join(', ');
+}
+
+const valueText = (value: string | number | { readonly base: string; readonly length: number }): string =>
+  typeof value === 'object' ? `${value.base}/${value.length}` : String(value);

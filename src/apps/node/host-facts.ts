@@ -1,0 +1,28 @@
+/** Facts about the process and its host that the kernel side needs: namespaces and cgroups, found and not assumed. */
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { MeshError } from '../../base/errors.ts';
+
+/**
+ * Where cgroup v2 is mounted: `/sys/fs/cgroup` on most hosts, `/sys/fs/cgroup/unified` on hybrid ones.
+ * @throws MeshError UNSUPPORTED when it is mounted nowhere.
+ */
+export function cgroup2Mount(mounts: string = readFileSync('/proc/self/mounts', 'utf8')): string {
+  const entry = mounts.split('\n').find((line) => line.split(' ')[2] === 'cgroup2');
+  const path = entry?.split(' ')[1];
+  if (path === undefined) {
+    throw new MeshError('UNSUPPORTED', 'no cgroup v2 file system is mounted', {
+      hint: 'mount -t cgroup2 none /sys/fs/cgroup/unified',
+    });
+  }
+  return path;
+}
+
+/** The id BPF knows this process's cgroup by: the inode of its directory in the v2 tree. */
+export function ownCgroupId(mount: string): bigint {
+  const line = readFileSync('/proc/self/cgroup', 'utf8')
+    .split('\n')
+    .find((entry) => entry.startsWith('0::'));
+  const path = line?.slice('0::'.length) ?? '/';
+  return statSync(join(mount, path), { bigint: true }).ino;
+}
