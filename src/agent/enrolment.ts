@@ -12,7 +12,7 @@ import type { MeshReader, MeshView } from '../model/view.ts';
 import type { Fd, NativeBinding } from '../native/binding.ts';
 import type { TunnelEngine } from '../net/engine.ts';
 import { KeyedWorker } from './keyed-worker.ts';
-import { addRules, removeRules } from './netns-rules.ts';
+import type { NetnsRules } from './netns-rules.ts';
 import { findPodCgroups } from './pod-finder.ts';
 import { createListeners } from './pod-listeners.ts';
 import { openPodNetns, type PodNetns } from './pod-netns.ts';
@@ -47,6 +47,7 @@ export interface EnrolmentDeps {
     'openPath' | 'closeFd' | 'netnsId' | 'netnsAddresses' | 'createSocket'
   >;
   readonly capture: Capture;
+  readonly rules: NetnsRules;
   readonly engine: Pick<TunnelEngine, 'addPod' | 'removePod'>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -149,7 +150,7 @@ export class Enrolment {
     const netns = await openPodNetns(native, workload, await this.#cgroupOf(uid));
     try {
       const families = addresses.some((ip) => !isIpv4(ip)) ? ([4, 6] as const) : ([4] as const);
-      await addRules(netns.path, families);
+      await this.#deps.rules.add(netns.path, families);
       await this.#serve(workload, netns, families.length === 2);
     } catch (error) {
       netns.close();
@@ -187,12 +188,14 @@ export class Enrolment {
 
   /** The namespace may be gone with its pod: nothing to clean then. */
   async #release({ netns, workload }: Enrolled): Promise<void> {
-    await removeRules(netns.path).catch((error: unknown) =>
-      this.#deps.log.warn(
-        { pod: workload.uid, error: asMeshError(error).message },
-        'could not clean up after a pod',
-      ),
-    );
+    await this.#deps.rules
+      .remove(netns.path)
+      .catch((error: unknown) =>
+        this.#deps.log.warn(
+          { pod: workload.uid, error: asMeshError(error).message },
+          'could not clean up after a pod',
+        ),
+      );
     netns.close();
   }
 

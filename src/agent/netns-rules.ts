@@ -32,14 +32,21 @@ const rulesBatch = (verb: Verb, families: readonly (4 | 6)[]): string =>
     .map((line) => `${line}\n`)
     .join('');
 
-/** Idempotent. @throws MeshError NETNS naming what the kernel refused. */
-export async function addRules(netns: string, families: readonly (4 | 6)[]): Promise<void> {
+export interface NetnsRules {
+  add(netns: string, families: readonly (4 | 6)[]): Promise<void>;
+  remove(netns: string): Promise<void>;
+}
+
+/** Both are idempotent and throw MeshError NETNS naming what the kernel refused. */
+export const netnsRules: NetnsRules = { add: addRules, remove: removeRules };
+
+async function addRules(netns: string, families: readonly (4 | 6)[]): Promise<void> {
   await inNetns(netns, 'sysctl', ['-qw', ...sysctls]);
   await ipBatch(netns, rulesBatch('add', families), /File exists/);
 }
 
-/** Idempotent. Leaves the sysctls: they change nothing without the mark. */
-export async function removeRules(netns: string): Promise<void> {
+/** Leaves the sysctls: they change nothing without the mark. */
+async function removeRules(netns: string): Promise<void> {
   await ipBatch(
     netns,
     rulesBatch('del', [4, 6]),

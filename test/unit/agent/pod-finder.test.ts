@@ -9,7 +9,9 @@ const uid = '8f2b6c1e-0d7a-4a55-9d2f-3b1c5e7a9f00' as WorkloadUid;
 const underscored = uid.replaceAll('-', '_');
 
 let root = '';
-beforeEach(() => (root = mkdtempSync(join(tmpdir(), 'mesh-ebpf-cgroup-'))));
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'mesh-ebpf-cgroup-'));
+});
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 function cgroup(path: string, ...pids: number[]): void {
