@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { connectionsBody } from '../../../src/telemetry/connection-items.ts';
 import { ConnectionRegistry } from '../../../src/telemetry/connection-registry.ts';
 import { failure, peer, record, web, workload } from './records.ts';
