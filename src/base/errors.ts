@@ -29,6 +29,7 @@ export const errorCodes = {
   CERTIFICATE_UNAVAILABLE: 'no valid certificate could be obtained for an identity',
   CERTIFICATE_INVALID: 'a certificate is malformed, expired, or not signed by a trusted root',
   CA_REFUSED: 'the certificate authority refused the request',
+  CA_STATE: 'the certificate authority’s files are damaged, unsafe or of another mesh',
   // One connection, in the order of its hops.
   NO_ORIGINAL_DESTINATION: 'a connection reached a capture port without having been captured',
   RECURSIVE_CALL: 'a connection aims at one of the mesh’s own ports',

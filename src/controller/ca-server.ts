@@ -1,0 +1,121 @@
+/**
+ * Serves the certificate API over gRPC and TLS 1.3, with a certificate the authority made for itself. TLS is
+ * terminated here rather than by the gRPC library, so that handshakes and connections are bounded and the
+ * certificate can be renewed in place.
+ */
+import {
+  type ConnectionInjector,
+  type sendUnaryData,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  status,
+} from '@grpc/grpc-js';
+import type { Socket } from 'node:net';
+import { createServer, type Server as TlsServer } from 'node:tls';
+import type { Logger } from '../base/log.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import {
+  type IstioCertificateRequest,
+  type IstioCertificateResponse,
+  IstioCertificateServiceService,
+} from '../rpc/generated/ca.ts';
+import type { CaService } from './ca-service.ts';
+
+export interface ServerCertificate {
+  /** PEM: leaf, then intermediates. */
+  readonly chain: readonly string[];
+  readonly privateKey: string;
+}
+
+export interface CaServerDeps {
+  readonly service: Pick<CaService, 'create'>;
+  readonly log: Logger;
+}
+
+/** Hostile peers: what one connection, and all together, may cost. */
+const limits = {
+  connections: 4096,
+  handshakeMs: 10_000,
+  requestBytes: 64 * 1024,
+  streams: 64,
+  idleMs: 300_000,
+};
+
+export class CaServer {
+  readonly #deps: CaServerDeps;
+  readonly #grpc = new Server({
+    'grpc.max_receive_message_length': limits.requestBytes,
+    'grpc.max_concurrent_streams': limits.streams,
+    'grpc.max_connection_idle_ms': limits.idleMs,
+    'grpc.enable_channelz': 0,
+  });
+  readonly #injector: ConnectionInjector;
+  readonly #tls: TlsServer;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(deps: CaServerDeps, certificate: ServerCertificate) {
+    this.#deps = deps;
+    this.#grpc.addService(IstioCertificateServiceService, { createCertificate: this.#createCertificate });
+    this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
+    this.#tls = createServer({ ...tlsOptions(certificate), handshakeTimeout: limits.handshakeMs });
+    this.#tls.maxConnections = limits.connections;
+    this.#tls.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+    this.#tls.on('secureConnection', (socket) => this.#injector.injectConnection(socket));
+    this.#tls.on('tlsClientError', (error, { remoteAddress }) =>
+      deps.log.debug({ peer: remoteAddress, reason: error.message }, 'TLS handshake failed'),
+    );
+  }
+
+  /** Port 0 takes a free one; the address in use is returned. */
+  listen(address: { readonly ip: string; readonly port: number }): Promise<SocketAddress> {
+    return new Promise((resolve, reject) => {
+      this.#tls.once('error', reject);
+      this.#tls.listen(address.port, address.ip, () => {
+        this.#tls.off('error', reject);
+        const bound = this.#tls.address();
+        const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
+        resolve({ ip: address.ip, port } as SocketAddress);
+      });
+    });
+  }
+
+  /** For new connections; those there are stay. */
+  setCertificate(certificate: ServerCertificate): void {
+    this.#tls.setSecureContext(tlsOptions(certificate));
+  }
+
+  /** Stops listening; requests under way may finish until the deadline fires, then every connection is cut. */
+  async close(deadline: AbortSignal): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#tls.close(() => resolve()));
+    const cut = (): void => this.#sockets.forEach((socket) => socket.destroy());
+    deadline.addEventListener('abort', cut, { once: true });
+    if (deadline.aborted) cut();
+    this.#injector.destroy();
+    await closed;
+    deadline.removeEventListener('abort', cut);
+  }
+
+  readonly #createCertificate = (
+    call: ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>,
+    callback: sendUnaryData<IstioCertificateResponse>,
+  ): void => {
+    const [header] = call.metadata.get('authorization');
+    const token = /^Bearer (\S+)$/i.exec(String(header ?? ''))?.[1];
+    const request = { token, peer: call.getPeer(), message: call.request };
+    void this.#deps.service.create(request).then((answer) => {
+      if (answer.type === 'issued') callback(null, { certChain: [...answer.certificateChain] });
+      else callback({ code: status[answer.status], details: answer.reason });
+    });
+  };
+}
+
+const tlsOptions = ({ chain, privateKey }: ServerCertificate) => ({
+  cert: chain.join(''),
+  key: privateKey,
+  minVersion: 'TLSv1.3' as const,
+  ALPNProtocols: ['h2'],
+});

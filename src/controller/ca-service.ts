@@ -1,0 +1,154 @@
+/**
+ * `IstioCertificateService/CreateCertificate` without its transport: authenticate, limit, read the request, ask the
+ * policy, sign; one audit line for each answer. A refusal is a value. `ca-server.ts` puts it on the wire.
+ */
+import { X509Certificate } from 'node:crypto';
+import type { Clock } from '../base/clock.ts';
+import { asMeshError } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { parseSpiffeId, type SpiffeId } from '../model/identity.ts';
+import type { IstioCertificateRequest } from '../rpc/generated/ca.ts';
+import type { CertificateAuthority } from './ca/authority.ts';
+import { readCsr, type SigningSubject } from './ca/csr.ts';
+import { type Authenticator, type Caller, callerName, type IssuancePolicy } from './caller.ts';
+import { type RateLimit, RateLimiter } from './rate-limiter.ts';
+
+/** Names of gRPC status codes. */
+export type RefusalStatus =
+  'UNAUTHENTICATED' | 'PERMISSION_DENIED' | 'INVALID_ARGUMENT' | 'RESOURCE_EXHAUSTED' | 'INTERNAL';
+
+export interface Refusal {
+  readonly type: 'refused';
+  readonly status: RefusalStatus;
+  /** For the caller: what is wrong and what to do. */
+  readonly reason: string;
+}
+
+export interface Issued {
+  readonly type: 'issued';
+  /** The leaf, the intermediates one by one, last all roots in one element: what ztunnel expects. */
+  readonly certificateChain: readonly string[];
+}
+
+export interface SigningCall {
+  /** From `authorization: Bearer …`. */
+  readonly token: string | undefined;
+  /** Address of the other end, for the audit line. */
+  readonly peer: string;
+  readonly message: IstioCertificateRequest;
+}
+
+export interface CaServiceDeps {
+  readonly authority: Pick<CertificateAuthority, 'issue'>;
+  readonly authenticator: Authenticator;
+  readonly policy: IssuancePolicy;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** For each caller; the default lets a full node fetch everything at once. */
+  readonly limit?: RateLimit;
+}
+
+const callerLimit: RateLimit = { perSecond: 20, burst: 500 };
+/** Log lines about wrong tokens, for each address: noise must not hide the rest of the audit log. */
+const strangerLogLimit: RateLimit = { perSecond: 0.1, burst: 10 };
+
+export class CaService {
+  readonly #deps: CaServiceDeps;
+  readonly #callers: RateLimiter;
+  readonly #strangers: RateLimiter;
+
+  constructor(deps: CaServiceDeps) {
+    this.#deps = deps;
+    this.#callers = new RateLimiter(deps.limit ?? callerLimit, deps.clock);
+    this.#strangers = new RateLimiter(strangerLogLimit, deps.clock);
+  }
+
+  /** Never rejects. */
+  async create(call: SigningCall): Promise<Issued | Refusal> {
+    try {
+      const caller = await this.#authenticate(call.token);
+      return caller === undefined ? this.#stranger(call.peer) : await this.#serve(caller, call);
+    } catch (thrown) {
+      return this.#broken(call.peer, thrown);
+    }
+  }
+
+  async #authenticate(token: string | undefined): Promise<Caller | undefined> {
+    return token === undefined ? undefined : this.#deps.authenticator.authenticate(token);
+  }
+
+  async #serve(caller: Caller, { message, peer }: SigningCall): Promise<Issued | Refusal> {
+    const audit = { caller: callerName(caller), peer };
+    if (!this.#callers.take(callerName(caller))) {
+      return this.#refuse(audit, 'RESOURCE_EXHAUSTED', 'too many requests; retry with a growing delay');
+    }
+    const wanted = await readWish(message, caller);
+    if ('status' in wanted) return this.#refuse(audit, wanted.status, wanted.reason);
+    const verdict = this.#deps.policy.decide(caller, wanted.identity);
+    if (!verdict.allowed) {
+      return this.#refuse({ ...audit, identity: wanted.identity }, 'PERMISSION_DENIED', verdict.reason);
+    }
+    return this.#issue(audit, wanted, validityMs(message));
+  }
+
+  async #issue(audit: object, { identity, publicKey }: Wish, wantedMs: number): Promise<Issued> {
+    const leaf = await this.#deps.authority.issue(identity, publicKey, wantedMs);
+    const serial = new X509Certificate(leaf.chain[0] ?? '').serialNumber;
+    const notAfter = new Date(leaf.notAfter).toISOString();
+    this.#deps.log.info({ audit: 'issued', ...audit, identity, serial, notAfter }, 'certificate issued');
+    return { type: 'issued', certificateChain: [...leaf.chain, leaf.roots.join('')] };
+  }
+
+  #refuse(audit: object, status: RefusalStatus, reason: string): Refusal {
+    this.#deps.log.warn({ audit: 'refused', ...audit, status, reason }, 'certificate refused');
+    return { type: 'refused', status, reason };
+  }
+
+  #stranger(peer: string): Refusal {
+    const reason =
+      'the bearer token is missing or unknown; make a join token for this node and give it the file';
+    const status = 'UNAUTHENTICATED';
+    if (this.#strangers.take(peer)) return this.#refuse({ peer }, status, reason);
+    return { type: 'refused', status, reason };
+  }
+
+  /** Our own fault: the details are for our log, not for the caller. */
+  #broken(peer: string, thrown: unknown): Refusal {
+    const { code, message, hint } = asMeshError(thrown);
+    this.#deps.log.error({ audit: 'failed', peer, code, hint }, `cannot issue certificates: ${message}`);
+    const reason = `the certificate authority has a problem (${code}); its log says more`;
+    return { type: 'refused', status: 'INTERNAL', reason };
+  }
+}
+
+type Wish = SigningSubject & { readonly identity: SpiffeId };
+
+/** Whom the request asks to be: by its metadata, its SAN, or the token; those that are given must agree. */
+async function readWish(
+  message: IstioCertificateRequest,
+  caller: Caller,
+): Promise<Wish | Omit<Refusal, 'type'>> {
+  try {
+    const subject = await readCsr(message.csr);
+    const named = message.metadata?.fields.get('ImpersonatedIdentity')?.stringValue;
+    const impersonated = named === undefined || named === '' ? undefined : parseSpiffeId(named);
+    if (impersonated !== undefined && subject.identity !== undefined && impersonated !== subject.identity) {
+      return invalid(`the request asks for ${impersonated}, its CSR for ${subject.identity}`);
+    }
+    const own = caller.type === 'workload' ? caller.identity : undefined;
+    const identity = impersonated ?? subject.identity ?? own;
+    if (identity === undefined) return invalid('the request names no identity; put the SPIFFE ID in the CSR');
+    return { identity, publicKey: subject.publicKey };
+  } catch (thrown) {
+    const { message: reason, hint } = asMeshError(thrown);
+    return invalid(hint === undefined ? reason : `${reason}; ${hint}`);
+  }
+}
+
+const invalid = (reason: string) => ({ status: 'INVALID_ARGUMENT', reason }) as const;
+
+/** 0, a negative or an absurd value leaves it to the authority. */
+function validityMs({ validityDuration }: IstioCertificateRequest): number {
+  const seconds = Number(validityDuration);
+  return seconds > 0 ? seconds * 1000 : 0;
+}

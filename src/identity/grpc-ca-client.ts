@@ -1,0 +1,149 @@
+/**
+ * The certificate authority over gRPC and TLS 1.3: `istio.v1.auth.IstioCertificateService`, ours or Istio's.
+ * Authenticates with a bearer token; token and trust bundle are files that may change at any time. A call that
+ * found the authority away drops its connection, so that the next call dials afresh; pacing is the caller's.
+ */
+import { type Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { createSecureContext } from 'node:tls';
+import { MeshError } from '../base/errors.ts';
+import {
+  type IstioCertificateRequest,
+  type IstioCertificateResponse,
+  IstioCertificateServiceClient,
+} from '../rpc/generated/ca.ts';
+import { HotFile } from '../rpc/hot-file.ts';
+import type { CaClient, SigningRequest } from './ca-client.ts';
+
+export interface GrpcCaClientOptions {
+  /** `HOST:PORT` or `[IPV6]:PORT`. */
+  readonly address: string;
+  /** PEM file with the roots the authority's own server certificate must chain to. */
+  readonly rootsFile: string;
+  /** File with the bearer token and nothing else. */
+  readonly tokenFile: string;
+  /** The name in the server's certificate, where it is not HOST. */
+  readonly serverName?: string;
+  /** Sent as `clusterid`; Istio wants it. */
+  readonly clusterId?: string;
+  readonly deadlineMs?: number;
+}
+
+const defaultDeadlineMs = 10_000;
+/** A chain with several roots is a few KiB. */
+const maxResponseBytes = 1024 * 1024;
+
+export class GrpcCaClient implements CaClient {
+  readonly #options: GrpcCaClientOptions;
+  readonly #roots: HotFile;
+  readonly #token: HotFile;
+  #connection: { readonly roots: string; readonly client: IstioCertificateServiceClient } | undefined;
+
+  constructor(options: GrpcCaClientOptions) {
+    this.#options = options;
+    this.#roots = new HotFile(options.rootsFile, 'roots of the certificate authority');
+    this.#token = new HotFile(options.tokenFile, 'token for the certificate authority');
+  }
+
+  async sign(request: SigningRequest, options: { readonly signal: AbortSignal }): Promise<readonly string[]> {
+    const client = this.#client();
+    try {
+      const response = await this.#call(client, toMessage(request), options.signal);
+      return response.certChain;
+    } catch (thrown) {
+      const error = this.#describe(thrown as ServiceError);
+      if (error.code !== 'CA_REFUSED') this.#drop(client);
+      throw error;
+    }
+  }
+
+  close(): void {
+    if (this.#connection !== undefined) this.#drop(this.#connection.client);
+  }
+
+  /** The open client, or a new one if there is none or the roots changed. */
+  #client(): IstioCertificateServiceClient {
+    const roots = this.#roots.read();
+    if (this.#connection?.roots === roots) return this.#connection.client;
+    this.close();
+    const client = connect(this.#options, roots);
+    this.#connection = { roots, client };
+    return client;
+  }
+
+  /** Calls under way on the client still finish. */
+  #drop(client: Client): void {
+    client.close();
+    if (this.#connection?.client === client) this.#connection = undefined;
+  }
+
+  #call(
+    client: IstioCertificateServiceClient,
+    message: IstioCertificateRequest,
+    signal: AbortSignal,
+  ): Promise<IstioCertificateResponse> {
+    const metadata = this.#metadata();
+    const deadline = Date.now() + (this.#options.deadlineMs ?? defaultDeadlineMs);
+    return new Promise((resolve, reject) => {
+      const call = client.createCertificate(message, metadata, { deadline }, (error, response) => {
+        signal.removeEventListener('abort', abort);
+        if (error) reject(error);
+        else resolve(response);
+      });
+      const abort = (): void => call.cancel();
+      signal.addEventListener('abort', abort, { once: true });
+      if (signal.aborted) abort();
+    });
+  }
+
+  #metadata(): Metadata {
+    const metadata = new Metadata();
+    metadata.set('authorization', `Bearer ${this.#token.read().trim()}`);
+    if (this.#options.clusterId !== undefined) metadata.set('clusterid', this.#options.clusterId);
+    return metadata;
+  }
+
+  #describe(error: ServiceError): MeshError {
+    if (error instanceof MeshError) return error;
+    const who = `the certificate authority at ${this.#options.address}`;
+    const options = { cause: error, details: { grpcStatus: status[error.code] ?? String(error.code) } };
+    switch (error.code) {
+      case status.UNAUTHENTICATED:
+      case status.PERMISSION_DENIED:
+      case status.INVALID_ARGUMENT:
+      case status.RESOURCE_EXHAUSTED:
+        return new MeshError('CA_REFUSED', `${who} refused: ${error.details}`, options);
+      case status.DEADLINE_EXCEEDED:
+        return new MeshError('TIMEOUT', `${who} did not answer in time`, { ...options, hint: reachHint });
+      default:
+        return new MeshError('UNAVAILABLE', `${who} cannot be used: ${error.details}`, {
+          ...options,
+          hint: /certificate/i.test(error.details) ? `check ${this.#options.rootsFile}` : reachHint,
+        });
+    }
+  }
+}
+
+const reachHint = 'check that the controller runs and that this node reaches its address';
+
+function connect(options: GrpcCaClientOptions, roots: string): IstioCertificateServiceClient {
+  const context = createSecureContext({ ca: roots, minVersion: 'TLSv1.3' });
+  return new IstioCertificateServiceClient(options.address, credentials.createFromSecureContext(context), {
+    'grpc.enable_http_proxy': 0,
+    'grpc.enable_retries': 0,
+    'grpc.service_config_disable_resolution': 1,
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.max_receive_message_length': maxResponseBytes,
+    ...(options.serverName === undefined
+      ? {}
+      : {
+          'grpc.ssl_target_name_override': options.serverName,
+          'grpc.default_authority': options.serverName,
+        }),
+  });
+}
+
+const toMessage = (request: SigningRequest): IstioCertificateRequest => ({
+  csr: request.csr,
+  validityDuration: BigInt(request.validitySeconds),
+  metadata: { fields: new Map([['ImpersonatedIdentity', { stringValue: request.identity }]]) },
+});
