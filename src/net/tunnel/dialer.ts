@@ -1,0 +1,134 @@
+/**
+ * TCP connections from inside a pod's network namespace. The namespace matters only when a socket is born, so the
+ * addon makes it there and Node connects it.
+ */
+import { closeSync } from 'node:fs';
+import { Socket, type SocketConstructorOpts } from 'node:net';
+import type { Clock } from '../../base/clock.ts';
+import { asMeshError, MeshError } from '../../base/errors.ts';
+import { formatSocketAddress, isIpv4, parseIp, parsePort, type SocketAddress } from '../../base/ip.ts';
+import type { DirectRoute, EnginePod } from '../engine.ts';
+import type { Fd, NativeBinding, SocketSpec } from '../../native/binding.ts';
+import type { OwnDials } from './own-dials.ts';
+import { keepaliveDelayMs } from './options.ts';
+
+/** The only thing the engine needs of the addon. */
+export type SocketFactory = Pick<NativeBinding, 'createSocket'>;
+
+/** SO_MARK of sockets that carry a client's address: routes the replies back to this host (see `bpf/README.md`). */
+export const sourceMark = 0x53a;
+
+export interface DialerDeps {
+  readonly sockets: SocketFactory;
+  readonly clock: Clock;
+  readonly ownDials: OwnDials;
+}
+
+export class Dialer {
+  readonly #deps: DialerDeps;
+  readonly #timeoutMs: number;
+
+  constructor(deps: DialerDeps, options: { readonly timeoutMs: number }) {
+    this.#deps = deps;
+    this.#timeoutMs = options.timeoutMs;
+  }
+
+  /**
+   * A connected socket, paused, that may be half-closed; it belongs to the caller.
+   * @throws MeshError DIAL_FAILED, SYSCALL or NETNS
+   */
+  async dial(pod: EnginePod, route: Omit<DirectRoute, 'type'>, signal: AbortSignal): Promise<Socket> {
+    const fd = await this.#deps.sockets.createSocket(specFor(pod, route));
+    if (signal.aborted) {
+      closeSync(fd);
+      throw asMeshError(signal.reason);
+    }
+    const socket = adopt(fd);
+    const connected = this.#connected(socket, route.target, signal);
+    // Connecting starts in the next tick, and from then on the kernel knows our end: well before it can be accepted.
+    process.nextTick(() => this.#remember(pod, socket, route.target));
+    return connected;
+  }
+
+  #connected(socket: Socket, target: SocketAddress, signal: AbortSignal): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        cancelTimer();
+        signal.removeEventListener('abort', aborted);
+        socket.off('error', failed);
+      };
+      const failed = (error: Error): void => {
+        settle();
+        socket.on('error', () => {});
+        socket.destroy();
+        reject(dialFailure(error, target));
+      };
+      const aborted = (): void => failed(asMeshError(signal.reason));
+      const cancelTimer = this.#deps.clock.after(this.#timeoutMs, () =>
+        failed(new Error(`no answer within ${this.#timeoutMs / 1000} s`)),
+      );
+      signal.addEventListener('abort', aborted);
+      socket.on('error', failed);
+      socket.connect({ host: target.ip, port: target.port }, () => {
+        settle();
+        resolve(socket);
+      });
+    });
+  }
+
+  #remember(pod: EnginePod, socket: Socket, target: SocketAddress): void {
+    const { localAddress, localPort } = socket;
+    if (localAddress === undefined || localPort === undefined || localPort === 0) return;
+    const from = { ip: parseIp(localAddress), port: parsePort(localPort) };
+    socket.once('close', this.#deps.ownDials.add(pod.uid, from, target));
+  }
+}
+
+function specFor(pod: EnginePod, route: Omit<DirectRoute, 'type'>): SocketSpec {
+  const source = usableSource(route);
+  return {
+    netns: pod.netns,
+    family: isIpv4(route.target.ip) ? 4 : 6,
+    bindIp: source ?? null,
+    bindPort: 0,
+    transparent: source !== undefined,
+    mark: source === undefined ? 0 : sourceMark,
+    backlog: 0,
+    dualStack: false,
+  };
+}
+
+/** A connection to oneself, or across families, cannot carry the client's address. */
+function usableSource({ source, target }: Omit<DirectRoute, 'type'>): DirectRoute['source'] {
+  if (source === undefined || source === target.ip) return undefined;
+  return isIpv4(source) === isIpv4(target.ip) ? source : undefined;
+}
+
+function adopt(fd: Fd): Socket {
+  try {
+    // Without manualStart (in Node since 0.12, missing in its types) it would read before it is connected, and fail.
+    const socket = new Socket({ fd, manualStart: true, allowHalfOpen: true } as SocketConstructorOpts);
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, keepaliveDelayMs);
+    return socket;
+  } catch (error) {
+    closeSync(fd);
+    throw asMeshError(error, 'SYSCALL', 'adopting a socket');
+  }
+}
+
+const hints: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens on that port; is the application ready?',
+  EHOSTUNREACH: 'the address does not answer; is the pod gone, or the link down?',
+  ENETUNREACH: 'there is no route to that network',
+  EADDRNOTAVAIL: 'no free local port for that source address',
+};
+
+function dialFailure(error: Error, target: SocketAddress): MeshError {
+  if (error instanceof MeshError) return error;
+  const reason = (error as NodeJS.ErrnoException).code ?? error.message;
+  return new MeshError('DIAL_FAILED', `could not connect to ${formatSocketAddress(target)}: ${reason}`, {
+    hint: hints[reason] ?? 'is the destination up, and does a NetworkPolicy let this through?',
+    cause: error,
+  });
+}

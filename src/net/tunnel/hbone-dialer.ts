@@ -1,0 +1,102 @@
+/**
+ * Streams to other ztunnels, for one pod: finds or dials the connection and asks for the stream. A connection that had
+ * been standing for a while may have died unnoticed; a stream lost to that is asked for again on a fresh one, which is
+ * safe because nothing was sent on it.
+ */
+import { MeshError } from '../../base/errors.ts';
+import { formatSocketAddress } from '../../base/ip.ts';
+import type { CredentialSource } from '../../model/credentials.ts';
+import type { EnginePod, HboneRoute } from '../engine.ts';
+import { deadline } from './deadline.ts';
+import type { Dialer } from './dialer.ts';
+import { Pool } from './pool.ts';
+import type { StreamEnd } from './stream-end.ts';
+import { secureClient } from './tls-client.ts';
+import type { ClientContexts } from './tls-contexts.ts';
+import { TunnelClient } from './tunnel-client.ts';
+import type { TunnelDeps } from './tunnel.ts';
+
+export interface HboneDialerDeps extends TunnelDeps {
+  readonly credentials: CredentialSource;
+  readonly contexts: ClientContexts;
+  readonly dialer: Dialer;
+}
+
+export class HboneDialer {
+  readonly #deps: HboneDialerDeps;
+  readonly #pool = new Pool<TunnelClient>();
+  readonly #tunnels = new Set<TunnelClient>();
+  /** Ends dials in flight, which belong to nobody in particular. */
+  readonly #life: AbortSignal;
+
+  constructor(deps: HboneDialerDeps, life: AbortSignal) {
+    this.#deps = deps;
+    this.#life = life;
+  }
+
+  get tunnels(): ReadonlySet<TunnelClient> {
+    return this.#tunnels;
+  }
+
+  /** @throws MeshError with the code of the hop that failed */
+  async open(pod: EnginePod, route: HboneRoute, signal: AbortSignal): Promise<StreamEnd> {
+    const key = poolKey(pod, route);
+    for (;;) {
+      const { connection, reused } = await this.#pool.acquire(key, () => this.#dial(key, pod, route));
+      signal.throwIfAborted();
+      try {
+        return await connection.open(route, signal);
+      } catch (error) {
+        const wasStale = reused && connection.available === 0 && isLoss(error);
+        if (!wasStale || signal.aborted) throw error;
+      }
+    }
+  }
+
+  async #dial(key: string, pod: EnginePod, route: HboneRoute): Promise<TunnelClient> {
+    const peer = formatSocketAddress(route.via);
+    const { clock, options } = this.#deps;
+    const limit = deadline(clock, options.dialTimeoutMs, this.#life, () =>
+      tooSlow(peer, options.dialTimeoutMs),
+    );
+    try {
+      const tunnel = await this.#connect(key, pod, route, limit.signal);
+      await tunnel.start(limit.signal);
+      return tunnel;
+    } finally {
+      limit.cancel();
+    }
+  }
+
+  async #connect(key: string, pod: EnginePod, route: HboneRoute, signal: AbortSignal): Promise<TunnelClient> {
+    const { credentials: source, contexts, dialer, clock } = this.#deps;
+    const peer = formatSocketAddress(route.via);
+    const credentials = await source.get(pod.identity, { signal });
+    const raw = await dialer.dial(pod, { target: route.via, source: undefined }, signal);
+    const expected = {
+      trustDomain: credentials.trustDomain,
+      identities: route.expectedIdentities,
+      peer,
+      now: clock.now(),
+    };
+    const socket = await secureClient(raw, contexts.of(credentials), expected, signal);
+    const tunnel = new TunnelClient(socket, peer, this.#deps, () => {
+      this.#tunnels.delete(tunnel);
+      this.#pool.remove(key, tunnel);
+    });
+    this.#tunnels.add(tunnel);
+    return tunnel;
+  }
+}
+
+/** What must be equal for two connections to share a tunnel. */
+const poolKey = (pod: EnginePod, route: HboneRoute): string =>
+  [pod.identity, formatSocketAddress(route.via), ...[...route.expectedIdentities].toSorted()].join(' ');
+
+const isLoss = (error: unknown): boolean =>
+  error instanceof MeshError && ['PEER_GONE', 'STREAM_RESET', 'DRAINING', 'OVERLOADED'].includes(error.code);
+
+const tooSlow = (peer: string, afterMs: number): MeshError =>
+  new MeshError('DIAL_FAILED', `no HBONE connection to ${peer} within ${afterMs / 1000} s`, {
+    hint: 'is the other node up, and does every NetworkPolicy let port 15008 through?',
+  });

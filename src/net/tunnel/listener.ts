@@ -1,0 +1,33 @@
+/** Accepts on a descriptor that already listens, inside some pod's network namespace. */
+import { closeSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import type { Logger } from '../../base/log.ts';
+import type { Fd } from '../../native/binding.ts';
+import type { PodListeners } from '../engine.ts';
+import { keepaliveDelayMs } from './options.ts';
+
+/** Pending connections the kernel holds; the descriptor comes with its own, and Node sets it again. */
+const backlog = 4096;
+
+/** Sockets are handed over paused; the descriptor is the server's from now on. */
+export function listenOn(fd: Fd, log: Logger, accepted: (socket: Socket) => void): Server {
+  const server = createServer(
+    {
+      allowHalfOpen: true,
+      pauseOnConnect: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: keepaliveDelayMs,
+    },
+    accepted,
+  );
+  server.on('error', (error) => log.error({ error }, 'a listener of a pod failed'));
+  server.listen({ fd, backlog });
+  return server;
+}
+
+/** For a pod that is told again: descriptors that are not in use are of no use. */
+export function closeUnlessSame(offered: PodListeners, held: PodListeners): void {
+  const inUse = new Set<Fd>([held.outbound, held.plaintext, held.hbone]);
+  for (const fd of [offered.outbound, offered.plaintext, offered.hbone]) if (!inUse.has(fd)) closeSync(fd);
+}

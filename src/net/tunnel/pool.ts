@@ -1,0 +1,76 @@
+/**
+ * HBONE connections shared by the streams of one pod to one peer. At most one dial per key is in flight and everybody
+ * who needs it waits for it; when a connection is full, the next dial starts.
+ */
+import { MeshError } from '../../base/errors.ts';
+
+/** What the pool must know of a connection. */
+export interface Poolable {
+  /** Streams it can still take; 0 when full, draining or closed. */
+  readonly available: number;
+}
+
+interface Entry<C extends Poolable> {
+  readonly connections: Set<C>;
+  dialing: Promise<C> | undefined;
+}
+
+export class Pool<C extends Poolable> {
+  readonly #entries = new Map<string, Entry<C>>();
+
+  /**
+   * A connection with room for a stream, to be used at once (before the caller awaits anything else).
+   * `reused` says that it had been standing before this call, and may have died unnoticed.
+   * @throws what `dial` throws, to everybody who waited for that dial
+   */
+  async acquire(key: string, dial: () => Promise<C>): Promise<{ connection: C; reused: boolean }> {
+    const standing = this.#withRoom(key);
+    if (standing !== undefined) return { connection: standing, reused: true };
+    for (;;) {
+      const dialled = await this.#dialOnce(key, dial);
+      const connection = dialled.available > 0 ? dialled : this.#withRoom(key);
+      if (connection !== undefined) return { connection, reused: false };
+    }
+  }
+
+  /** The connection is closed. */
+  remove(key: string, connection: C): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    entry.connections.delete(connection);
+    this.#forgetIfEmpty(key, entry);
+  }
+
+  #withRoom(key: string): C | undefined {
+    for (const connection of this.#entries.get(key)?.connections ?? []) {
+      if (connection.available > 0) return connection;
+    }
+    return undefined;
+  }
+
+  #dialOnce(key: string, dial: () => Promise<C>): Promise<C> {
+    const entry = this.#entries.get(key) ?? { connections: new Set<C>(), dialing: undefined };
+    this.#entries.set(key, entry);
+    entry.dialing ??= this.#dial(key, entry, dial);
+    return entry.dialing;
+  }
+
+  async #dial(key: string, entry: Entry<C>, dial: () => Promise<C>): Promise<C> {
+    try {
+      const connection = await dial();
+      if (connection.available === 0) {
+        throw new MeshError('OVERLOADED', 'the peer’s ztunnel takes no streams on a new connection');
+      }
+      entry.connections.add(connection);
+      return connection;
+    } finally {
+      entry.dialing = undefined;
+      this.#forgetIfEmpty(key, entry);
+    }
+  }
+
+  #forgetIfEmpty(key: string, entry: Entry<C>): void {
+    if (entry.connections.size > 0 || entry.dialing !== undefined) return;
+    if (this.#entries.get(key) === entry) this.#entries.delete(key);
+  }
+}

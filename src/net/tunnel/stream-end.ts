@@ -1,0 +1,152 @@
+/**
+ * An HTTP/2 stream as a `ByteEnd`. Back-pressure is the stream's window: while paused, received bytes are not given
+ * back to the peer as credit, so it can send one window more and then waits.
+ */
+import type { MeshError } from '../../base/errors.ts';
+import type { HeaderList, StreamId, TunnelSession } from '../h2/contract.ts';
+import { errorCode } from '../h2/errors.ts';
+import type { ByteSink, NearEnd } from './byte-end.ts';
+import { hboneStatus } from './hbone-status.ts';
+
+export class StreamEnd implements NearEnd {
+  readonly #session: TunnelSession;
+  readonly #stream: StreamId;
+  readonly #forget: () => void;
+  #sink: ByteSink | undefined;
+  #paused = true;
+  #started = false;
+  /** What arrived before anybody wanted it. */
+  #held: Uint8Array[] = [];
+  #heldBytes = 0;
+  /** Passed on, and not yet returned to the peer as credit. */
+  #owed = 0;
+  #remoteEnded = false;
+  #endTold = false;
+  #ended = false;
+  /** Set when it failed before there was a sink to tell. */
+  #failure: MeshError | undefined;
+  #silent = false;
+
+  /** @param forget called once when the stream is over for us. */
+  constructor(session: TunnelSession, stream: StreamId, forget: () => void) {
+    this.#session = session;
+    this.#stream = stream;
+    this.#forget = forget;
+  }
+
+  get bufferedBytes(): number {
+    return this.#heldBytes;
+  }
+
+  attach(sink: ByteSink): void {
+    this.#sink = sink;
+    if (this.#failure !== undefined) this.onReset(this.#failure);
+  }
+
+  resume(): void {
+    this.#paused = false;
+    if (!this.#started) this.#deliverHeld();
+    if (this.#owed > 0 && !this.#paused) this.#giveBack();
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    return this.#session.send(this.#stream, bytes);
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#session.end(this.#stream);
+    this.#finishIfDone();
+  }
+
+  accept(headers: HeaderList): void {
+    this.#session.respond(this.#stream, [[':status', '200'], ...headers], false);
+  }
+
+  refuse(error: MeshError): void {
+    this.#silence();
+    this.#session.respond(this.#stream, [[':status', String(hboneStatus(error.code))]], true);
+  }
+
+  /** RFC 9113 §8.5: a TCP reset becomes RST_STREAM with CONNECT_ERROR. */
+  reset(error: MeshError): void {
+    this.#silence();
+    const tcpReset = error.code === 'APPLICATION_RESET' || error.code === 'STREAM_RESET';
+    this.#session.reset(this.#stream, tcpReset ? errorCode.connectError : errorCode.cancel);
+  }
+
+  /** The rest is for the tunnel, which passes on what its session raises. */
+  onData(bytes: Uint8Array): void {
+    if (this.#silent) return;
+    if (!this.#started) {
+      this.#held.push(bytes);
+      this.#heldBytes += bytes.length;
+      return;
+    }
+    this.#deliver(bytes);
+  }
+
+  onEnd(): void {
+    this.#remoteEnded = true;
+    if (this.#started) this.#tellEnd();
+  }
+
+  onWritable(): void {
+    if (!this.#silent) this.#sink?.writable();
+  }
+
+  onReset(error: MeshError): void {
+    if (this.#silent) return;
+    if (this.#sink === undefined) {
+      this.#failure = error;
+      return;
+    }
+    this.#silence();
+    this.#sink.failed(error);
+  }
+
+  #deliverHeld(): void {
+    this.#started = true;
+    const held = this.#held;
+    this.#held = [];
+    this.#heldBytes = 0;
+    for (const bytes of held) this.#deliver(bytes);
+    if (this.#remoteEnded) this.#tellEnd();
+  }
+
+  #deliver(bytes: Uint8Array): void {
+    this.#owed += bytes.length;
+    this.#sink?.data(bytes);
+    if (!this.#paused) this.#giveBack();
+  }
+
+  #giveBack(): void {
+    const owed = this.#owed;
+    this.#owed = 0;
+    if (!this.#silent) this.#session.consumed(this.#stream, owed);
+  }
+
+  #tellEnd(): void {
+    if (this.#endTold || this.#silent) return;
+    this.#endTold = true;
+    this.#sink?.ended();
+    this.#finishIfDone();
+  }
+
+  #finishIfDone(): void {
+    if (!this.#ended || !this.#endTold || this.#silent) return;
+    this.#silence();
+    this.#sink?.finished();
+  }
+
+  #silence(): void {
+    this.#silent = true;
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#forget();
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * A TCP socket as a `ByteEnd`. Writes of one turn of the event loop leave together; a reset from either side stays a
+ * reset (RST) and does not become an orderly end.
+ */
+import type { Socket } from 'node:net';
+import { MeshError } from '../../base/errors.ts';
+import type { ByteSink, NearEnd } from './byte-end.ts';
+import type { Turn } from './turn.ts';
+
+/** Written bytes that are not held back until the end of the turn any more. */
+const flushAt = 64 << 10;
+
+/** Whose socket it is: decides between APPLICATION_RESET and STREAM_RESET. */
+export type TcpRole = 'application' | 'peer';
+
+export class TcpEnd implements NearEnd {
+  readonly #socket: Socket;
+  readonly #role: TcpRole;
+  readonly #turn: Turn;
+  #sink: ByteSink | undefined;
+  #corked = false;
+  /** Nothing is told any more: the end finished, failed or was reset. */
+  #silent = false;
+
+  /** @param socket connected, paused, with `allowHalfOpen`. */
+  constructor(socket: Socket, role: TcpRole, turn: Turn) {
+    this.#socket = socket;
+    this.#role = role;
+    this.#turn = turn;
+    socket.on('error', (error) => this.#fail(error));
+    socket.on('close', () => this.#closed());
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  attach(sink: ByteSink): void {
+    const first = this.#sink === undefined;
+    this.#sink = sink;
+    if (!first) return;
+    if (this.#socket.destroyed) this.#fail(undefined);
+  }
+
+  resume(): void {
+    if (this.#socket.listenerCount('data') === 0) this.#startReading();
+    this.#socket.resume();
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (!this.#corked) {
+      this.#corked = true;
+      this.#socket.cork();
+      this.#turn.atEnd(this.#flush);
+    }
+    const room = this.#socket.write(bytes);
+    if (this.#socket.writableLength >= flushAt) this.#flush();
+    return room;
+  }
+
+  end(): void {
+    this.#flush();
+    this.#socket.end();
+  }
+
+  accept(): void {
+    // TCP has no answer to give: the connection was accepted by the kernel.
+  }
+
+  refuse(error: MeshError): void {
+    this.reset(error);
+  }
+
+  reset(_error: MeshError): void {
+    this.#silent = true;
+    this.#socket.resetAndDestroy();
+  }
+
+  #startReading(): void {
+    this.#socket.on('data', (bytes: Uint8Array) => this.#sink?.data(bytes));
+    this.#socket.on('end', () => this.#sink?.ended());
+    this.#socket.on('drain', () => this.#sink?.writable());
+  }
+
+  readonly #flush = (): void => {
+    if (!this.#corked) return;
+    this.#corked = false;
+    this.#socket.uncork();
+  };
+
+  #closed(): void {
+    if (this.#silent) return;
+    if (!this.#socket.readableEnded || !this.#socket.writableFinished) {
+      this.#fail(undefined);
+      return;
+    }
+    this.#silent = true;
+    this.#sink?.finished();
+  }
+
+  #fail(cause: Error | undefined): void {
+    if (this.#silent) return;
+    this.#silent = true;
+    this.#socket.destroy();
+    this.#sink?.failed(this.#explain(cause));
+  }
+
+  #explain(cause: Error | undefined): MeshError {
+    const reason = cause === undefined ? 'closed' : ((cause as NodeJS.ErrnoException).code ?? cause.message);
+    const code = this.#role === 'application' ? 'APPLICATION_RESET' : 'STREAM_RESET';
+    const who = this.#role === 'application' ? 'the application' : 'the peer';
+    if (reason === 'ETIMEDOUT' || reason === 'EHOSTUNREACH') {
+      return new MeshError('PEER_GONE', `${who} stopped answering (${reason})`, { cause });
+    }
+    return new MeshError(code, `${who} reset the connection (${reason})`, { cause });
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * The server's TLS handshakes for one pod: bounded in number and time, and over before anything reads a byte of what the
+ * peer sent behind it. Each handshake uses the certificate of that moment.
+ */
+import type { Socket } from 'node:net';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import type { Clock } from '../../base/clock.ts';
+import { asMeshError, MeshError } from '../../base/errors.ts';
+import type { Credentials, CredentialSource } from '../../model/credentials.ts';
+import { identityParts, type SpiffeId } from '../../model/identity.ts';
+import { authenticate, handshakeFailure } from './authenticate.ts';
+import { deadline } from './deadline.ts';
+import { alpn, contextOptions, usable } from './tls-contexts.ts';
+
+interface TlsAcceptorDeps {
+  readonly credentials: CredentialSource;
+  readonly clock: Clock;
+}
+
+interface TlsAcceptorOptions {
+  readonly handshakeTimeoutMs: number;
+  readonly maxHandshakes: number;
+}
+
+export interface AuthenticatedSocket {
+  readonly socket: TLSSocket;
+  readonly peerIdentity: SpiffeId;
+}
+
+interface Handshake {
+  resolve(socket: TLSSocket): void;
+  reject(error: Error): void;
+}
+
+export class TlsAcceptor {
+  readonly #deps: TlsAcceptorDeps;
+  readonly #options: TlsAcceptorOptions;
+  /** By the socket's addresses, because that is what a TLS socket shares with the socket below it. */
+  readonly #handshakes = new Map<string, Handshake>();
+  #inFlight = 0;
+  #current: { readonly credentials: Credentials; readonly server: Server } | undefined;
+
+  constructor(deps: TlsAcceptorDeps, options: TlsAcceptorOptions) {
+    this.#deps = deps;
+    this.#options = options;
+  }
+
+  /**
+   * Takes over `raw`, and destroys it on failure.
+   * @throws MeshError OVERLOADED, CERTIFICATE_UNAVAILABLE, TLS_FAILED, CERTIFICATE_INVALID, TRUST_DOMAIN, or the signal's reason
+   */
+  async accept(
+    raw: Socket,
+    peer: string,
+    identity: SpiffeId,
+    signal: AbortSignal,
+  ): Promise<AuthenticatedSocket> {
+    raw.on('error', () => {}); // 'close' follows and is what counts
+    if (this.#inFlight >= this.#options.maxHandshakes) {
+      raw.resetAndDestroy();
+      throw new MeshError('OVERLOADED', `${this.#inFlight} TLS handshakes of this pod are under way already`);
+    }
+    const limit = deadline(this.#deps.clock, this.#options.handshakeTimeoutMs, signal, () => tooSlow(peer));
+    this.#inFlight++;
+    try {
+      return await this.#authenticated(raw, peer, identity, limit.signal);
+    } catch (error) {
+      raw.destroy();
+      throw handshakeFailure(error instanceof Error ? error : new Error(String(error)), peer);
+    } finally {
+      this.#inFlight--;
+      limit.cancel();
+    }
+  }
+
+  async #authenticated(
+    raw: Socket,
+    peer: string,
+    identity: SpiffeId,
+    signal: AbortSignal,
+  ): Promise<AuthenticatedSocket> {
+    const credentials = await this.#deps.credentials.get(identity, { signal });
+    signal.throwIfAborted();
+    const socket = await this.#handshake(this.#serverFor(credentials), raw, peer, signal);
+    const { trustDomain } = identityParts(identity);
+    const expected = { trustDomain, identities: undefined, peer, now: this.#deps.clock.now() };
+    return { socket, peerIdentity: authenticate(socket, expected) };
+  }
+
+  #serverFor(credentials: Credentials): Server {
+    if (this.#current?.credentials === credentials) return this.#current.server;
+    const server = usable(credentials, () =>
+      createServer({
+        ...contextOptions(credentials),
+        ALPNProtocols: [alpn],
+        requestCert: true,
+        rejectUnauthorized: false, // enforced by `authenticate`
+        handshakeTimeout: 0, // ours counts from the accept, and is not extended by a byte a second
+      }),
+    );
+    server.on('secureConnection', (socket) => {
+      const handshake = this.#handshakes.get(keyOf(socket));
+      if (handshake === undefined) socket.destroy();
+      else handshake.resolve(socket);
+    });
+    server.on('tlsClientError', (error, socket) => this.#handshakes.get(keyOf(socket))?.reject(error));
+    this.#current = { credentials, server };
+    return server;
+  }
+
+  #handshake(server: Server, raw: Socket, peer: string, signal: AbortSignal): Promise<TLSSocket> {
+    const key = keyOf(raw);
+    return new Promise<TLSSocket>((resolve, reject) => {
+      const settle = (): void => {
+        this.#handshakes.delete(key);
+        raw.off('close', closed);
+        signal.removeEventListener('abort', aborted);
+      };
+      const fail = (error: Error): void => {
+        settle();
+        reject(error);
+      };
+      const closed = (): void => fail(new MeshError('TLS_FAILED', `${peer} closed during the handshake`));
+      const aborted = (): void => fail(asMeshError(signal.reason));
+      raw.on('close', closed);
+      signal.addEventListener('abort', aborted);
+      this.#handshakes.set(key, {
+        resolve: (socket) => {
+          settle();
+          resolve(socket);
+        },
+        reject: fail,
+      });
+      if (raw.destroyed) closed();
+      else server.emit('connection', raw);
+    });
+  }
+}
+
+const keyOf = (socket: Socket): string =>
+  `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress}`;
+
+const tooSlow = (peer: string): MeshError =>
+  new MeshError('TLS_FAILED', `${peer} did not finish its TLS handshake in time`, {
+    hint: 'it may be overloaded, or not speak TLS at all',
+  });

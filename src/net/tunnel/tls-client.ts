@@ -1,0 +1,55 @@
+/** The client's TLS handshake over a connected socket: no SNI, no resumption, peer verified before the socket is handed on. */
+import type { Socket } from 'node:net';
+import { connect, type SecureContext, type TLSSocket } from 'node:tls';
+import { asMeshError, MeshError } from '../../base/errors.ts';
+import { authenticate, handshakeFailure } from './authenticate.ts';
+import { alpn } from './tls-contexts.ts';
+import type { PeerExpectation } from './verify-peer.ts';
+
+/**
+ * Takes over `raw`, and destroys it on failure.
+ * @throws MeshError TLS_FAILED, CERTIFICATE_INVALID, TRUST_DOMAIN, PEER_IDENTITY, or the signal's reason
+ */
+export function secureClient(
+  raw: Socket,
+  secureContext: SecureContext,
+  expected: PeerExpectation,
+  signal: AbortSignal,
+): Promise<TLSSocket> {
+  const socket = connect({
+    socket: raw,
+    secureContext,
+    ALPNProtocols: [alpn],
+    servername: '',
+    rejectUnauthorized: false, // enforced by `authenticate`
+    checkServerIdentity: () => undefined, // there is no host name; the SPIFFE ID is checked by `authenticate`
+  });
+  return new Promise((resolve, reject) => {
+    const settle = (): void => {
+      signal.removeEventListener('abort', aborted);
+      socket.off('close', closed);
+    };
+    const failed = (error: Error): void => {
+      settle();
+      socket.destroy();
+      reject(handshakeFailure(error, expected.peer));
+    };
+    const aborted = (): void => failed(asMeshError(signal.reason));
+    const closed = (): void =>
+      failed(new MeshError('TLS_FAILED', `${expected.peer} closed during the handshake`));
+    signal.addEventListener('abort', aborted);
+    socket.on('error', failed);
+    socket.on('close', closed);
+    socket.once('secureConnect', () => {
+      try {
+        authenticate(socket, expected);
+      } catch (error) {
+        failed(asMeshError(error));
+        return;
+      }
+      settle();
+      socket.off('error', failed);
+      resolve(socket);
+    });
+  });
+}

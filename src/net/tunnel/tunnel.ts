@@ -1,0 +1,153 @@
+/**
+ * One HBONE connection, either role: a TLS socket that feeds an HTTP/2 session and is fed by it. Control (what the
+ * session raises about streams) and bytes (the pump below) meet only here, so another mover can take over the bytes.
+ */
+import type { TLSSocket } from 'node:tls';
+import type { Clock } from '../../base/clock.ts';
+import { MeshError } from '../../base/errors.ts';
+import type { H2Handler, HeaderList, StreamId, TunnelSession } from '../h2/contract.ts';
+import { H2Session } from '../h2/session.ts';
+import { Keepalive } from './keepalive.ts';
+import type { EngineOptions } from './options.ts';
+import { StreamEnd } from './stream-end.ts';
+import type { Turn } from './turn.ts';
+
+/** What one TLS write carries: several frames and records, and little enough to stay in the processor's cache. */
+const writeSize = 64 << 10;
+/** Handed to the TLS socket and not yet taken by the kernel; more would only sit there. */
+const maxInFlight = 256 << 10;
+/** How long the last frames may take to leave before the connection is cut. */
+const closeGraceMs = 1000;
+
+export interface TunnelDeps {
+  readonly clock: Clock;
+  readonly turn: Turn;
+  readonly options: EngineOptions;
+}
+
+export interface TunnelEvents {
+  ready(): void;
+  headers(stream: StreamId, headers: HeaderList, end: boolean): void;
+  /** A stream opened or closed, or the session began to drain. */
+  changed(): void;
+  /** Every stream was told; without an error it ended as drained. Called once. */
+  closed(error: MeshError | undefined): void;
+}
+
+export class Tunnel {
+  readonly session: TunnelSession;
+  readonly #socket: TLSSocket;
+  readonly #deps: TunnelDeps;
+  readonly #events: TunnelEvents;
+  readonly #ends = new Map<StreamId, StreamEnd>();
+  readonly #keepalive: Keepalive;
+  #pumpAsked = false;
+  #closing = false;
+
+  /** @param socket after the handshake, the peer verified, nothing read yet. */
+  constructor(socket: TLSSocket, role: 'client' | 'server', deps: TunnelDeps, events: TunnelEvents) {
+    this.#socket = socket;
+    this.#deps = deps;
+    this.#events = events;
+    this.session = new H2Session(
+      { handler: this.#handler(), clock: deps.clock, wake: () => this.#wake() },
+      role === 'client'
+        ? { role, settings: { maxConcurrentStreams: deps.options.maxStreamsPerTunnel } }
+        : { role },
+    );
+    this.#keepalive = new Keepalive(deps.clock, {
+      intervalMs: deps.options.keepaliveIntervalMs,
+      ping: () => this.session.ping(),
+      dead: () => this.destroy(new MeshError('PEER_GONE', 'the peer’s ztunnel answers no PING any more')),
+    });
+  }
+
+  start(): void {
+    this.session.start();
+    this.#socket.on('data', (chunk: Uint8Array) => {
+      this.#keepalive.heard();
+      this.session.receive(chunk);
+    });
+    this.#socket.on('end', () => this.session.transportClosed());
+    this.#socket.on('error', (cause) => this.session.transportClosed(lost(cause)));
+    this.#socket.on('close', () => this.session.transportClosed());
+    this.#keepalive.start();
+  }
+
+  /** The byte side of a stream; it lives until the stream is over. */
+  endOf(stream: StreamId): StreamEnd {
+    const end = new StreamEnd(this.session, stream, () => {
+      this.#ends.delete(stream);
+      this.#events.changed();
+    });
+    this.#ends.set(stream, end);
+    return end;
+  }
+
+  get bufferedBytes(): number {
+    return this.session.queuedBytes + this.#socket.writableLength;
+  }
+
+  get openStreams(): number {
+    return this.#ends.size;
+  }
+
+  drain(): void {
+    this.session.drain();
+  }
+
+  destroy(error: MeshError): void {
+    this.session.destroy(error);
+  }
+
+  #wake(): void {
+    if (this.#pumpAsked) return;
+    this.#pumpAsked = true;
+    this.#deps.turn.atEnd(this.#pump);
+  }
+
+  readonly #pump = (): void => {
+    this.#pumpAsked = false;
+    while (this.#socket.writable && this.#socket.writableLength < maxInFlight) {
+      const chunks = this.session.pull(writeSize);
+      const [first] = chunks;
+      if (first === undefined) break;
+      this.#socket.write(chunks.length === 1 ? first : Buffer.concat(chunks), this.#pump);
+    }
+  };
+
+  #handler(): H2Handler {
+    return {
+      onReady: () => this.#events.ready(),
+      onHeaders: (stream, headers, end) => this.#events.headers(stream, headers, end),
+      onData: (stream, bytes) => this.#onData(stream, bytes),
+      onEnd: (stream) => this.#ends.get(stream)?.onEnd(),
+      onReset: (stream, _code, error) => this.#ends.get(stream)?.onReset(error),
+      onWritable: (stream) => this.#ends.get(stream)?.onWritable(),
+      onCapacity: () => this.#events.changed(),
+      onGoaway: () => this.#events.changed(),
+      onPong: () => {},
+      onClosed: (error) => this.#onClosed(error),
+    };
+  }
+
+  #onData(stream: StreamId, bytes: Uint8Array): void {
+    const end = this.#ends.get(stream);
+    if (end === undefined) this.session.consumed(stream, bytes.length);
+    else end.onData(bytes);
+  }
+
+  #onClosed(error: MeshError | undefined): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#keepalive.stop();
+    this.#pump();
+    this.#socket.destroySoon();
+    const cancel = this.#deps.clock.after(closeGraceMs, () => this.#socket.destroy());
+    this.#socket.once('close', cancel);
+    this.#events.closed(error);
+  }
+}
+
+const lost = (cause: Error): MeshError =>
+  new MeshError('PEER_GONE', `the connection to the peer’s ztunnel broke: ${cause.message}`, { cause });
