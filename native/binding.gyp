@@ -30,7 +30,7 @@
         '-isystem', '<(node_root_dir)/include/node',
         '-std=gnu++20', '-Wall', '-Wextra', '-Werror', '-Wunused-parameter', '-fvisibility=hidden',
       ],
-      'cflags_cc!': ['-fno-exceptions', '-fno-rtti', '-Wno-unused-parameter', '-O3'],
+      'cflags_cc!': ['-fno-exceptions', '-fno-rtti', '-Wno-unused-parameter'],
       'cflags!': ['-Wno-unused-parameter'],
       'libraries': ['-lbpf'],
       'configurations': {

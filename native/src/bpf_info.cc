@@ -2,21 +2,23 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 namespace mesh {
 
 namespace {
 
-// The kernel has no call that tells the kind of a BPF descriptor; the name of its anonymous inode does.
-void expect_kind(const Args &args, int fd, const char *kind) {
+// The kernel has no call that tells the kind of a BPF descriptor; the name of its anonymous inode does. Links
+// are called bpf_link when created and bpf-link when opened again.
+void expect_kind(const Args &args, int fd, const std::string &kind) {
     const std::string path = "/proc/self/fd/" + std::to_string(fd);
     std::array<char, 64> target{};
     const ssize_t size = check(readlink(path.c_str(), target.data(), target.size()), "readlink", path);
-    const std::string_view name(target.data(), static_cast<size_t>(size));
-    if (name != std::string("anon_inode:") + kind) {
-        args.reject("descriptor " + std::to_string(fd) + " is no " + kind + " but " + std::string(name));
-    }
+    std::string name(target.data(), static_cast<size_t>(size));
+    std::replace(name.begin(), name.end(), '_', '-');
+    if (name != "anon-inode:bpf-" + kind)
+        args.reject("descriptor " + std::to_string(fd) + " is no BPF " + kind + " but " + name);
 }
 
 template <typename Info> Info info_of(const Args &args, int fd, const char *kind) {
@@ -29,15 +31,15 @@ template <typename Info> Info info_of(const Args &args, int fd, const char *kind
 } // namespace
 
 bpf_map_info map_info_of(const Args &args, int fd) {
-    return info_of<bpf_map_info>(args, fd, "bpf-map");
+    return info_of<bpf_map_info>(args, fd, "map");
 }
 
 bpf_prog_info program_info_of(const Args &args, int fd) {
-    return info_of<bpf_prog_info>(args, fd, "bpf-prog");
+    return info_of<bpf_prog_info>(args, fd, "prog");
 }
 
 bpf_link_info link_info_of(const Args &args, int fd) {
-    return info_of<bpf_link_info>(args, fd, "bpf_link");
+    return info_of<bpf_link_info>(args, fd, "link");
 }
 
 } // namespace mesh

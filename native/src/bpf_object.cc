@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "bpf_info.h"
 #include "call.h"
 #include "fd.h"
 #include "libbpf_log.h"
@@ -128,11 +129,28 @@ Napi::Value Object::set_max_entries(const Args &args) {
     return args.env().Undefined();
 }
 
+// libbpf would take over the other map's layout without a word, and the programs would misread it.
+void expect_same_layout(const Args &args, const bpf_map *wanted, const bpf_map_info &found) {
+    const auto differ = [&](const char *what, uint32_t want, uint32_t is) {
+        if (want == is)
+            return;
+        throw ErrnoError(EINVAL, args.function(),
+                         std::string(bpf_map__name(wanted)) + ": " + what + " is " + std::to_string(is) +
+                             ", the object wants " + std::to_string(want));
+    };
+    differ("type", bpf_map__type(wanted), found.type);
+    differ("key size", bpf_map__key_size(wanted), found.key_size);
+    differ("value size", bpf_map__value_size(wanted), found.value_size);
+    differ("flags", bpf_map__map_flags(wanted), found.map_flags);
+}
+
 Napi::Value Object::reuse_map(const Args &args) {
     unloaded(args);
     bpf_map *map = this->map(args);
+    const int fd = args.fd(1, "fd");
+    expect_same_layout(args, map, map_info_of(args, fd));
     LibbpfLog log;
-    const int error = -bpf_map__reuse_fd(map, args.fd(1, "fd"));
+    const int error = -bpf_map__reuse_fd(map, fd);
     if (error != 0)
         throw ErrnoError(error, "bpf_map__reuse_fd", log.summary());
     return args.env().Undefined();

@@ -46,7 +46,7 @@ Napi::Value btf_structs(const Args &args) {
     LibbpfLog log;
     const std::unique_ptr<btf, FreeBtf> types(btf__parse_elf(path.c_str(), nullptr));
     if (types == nullptr)
-        throw ErrnoError(errno, "btf__parse_elf", path);
+        throw ErrnoError(errno, "btf__parse_elf", path + ": " + log.summary());
     Napi::Array structs = Napi::Array::New(args.env());
     for (uint32_t id = 1; id < btf__type_cnt(types.get()); id++) {
         const btf_type *type = btf__type_by_id(types.get(), id);

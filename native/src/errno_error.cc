@@ -20,6 +20,8 @@ std::string code_of(int error) {
         return "ERR_ARGUMENT";
     if (error == kernel_enotsupp)
         return "ENOTSUPP";
+    if (is_libbpf_error(error))
+        return "ELIBBPF";
     const char *name = strerrorname_np(error);
     return name != nullptr ? name : std::string("E").append(std::to_string(error));
 }

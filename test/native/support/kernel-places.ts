@@ -1,0 +1,72 @@
+/** Scratch places in the kernel for one test file: a BPF file system, a cgroup, network namespaces. All removable. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const prefix = 'mebpf-nat';
+let created = 0;
+const uniqueName = (): string => `${prefix}-${process.pid}-${created++}`;
+
+export interface Place {
+  readonly path: string;
+  remove(): void;
+}
+
+/** A bpffs of our own, so that no test depends on /sys/fs/bpf or leaves something there. */
+export function mountBpfFs(): Place {
+  const path = mkdtempSync(join(tmpdir(), `${prefix}-bpffs-`));
+  execFileSync('mount', ['-t', 'bpf', 'bpf', path]);
+  return {
+    path,
+    remove: () => {
+      execFileSync('umount', [path]);
+      rmdirSync(path);
+    },
+  };
+}
+
+/** Where cgroup v2 is mounted: not always /sys/fs/cgroup. */
+function cgroup2Mount(): string {
+  const line = readFileSync('/proc/mounts', 'utf8')
+    .split('\n')
+    .find((mount) => mount.split(' ')[2] === 'cgroup2');
+  const path = line?.split(' ')[1];
+  if (path === undefined) throw new Error('no cgroup2 file system is mounted: mount -t cgroup2 none /mnt');
+  return path;
+}
+
+export function makeCgroup(): Place {
+  const path = join(cgroup2Mount(), uniqueName());
+  mkdirSync(path);
+  return { path, remove: () => rmdirSync(path) };
+}
+
+/** A named namespace with `lo` up. `run` executes a command inside it. */
+export interface Netns extends Place {
+  run(...command: readonly string[]): string;
+}
+
+export function makeNetns(): Netns {
+  const name = uniqueName();
+  execFileSync('ip', ['netns', 'add', name]);
+  const run = (...command: readonly string[]): string =>
+    execFileSync('ip', ['netns', 'exec', name, ...command], { encoding: 'utf8' });
+  run('ip', 'link', 'set', 'lo', 'up');
+  return {
+    path: `/run/netns/${name}`,
+    run,
+    remove: () => execFileSync('ip', ['netns', 'del', name]),
+  };
+}
+
+/** A UDP connect() to `ip`:`port` by a process inside the cgroup. Returns whether the kernel let it through. */
+export function connectFromCgroup(cgroup: string, ip: string, port: number): boolean {
+  const script = `echo $$ > ${cgroup}/cgroup.procs && exec 3<>/dev/udp/${ip}/${port}`;
+  try {
+    execFileSync('bash', ['-c', script], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
