@@ -19,7 +19,6 @@ export interface Fault {
 export interface DecodeOptions {
   /** Report fields the schema does not name; else they are dropped, as from an API newer than this code. */
   readonly strict: boolean;
-  readonly nulls: 'absent' | 'error';
 }
 
 /** `value` holds exactly the fields the schema reads; it is complete and of the schema's type if `faults` is empty. */
@@ -30,7 +29,7 @@ export interface Decoded {
 
 export function decode(schema: TSchema, value: unknown, options: DecodeOptions): Decoded {
   const faults: Fault[] = [];
-  const decoded = walk(schema, value, { path: [], options, faults });
+  const decoded = walk(schema, value, { path: [], nulls: 'absent', options, faults });
   return { value: decoded, faults };
 }
 
@@ -53,10 +52,13 @@ interface Shape {
   readonly maxLength?: number;
   readonly minimum?: number;
   readonly maximum?: number;
+  /** What `field: null` means here and below: not given, as in Kubernetes' own kinds, unless an error. */
+  readonly nulls?: 'error';
 }
 
 interface Context {
   readonly path: FieldPath;
+  readonly nulls: 'absent' | 'error';
   readonly options: DecodeOptions;
   readonly faults: Fault[];
 }
@@ -93,13 +95,14 @@ function walkFields(
   shape: Shape,
   properties: Readonly<Record<string, Shape>>,
   value: JsonObject,
-  context: Context,
+  outer: Context,
 ): JsonObject {
+  const context = shape.nulls === undefined ? outer : { ...outer, nulls: shape.nulls };
   if (context.options.strict) reportUnknown(Object.keys(properties), value, context);
   const entries: [string, unknown][] = [];
   for (const [name, field] of Object.entries(properties)) {
     const given = Object.hasOwn(value, name) ? value[name] : undefined;
-    const absent = given === undefined || (given === null && context.options.nulls === 'absent');
+    const absent = given === undefined || (given === null && context.nulls === 'absent');
     if (!absent) {
       if (!isIgnored(field)) entries.push([name, walk(field, given, inside(context, name))]);
     } else if (field.default !== undefined) {

@@ -36,14 +36,9 @@ export interface KindInfo {
   readonly schema: TObject;
   readonly apiVersions: readonly string[];
   readonly namespaced: boolean;
-  /**
-   * What `field: null` means: nothing given, as in Kubernetes' own kinds; or an error, where dropping it would
-   * widen what a policy allows.
-   */
-  readonly nulls: 'absent' | 'error';
 }
 
-const core = { apiVersions: ['v1'], nulls: 'absent' } as const;
+const core = { apiVersions: ['v1'] } as const;
 
 export const kinds: Readonly<Record<Kind, KindInfo>> = {
   Namespace: { ...core, schema: NamespaceSchema, namespaced: false },
@@ -55,13 +50,11 @@ export const kinds: Readonly<Record<Kind, KindInfo>> = {
     schema: EndpointSliceSchema,
     apiVersions: ['discovery.k8s.io/v1'],
     namespaced: true,
-    nulls: 'absent',
   },
   AuthorizationPolicy: {
     schema: AuthorizationPolicySchema,
     apiVersions: ['security.istio.io/v1', 'security.istio.io/v1beta1'],
     namespaced: true,
-    nulls: 'error',
   },
 };
 

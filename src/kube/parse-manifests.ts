@@ -115,8 +115,8 @@ function parseObject(place: Place, value: unknown, options: ManifestOptions): Pa
   const header = kindOf(value);
   const reference = looseReference(value);
   if (!('kind' in header)) return { object: undefined, errors: [asProblem(place, reference, header.fault)] };
-  const { schema, nulls } = kinds[header.kind];
-  const decoded = decode(schema, value, { strict: options.strict, nulls });
+  const { schema } = kinds[header.kind];
+  const decoded = decode(schema, value, options);
   if (decoded.faults.length > 0) {
     return { object: undefined, errors: decoded.faults.map((fault) => asProblem(place, reference, fault)) };
   }

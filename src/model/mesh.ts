@@ -39,12 +39,12 @@ export interface ServicePort {
   readonly protocol: 'tcp' | 'udp' | 'sctp';
 }
 
-/** One address that may serve a Service, with its own port for each of the Service's ports. */
+/** One address that may serve a Service, with its own port for each of the Service's TCP ports. */
 export interface Endpoint {
   readonly address: IpAddress;
   /** Service port → port on this endpoint. A port that is absent is not served here. */
   readonly ports: ReadonlyMap<Port, Port>;
-  /** Takes new connections. */
+  /** Answers its readiness probe. While terminating too: then it is the last resort, when nothing else is ready. */
   readonly ready: boolean;
   readonly terminating: boolean;
 }

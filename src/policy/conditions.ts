@@ -78,9 +78,9 @@ const negated = (condition: Condition): Condition => ({
   holds: (attributes) => !condition.holds(attributes),
 });
 
-type Pick = (attributes: Attributes) => string | undefined;
+type Attribute = (attributes: Attributes) => string | undefined;
 
-function text(field: RuleField, values: readonly string[] = [], actual: Pick): readonly Condition[] {
+function text(field: RuleField, values: readonly string[] = [], actual: Attribute): readonly Condition[] {
   if (values.length === 0) return [];
   const matches = stringMatcher(values);
   const holds = (attributes: Attributes): boolean => {

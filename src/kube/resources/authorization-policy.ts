@@ -1,13 +1,14 @@
 /**
  * Istio's AuthorizationPolicy, all fields of it: those L4 cannot judge are named too, so that translation can refuse
- * them by name instead of overlooking a condition. Source: istio.io/latest/docs/reference/config/security/authorization-policy
+ * them by name instead of overlooking a condition. As loose about values as the API server is: what it has accepted
+ * must reach translation, which can fail closed; an object refused here is not in force at all. Source: istio.io/latest/docs/reference/config/security/authorization-policy
  */
 import { type Static, type TString, Type } from 'typebox';
 import { ignored, Labels, NamespacedMetadata } from './fields.ts';
 
-const values = <Item extends TString>(item: Item) => Type.Optional(Type.Array(item, { minItems: 1 }));
+const values = <Item extends TString>(item: Item) => Type.Optional(Type.Array(item));
 const text = Type.String({ minLength: 1 });
-const port = Type.String({ pattern: '^[0-9]{1,5}$', description: 'a port number in quotes' });
+const port = Type.String({ description: 'a port number in quotes' });
 
 const SourceSchema = Type.Object({
   principals: values(text),
@@ -36,11 +37,9 @@ const OperationSchema = Type.Object({
 });
 
 const RuleSchema = Type.Object({
-  from: Type.Optional(Type.Array(Type.Object({ source: SourceSchema }), { minItems: 1, maxItems: 512 })),
-  to: Type.Optional(Type.Array(Type.Object({ operation: OperationSchema }), { minItems: 1, maxItems: 512 })),
-  when: Type.Optional(
-    Type.Array(Type.Object({ key: text, values: values(text), notValues: values(text) }), { minItems: 1 }),
-  ),
+  from: Type.Optional(Type.Array(Type.Object({ source: SourceSchema }), { maxItems: 512 })),
+  to: Type.Optional(Type.Array(Type.Object({ operation: OperationSchema }), { maxItems: 512 })),
+  when: Type.Optional(Type.Array(Type.Object({ key: text, values: values(text), notValues: values(text) }))),
 });
 
 const TargetReference = Type.Object({
@@ -55,13 +54,17 @@ export const AuthorizationPolicySchema = Type.Object({
   kind: Type.Literal('AuthorizationPolicy'),
   metadata: NamespacedMetadata,
   spec: Type.Optional(
-    Type.Object({
-      action: Type.Optional(Type.Enum(['ALLOW', 'DENY'])),
-      selector: Type.Optional(Type.Object({ matchLabels: Type.Optional(Labels) })),
-      targetRef: Type.Optional(TargetReference),
-      targetRefs: Type.Optional(Type.Array(TargetReference)),
-      rules: Type.Optional(Type.Array(RuleSchema, { maxItems: 512 })),
-    }),
+    Type.Object(
+      {
+        action: Type.Optional(Type.Enum(['ALLOW', 'DENY'])),
+        selector: Type.Optional(Type.Object({ matchLabels: Type.Optional(Labels) })),
+        targetRef: Type.Optional(TargetReference),
+        targetRefs: Type.Optional(Type.Array(TargetReference)),
+        rules: Type.Optional(Type.Array(RuleSchema, { maxItems: 512 })),
+      },
+      // `from:` with nothing behind it must not become "from everywhere".
+      { nulls: 'error' },
+    ),
   ),
   ...ignored('status'),
 });

@@ -1,0 +1,119 @@
+/** Pod → workload: who it is, where it runs, whether its traffic goes through the mesh. Pure. */
+import { MeshError } from '../../base/errors.ts';
+import { type IpAddress, tryParseIp } from '../../base/ip.ts';
+import { type SpiffeId, spiffeId } from '../../model/identity.ts';
+import type { MeshConfig, NodeName, Protocol, Workload, WorkloadUid } from '../../model/mesh.ts';
+import type { Pod, SourcedObject } from '../objects.ts';
+import type { Problem } from '../problem.ts';
+import { objectProblem } from './problem.ts';
+
+/** Puts a namespace, or a single pod, into the mesh: `ambient`; or takes a pod out of it: `none` (Istio's label). */
+export const dataplaneModeLabel = 'istio.io/dataplane-mode';
+
+/** Left by Istio's sidecar injector: such a pod captures its own traffic. */
+const sidecarAnnotation = 'sidecar.istio.io/status';
+
+/** `workload` is undefined for a pod that has no address (yet, or any more), and for one with a problem. */
+export interface TranslatedPod {
+  readonly workload: Workload | undefined;
+  readonly problem: Problem | undefined;
+}
+
+/** `namespaceMode` is the namespace's dataplane-mode label; undefined if it has none or is not known. */
+export function translatePod(
+  sourced: SourcedObject<Pod>,
+  namespaceMode: string | undefined,
+  config: MeshConfig,
+): TranslatedPod {
+  const pod = sourced.object;
+  const nothing = { workload: undefined, problem: undefined };
+  if (pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed') return nothing;
+  const given = givenAddresses(pod);
+  if (given.length === 0) return nothing;
+  const refuse = (field: string, message: string): TranslatedPod => ({
+    workload: undefined,
+    problem: objectProblem(sourced, field, message),
+  });
+  const addresses = given.map(tryParseIp).filter((ip): ip is IpAddress => ip !== undefined);
+  if (addresses.length < given.length) return refuse('status.podIPs', 'not all of them are IP addresses');
+  const node = pod.spec.nodeName;
+  if (node === undefined) return refuse('spec.nodeName', 'missing, although the pod has an address');
+  const identity = identityOf(pod, config);
+  if (identity === undefined) {
+    return refuse('spec.serviceAccountName', 'namespace and service account do not make a SPIFFE ID');
+  }
+  return { workload: workload({ pod, node, addresses, identity, namespaceMode }), problem: undefined };
+}
+
+/** The pod's addresses, each once, as the kubelet reports them. */
+const givenAddresses = ({ status }: Pod): readonly string[] => [
+  ...new Set([
+    ...(status?.podIP === undefined || status.podIP === '' ? [] : [status.podIP]),
+    ...(status?.podIPs ?? []).map(({ ip }) => ip),
+  ]),
+];
+
+export const serviceAccountOf = ({ spec }: Pod): string =>
+  spec.serviceAccountName ?? spec.serviceAccount ?? 'default';
+
+function identityOf(pod: Pod, { trustDomain }: MeshConfig): SpiffeId | undefined {
+  try {
+    return spiffeId({
+      trustDomain,
+      namespace: pod.metadata.namespace,
+      serviceAccount: serviceAccountOf(pod),
+    });
+  } catch (error) {
+    if (error instanceof MeshError && error.code === 'IDENTITY_INVALID') return undefined;
+    throw error;
+  }
+}
+
+interface PodFacts {
+  readonly pod: Pod;
+  readonly node: string;
+  readonly addresses: readonly IpAddress[];
+  readonly identity: SpiffeId;
+  readonly namespaceMode: string | undefined;
+}
+
+function workload({ pod, node, addresses, identity, namespaceMode }: PodFacts): Workload {
+  const { namespace, name, uid, labels = {}, deletionTimestamp } = pod.metadata;
+  return {
+    // A manifest somebody wrote has no UID; its name is unique as long as nobody writes a second one.
+    uid: (uid ?? `${namespace}/${name}`) as WorkloadUid,
+    namespace,
+    name,
+    serviceAccount: serviceAccountOf(pod),
+    identity,
+    node: node as NodeName,
+    addresses,
+    protocol: protocolOf(pod, namespaceMode),
+    hostNetwork: pod.spec.hostNetwork === true,
+    terminating: deletionTimestamp !== undefined,
+    owner: ownerOf(pod),
+    labels,
+  };
+}
+
+/** The pod's own label decides; without one, its namespace's. */
+function protocolOf({ metadata, spec }: Pod, namespaceMode: string | undefined): Protocol {
+  const hasSidecar = metadata.annotations?.[sidecarAnnotation] !== undefined;
+  if (spec.hostNetwork === true || hasSidecar) return 'tcp';
+  const mode = metadata.labels?.[dataplaneModeLabel] ?? namespaceMode;
+  return mode === 'ambient' ? 'hbone' : 'tcp';
+}
+
+/** What a person deployed: a Deployment's pods belong to a ReplicaSet, a CronJob's to a Job, named after it. */
+function ownerOf({ metadata }: Pod): Workload['owner'] {
+  const owner = metadata.ownerReferences?.find((reference) => reference.controller === true);
+  if (owner === undefined) return { name: metadata.name, kind: 'pod' };
+  const hash = metadata.labels?.['pod-template-hash'];
+  if (owner.kind === 'ReplicaSet' && hash !== undefined && owner.name.endsWith(`-${hash}`)) {
+    return { name: owner.name.slice(0, -hash.length - 1), kind: 'deployment' };
+  }
+  // A CronJob appends its schedule's time, in minutes since the epoch.
+  const cronJob = owner.kind === 'Job' ? /^(.+)-\d{8,10}$/.exec(owner.name)?.[1] : undefined;
+  if (cronJob !== undefined) return { name: cronJob, kind: 'cronjob' };
+  return { name: owner.name, kind: owner.kind.toLowerCase() };
+}
