@@ -24,8 +24,8 @@ export interface H2SessionDeps {
   /** For the budgets that limit what a peer may do in a time. */
   readonly clock: Clock;
   /**
-   * There is something to `pull`. Called once until a `pull` has emptied the session, possibly from inside another
-   * command: the owner pulls at once or, to send more bytes in one write, at the end of its tick.
+   * There is something to `pull`. Called once until a `pull` came back empty, possibly from inside another command:
+   * the owner pulls at once or, to send more bytes in one write, at the end of its tick.
    */
   readonly wake: () => void;
 }
@@ -86,8 +86,9 @@ export interface TunnelSession {
   /** The connection ended: cleanly (EOF), or with `error`. Raises `onReset` for what was open, and `onClosed`. */
   transportClosed(error?: MeshError): void;
   /**
-   * Up to about `budget` bytes to send, as chunks to write in this order; empty when there is nothing that may be sent
-   * now. Control frames come first (and regardless of the budget), then DATA, the streams taking turns.
+   * Up to about `budget` bytes to send (a frame more at most), as chunks to write in this order; empty when there is
+   * nothing that may be sent now: `wake` is called when there is again. Control frames come first, regardless of the
+   * budget, then DATA, the streams taking turns. Keep pulling, as fast as the connection takes it, until it is empty.
    */
   pull(budget: number): Uint8Array[];
 

@@ -1,6 +1,7 @@
 /**
- * HTTP/2 error codes and how a violation is told: the decoder and the state machine throw an `H2Violation`, and the
- * session alone catches it, answers the peer (GOAWAY or RST_STREAM) and tells its owner in a `MeshError`.
+ * HTTP/2 error codes and how a violation is told: whatever reads the peer's frames throws an `H2Violation` when the
+ * connection cannot go on; the session alone catches it, sends GOAWAY and tells its owner. What breaks one stream
+ * only is no exception: the session resets that stream.
  */
 import { MeshError } from '../../base/errors.ts';
 
@@ -35,19 +36,33 @@ const names = new Map<number, string>(
 /** `FLOW_CONTROL_ERROR`, or `0x17` for a code nobody registered. */
 export const describeErrorCode = (code: ErrorCode): string => names.get(code) ?? `0x${code.toString(16)}`;
 
-/** A rule broken by the peer. With `stream` only that stream ends, else the connection. */
+/** A rule broken by the peer, which ends the connection with `h2Code`. */
 export class H2Violation extends MeshError {
   readonly h2Code: ErrorCode;
-  readonly stream: number | undefined;
 
-  constructor(h2Code: ErrorCode, message: string, stream?: number) {
-    super(meshCode(h2Code), `${describeErrorCode(h2Code)}: ${message}`);
+  constructor(h2Code: ErrorCode, reason: string) {
+    super(...violation(h2Code, reason));
     this.h2Code = h2Code;
-    this.stream = stream;
   }
 }
 
-function meshCode(code: ErrorCode): 'H2_PROTOCOL' | 'H2_FLOW_CONTROL' | 'H2_LIMIT' {
+/** The same for one stream: what `onReset` tells the owner. */
+export const streamViolation = (h2Code: ErrorCode, reason: string): MeshError =>
+  new MeshError(...violation(h2Code, reason));
+
+function violation(code: ErrorCode, reason: string): ConstructorParameters<typeof MeshError> {
+  return [meshCode(code), `${describeErrorCode(code)}: ${reason}`, { hint: hints[meshCode(code)] }];
+}
+
+type ViolationCode = 'H2_PROTOCOL' | 'H2_FLOW_CONTROL' | 'H2_LIMIT';
+
+const hints: Readonly<Record<ViolationCode, string>> = {
+  H2_PROTOCOL: 'check what software answers there: the peer does not speak HTTP/2 as RFC 9113 has it',
+  H2_FLOW_CONTROL: 'the peer sends more than it was allowed to; check its version',
+  H2_LIMIT: 'the peer behaves like an attacker; if it is not one, raise the limit',
+};
+
+function meshCode(code: ErrorCode): ViolationCode {
   if (code === errorCode.flowControlError) return 'H2_FLOW_CONTROL';
   return code === errorCode.enhanceYourCalm ? 'H2_LIMIT' : 'H2_PROTOCOL';
 }

@@ -1,0 +1,87 @@
+/**
+ * The sending half of DATA: queues, send windows, and whose turn it is. Streams take turns of at most `quantum` bytes, so
+ * neither a bulk transfer nor a window shared by all lets one stream starve another. A native byte mover would replace
+ * this class and `DataReceiver`; it decides nothing about streams.
+ */
+import { initialWindow, maxWindow } from './constants.ts';
+import { encodeDataHeader } from './encode.ts';
+import type { Stream } from './stream.ts';
+
+/** Bytes of one frame. Larger ones save nothing and make other streams wait longer. */
+const quantum = 64 << 10;
+
+export class DataSender {
+  /** What the connection may still send, over all streams. */
+  #window = initialWindow;
+  /** Streams with queued bytes and an open window, the next to send first. */
+  readonly #ready = new Set<Stream>();
+  #queuedBytes = 0;
+
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  /** There is DATA that may be sent now. */
+  get ready(): boolean {
+    return this.#window > 0 && this.#ready.size > 0;
+  }
+
+  push(stream: Stream, bytes: Uint8Array): void {
+    stream.sendQueue.push(bytes);
+    this.#queuedBytes += bytes.length;
+    this.#schedule(stream);
+  }
+
+  /** Drops what the stream has queued. */
+  drop(stream: Stream): void {
+    this.#queuedBytes -= stream.sendQueue.bytes;
+    stream.sendQueue.clear();
+    this.#ready.delete(stream);
+  }
+
+  /** False: the connection's window would exceed 2^31-1 (RFC 9113 §6.9.1). */
+  growWindow(increment: number): boolean {
+    this.#window += increment;
+    return this.#window <= maxWindow;
+  }
+
+  /** The same for a stream; `delta` is below 0 when the peer lowered its initial window. */
+  growStreamWindow(stream: Stream, delta: number): boolean {
+    stream.sendWindow += delta;
+    if (stream.sendWindow <= 0) this.#ready.delete(stream);
+    this.#schedule(stream);
+    return stream.sendWindow <= maxWindow;
+  }
+
+  /** Adds frames of about `budget` bytes to `out`; calls `sent` after each, with its payload's size. */
+  emit(
+    out: Uint8Array[],
+    budget: number,
+    maxFrameSize: number,
+    sent: (stream: Stream, bytes: number, endStream: boolean) => void,
+  ): void {
+    for (let left = budget; left > 0 && this.#window > 0;) {
+      const stream = this.#ready.values().next().value;
+      if (stream === undefined) return;
+      this.#ready.delete(stream);
+      const bytes = Math.min(stream.sendQueue.bytes, stream.sendWindow, this.#window, maxFrameSize, quantum);
+      const endStream = stream.ending && bytes === stream.sendQueue.bytes;
+      out.push(encodeDataHeader(stream.id, bytes, endStream));
+      this.#take(stream, bytes, out);
+      left -= bytes;
+      sent(stream, bytes, endStream);
+    }
+  }
+
+  #take(stream: Stream, bytes: number, out: Uint8Array[]): void {
+    stream.sendQueue.take(bytes, out);
+    stream.sendWindow -= bytes;
+    this.#window -= bytes;
+    this.#queuedBytes -= bytes;
+    this.#schedule(stream);
+  }
+
+  #schedule(stream: Stream): void {
+    if (stream.sendQueue.bytes > 0 && stream.sendWindow > 0) this.#ready.add(stream);
+  }
+}
