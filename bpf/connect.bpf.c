@@ -120,15 +120,35 @@ static __always_inline enum verdict decide_for_pod(struct bpf_sock_addr *ctx, co
     return direct(ctx);
 }
 
+/* The agent asks for a namespace's cookie by a UDP connect() from there, which never sends anything. */
+static __always_inline bool is_cookie_probe(struct bpf_sock_addr *ctx, const struct mesh_addr *dst)
+{
+    return ctx->protocol == IPPROTO_UDP && ctx->user_port == bpf_htons(COOKIE_PROBE_PORT) &&
+           addr_is_v4(dst) && dst->word[3] == COOKIE_PROBE_IP;
+}
+
+static __always_inline enum verdict answer_cookie_probe(struct bpf_sock_addr *ctx)
+{
+    __u64 socket = bpf_get_socket_cookie(ctx);
+    __u64 netns = bpf_get_netns_cookie(ctx);
+    bpf_map_update_elem(&cookies, &socket, &netns, BPF_ANY);
+    return REFUSE;
+}
+
 static __always_inline enum verdict decide(struct bpf_sock_addr *ctx, struct mesh_addr *dst)
 {
     __u32 zero = 0;
     const struct mesh_config *node = bpf_map_lookup_elem(&config, &zero);
-    if (!node || ctx->protocol != IPPROTO_TCP)
-        return ALLOW; /* an array's only element is never missing; other protocols are not captured */
+    if (!node)
+        return ALLOW; /* never: an array has all its elements */
 
     /* First, because ztunnel's sockets are in the pods' network namespaces. */
-    if (bpf_get_current_cgroup_id() == node->ztunnel_cgroup_id)
+    bool is_ztunnel = bpf_get_current_cgroup_id() == node->ztunnel_cgroup_id;
+    if (is_ztunnel && is_cookie_probe(ctx, dst))
+        return answer_cookie_probe(ctx);
+    if (ctx->protocol != IPPROTO_TCP)
+        return ALLOW; /* the mesh carries TCP only */
+    if (is_ztunnel)
         return announce(ctx, dst, MESH_ORIGIN_ZTUNNEL);
 
     __u64 netns = bpf_get_netns_cookie(ctx);
@@ -140,28 +160,10 @@ static __always_inline enum verdict decide(struct bpf_sock_addr *ctx, struct mes
     return ALLOW; /* a pod that is not enrolled: none of our business */
 }
 
-/* The agent asks for a cookie by a UDP connect(), which never sends anything and is always refused. */
-static __always_inline bool is_cookie_probe(struct bpf_sock_addr *ctx)
-{
-    return ctx->protocol == IPPROTO_UDP && ctx->user_ip4 == COOKIE_PROBE_IP &&
-           ctx->user_port == bpf_htons(COOKIE_PROBE_PORT);
-}
-
-static __always_inline enum verdict answer_cookie_probe(struct bpf_sock_addr *ctx)
-{
-    __u64 socket = bpf_get_socket_cookie(ctx);
-    __u64 netns = bpf_get_netns_cookie(ctx);
-    bpf_map_update_elem(&cookies, &socket, &netns, BPF_ANY);
-    return REFUSE;
-}
-
 /* Decides about IPv4 sockets' connections. */
 SEC("cgroup/connect4")
 int mesh_connect4(struct bpf_sock_addr *ctx)
 {
-    if (is_cookie_probe(ctx))
-        return answer_cookie_probe(ctx);
-
     struct mesh_addr dst = addr_v4(ctx->user_ip4);
     enum verdict verdict = decide(ctx, &dst);
     if (verdict != CAPTURE)

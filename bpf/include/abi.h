@@ -8,6 +8,9 @@
 
 #include <linux/types.h>
 
+/* To be raised with any change of a map's meaning, so that an agent does not adopt maps it would misread. */
+#define MESH_ABI 1
+
 /* The mesh's own TCP ports inside a pod's network namespace (src/base/ports.ts). */
 enum mesh_port {
     MESH_PORT_OUTBOUND = 15001,  /* what the pod's applications dial, after capture */
@@ -65,16 +68,18 @@ struct mesh_config {
     __u64 node_netns_cookie; /* the node's own network namespace */
     __u64 ztunnel_cgroup_id; /* processes in this cgroup are the mesh itself */
     __u32 flags;             /* enum mesh_config_flag */
-    __u32 pad;
+    __u32 abi;               /* MESH_ABI of who created the maps */
 };
 
 /* Value of `pods`; the key is the network namespace's cookie. */
 struct mesh_pod {
-    __u32 id; /* stable while the pod is enrolled, never 0 */
+    __u64 netns_inode; /* the same namespace, as /proc and links name it */
+    __u32 id;          /* stable while the pod is enrolled, never 0 */
     char uid[MESH_UID_SIZE];
     char label[MESH_LABEL_SIZE];
     struct mesh_addr ip4; /* all zero: the pod has none */
     struct mesh_addr ip6;
+    __u32 pad;
 };
 
 /* Value of `destinations`; the key is the address. */
@@ -108,7 +113,7 @@ struct mesh_flow {
 
 _Static_assert(sizeof(struct mesh_addr) == 16, "ABI");
 _Static_assert(sizeof(struct mesh_config) == 24, "ABI");
-_Static_assert(sizeof(struct mesh_pod) == 164, "ABI");
+_Static_assert(sizeof(struct mesh_pod) == 176, "ABI");
 _Static_assert(sizeof(struct mesh_destination) == 68, "ABI");
 _Static_assert(sizeof(struct mesh_origin) == 24, "ABI");
 _Static_assert(sizeof(struct mesh_flow_key) == 36, "ABI");

@@ -80,10 +80,9 @@ struct {
     __type(value, __u64);
 } cookies SEC(".maps") __weak;
 
-/* Events by `enum mesh_counter`, since load. A plain array with atomic adds: one event per connection, not per
- * packet, so there is nothing to win with a copy per CPU. Written by every program. */
+/* Events by `enum mesh_counter`, since load. Written by every program. */
 struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
     __uint(max_entries, MESH_COUNTER_COUNT);
     __type(key, __u32);
     __type(value, __u64);

@@ -1,0 +1,220 @@
+/**
+ * Codecs for C data: numbers, addresses, text and structs as the kernel side lays them out, with C's own alignment
+ * rules, so that a layout is written down once and its offsets follow. `layout.ts` describes the project's structs
+ * with these; `check.ts` compares them with the BPF object.
+ */
+import { endianness } from 'node:os';
+import { MeshError } from '../../base/errors.ts';
+import { type IpAddress, ipFromBytes, ipToBytes } from '../../base/ip.ts';
+
+/** Reads and writes a value of a fixed size. */
+export interface Field<T> {
+  readonly sizeBytes: number;
+  readonly alignBytes: number;
+  read(view: DataView, offset: number): T;
+  write(view: DataView, offset: number, value: T): void;
+}
+
+export interface StructMember {
+  /** As in C: `original_ip`. */
+  readonly name: string;
+  readonly offsetBytes: number;
+  readonly sizeBytes: number;
+}
+
+export interface StructLayout {
+  /** As in C: `mesh_flow`. */
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly members: readonly StructMember[];
+}
+
+export type Struct<T> = Field<T> & StructLayout;
+
+// BPF programs run in the byte order of the machine.
+const little = endianness() === 'LE';
+
+export const u8: Field<number> = {
+  sizeBytes: 1,
+  alignBytes: 1,
+  read: (view, offset) => view.getUint8(offset),
+  write: (view, offset, value) => view.setUint8(offset, value),
+};
+
+export const u16: Field<number> = {
+  sizeBytes: 2,
+  alignBytes: 2,
+  read: (view, offset) => view.getUint16(offset, little),
+  write: (view, offset, value) => view.setUint16(offset, value, little),
+};
+
+export const u32: Field<number> = {
+  sizeBytes: 4,
+  alignBytes: 4,
+  read: (view, offset) => view.getUint32(offset, little),
+  write: (view, offset, value) => view.setUint32(offset, value, little),
+};
+
+export const u64: Field<bigint> = {
+  sizeBytes: 8,
+  alignBytes: 8,
+  read: (view, offset) => view.getBigUint64(offset, little),
+  write: (view, offset, value) => view.setBigUint64(offset, value, little),
+};
+
+const bytesAt = (view: DataView, offset: number, length: number): Uint8Array =>
+  new Uint8Array(view.buffer, view.byteOffset + offset, length);
+
+/** `struct mesh_addr`. */
+export const address: Field<IpAddress> = {
+  sizeBytes: 16,
+  alignBytes: 4,
+  read: (view, offset) => ipFromBytes(bytesAt(view, offset, 16)),
+  write: (view, offset, value) => bytesAt(view, offset, 16).set(ipToBytes(value)),
+};
+
+/** `struct mesh_addr` where all zero means that there is none. */
+export const optionalAddress: Field<IpAddress | undefined> = {
+  ...address,
+  read: (view, offset) =>
+    bytesAt(view, offset, 16).every((byte) => byte === 0) ? undefined : address.read(view, offset),
+  write: (view, offset, value) =>
+    value === undefined ? void bytesAt(view, offset, 16).fill(0) : address.write(view, offset, value),
+};
+
+/** `char[sizeBytes]`, NUL-terminated UTF-8. Text that is too long is cut, never in the middle of a character. */
+export function text(sizeBytes: number): Field<string> {
+  return {
+    sizeBytes,
+    alignBytes: 1,
+    read(view, offset) {
+      const bytes = bytesAt(view, offset, sizeBytes);
+      const end = bytes.indexOf(0);
+      return new TextDecoder().decode(bytes.subarray(0, end < 0 ? sizeBytes : end));
+    },
+    write(view, offset, value) {
+      const bytes = bytesAt(view, offset, sizeBytes);
+      bytes.fill(0);
+      new TextEncoder().encodeInto(value, bytes.subarray(0, sizeBytes - 1));
+    },
+  };
+}
+
+/** A C enum as one of its names. */
+export function choice<Name extends string>(
+  base: Field<number>,
+  values: Readonly<Record<Name, number>>,
+): Field<Name> {
+  const names = new Map<number, Name>(entries(values).map(([name, value]) => [value, name]));
+  return {
+    ...base,
+    read(view, offset) {
+      const value = base.read(view, offset);
+      const name = names.get(value);
+      if (name === undefined) throw new MeshError('ABI_MISMATCH', `${value} is not a value of this field`);
+      return name;
+    },
+    write: (view, offset, name) => base.write(view, offset, values[name]),
+  };
+}
+
+/** Bit flags as named booleans; bits without a name are dropped. */
+export function bits<Name extends string>(
+  base: Field<number>,
+  values: Readonly<Record<Name, number>>,
+): Field<Readonly<Record<Name, boolean>>> {
+  const named = entries(values);
+  return {
+    ...base,
+    read(view, offset) {
+      const value = base.read(view, offset);
+      const flags = Object.fromEntries(named.map(([name, bit]) => [name, (value & bit) !== 0]));
+      return flags as Record<Name, boolean>;
+    },
+    write: (view, offset, flags) =>
+      base.write(
+        view,
+        offset,
+        named.reduce((sum, [name, bit]) => (flags[name] ? sum | bit : sum), 0),
+      ),
+  };
+}
+
+/** A C struct. Members stand in the order of `fields`; padding is C's, and zero. */
+export function struct<T extends object>(
+  name: string,
+  fields: { readonly [K in keyof T]: Field<T[K]> },
+): Struct<T> {
+  const places = place(Object.entries<Field<T[keyof T]>>(fields) as [keyof T & string, Field<T[keyof T]>][]);
+  const alignBytes = Math.max(...places.map(({ field }) => field.alignBytes));
+  const sizeBytes = alignUp(
+    Math.max(...places.map(({ field, offset }) => offset + field.sizeBytes)),
+    alignBytes,
+  );
+  return {
+    name,
+    sizeBytes,
+    alignBytes,
+    members: places.map(({ key, field, offset }) => ({
+      name: snakeCase(key),
+      offsetBytes: offset,
+      sizeBytes: field.sizeBytes,
+    })),
+    read(view, start) {
+      return Object.fromEntries(
+        places.map(({ key, field, offset }) => [key, field.read(view, start + offset)]),
+      ) as T;
+    },
+    write(view, start, value) {
+      bytesAt(view, start, sizeBytes).fill(0);
+      for (const { key, field, offset } of places) field.write(view, start + offset, value[key]);
+    },
+  };
+}
+
+export function encode<T>(field: Field<T>, value: T): Uint8Array {
+  return encodeAll(field, [value]);
+}
+
+/** The values one after the other, as the batch calls take them. */
+export function encodeAll<T>(field: Field<T>, values: readonly T[]): Uint8Array {
+  const bytes = new Uint8Array(field.sizeBytes * values.length);
+  const view = viewOf(bytes);
+  values.forEach((value, i) => field.write(view, i * field.sizeBytes, value));
+  return bytes;
+}
+
+/** @throws MeshError ABI_MISMATCH unless `bytes` has exactly the field's size. */
+export function decode<T>(field: Field<T>, bytes: Uint8Array): T {
+  if (bytes.length !== field.sizeBytes) {
+    throw new MeshError('ABI_MISMATCH', `${bytes.length} bytes where ${field.sizeBytes} were expected`);
+  }
+  return field.read(viewOf(bytes), 0);
+}
+
+export const viewOf = (bytes: Uint8Array): DataView =>
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+interface Place<K, T> {
+  readonly key: K;
+  readonly field: Field<T>;
+  readonly offset: number;
+}
+
+/** Offsets by C's rule: each member at the next multiple of its own alignment. */
+function place<K, T>(fields: readonly (readonly [K, Field<T>])[]): Place<K, T>[] {
+  let end = 0;
+  return fields.map(([key, field]) => {
+    const offset = alignUp(end, field.alignBytes);
+    end = offset + field.sizeBytes;
+    return { key, field, offset };
+  });
+}
+
+const alignUp = (value: number, align: number): number => Math.ceil(value / align) * align;
+
+const snakeCase = (key: string): string => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** `Object.entries` that keeps the keys' type. */
+const entries = <K extends string, V>(record: Readonly<Record<K, V>>): [K, V][] =>
+  Object.entries(record) as [K, V][];

@@ -1,0 +1,148 @@
+/**
+ * The user-space twin of `bpf/include/abi.h`: the same structs and constants under the same names, in camel case.
+ * Change both together; a test and every start of the agent compare them.
+ */
+import type { IpAddress } from '../../base/ip.ts';
+import {
+  type StructLayout,
+  address,
+  bits,
+  choice,
+  decode,
+  encode,
+  optionalAddress,
+  struct,
+  text,
+  u16,
+  u32,
+  u64,
+  u8,
+} from './field.ts';
+
+/** `MESH_ABI`. */
+export const abiVersion = 1;
+
+/** `enum mesh_origin_kind`. */
+export const originKinds = { none: 0, captured: 1, host: 2, ztunnel: 3 } as const;
+
+/** `enum mesh_destination_flag`. */
+export const destinationFlags = { workload: 1, service: 2 } as const;
+
+/** `enum mesh_config_flag`. */
+export const configFlags = { captureUnknown: 1 } as const;
+
+/** `enum mesh_counter`, in its order, each with what it counts since the programs were installed. */
+export const counterHelp = {
+  captured: 'connections of enrolled pods sent to ztunnel: the destination is in the mesh',
+  capturedUnknown: 'connections of enrolled pods sent to ztunnel because the destinations map is incomplete',
+  direct: 'connections of enrolled pods left alone: the destination is not in the mesh',
+  refusedMeshPort: 'connections refused: a pod dialled one of its own mesh ports',
+  refusedNoAddress: 'connections refused: the pod has no address of the family that capture needs',
+  refusedNoMemory: 'connections refused: the kernel could not remember the original destination',
+  flowsFull: 'connections that could not be recorded because the flows map is full',
+  admittedOrigin: 'inbound connections passed to the application: the node or ztunnel made them',
+  plaintext: 'inbound plaintext connections handed to ztunnel',
+  droppedMeshPort: 'inbound connections dropped: aimed at a capture port without having been captured',
+  droppedUnknown: 'inbound connections dropped: no enrolled pod has that address',
+  droppedNoListener: 'inbound connections dropped: the pod has no plaintext listener',
+} as const;
+
+export type CounterName = keyof typeof counterHelp;
+export const counterNames = Object.keys(counterHelp) as readonly CounterName[];
+
+export type OriginKind = keyof typeof originKinds;
+
+export interface Config {
+  readonly nodeNetnsCookie: bigint;
+  readonly ztunnelCgroupId: bigint;
+  readonly flags: Readonly<Record<keyof typeof configFlags, boolean>>;
+  readonly abi: number;
+}
+
+export interface Pod {
+  readonly netnsInode: bigint;
+  /** Never 0. */
+  readonly id: number;
+  readonly uid: string;
+  /** `NAMESPACE/NAME`, cut to fit. */
+  readonly label: string;
+  readonly ip4: IpAddress | undefined;
+  readonly ip6: IpAddress | undefined;
+}
+
+export interface Destination {
+  readonly flags: Readonly<Record<keyof typeof destinationFlags, boolean>>;
+  /** `NAMESPACE/NAME` of the workload, or of the Service, cut to fit. */
+  readonly label: string;
+}
+
+export interface Origin {
+  /** What the application dialled; undefined unless captured. */
+  readonly originalIp: IpAddress | undefined;
+  readonly podId: number;
+  /** 0 unless captured. */
+  readonly originalPort: number;
+  readonly kind: OriginKind;
+}
+
+export interface FlowKey {
+  readonly sourceIp: IpAddress;
+  readonly destinationIp: IpAddress;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+}
+
+export interface Flow {
+  readonly socketCookie: bigint;
+  readonly origin: Origin;
+}
+
+const labelSize = 64;
+
+/** `label` as a map keeps it. */
+export const fitLabel = (label: string): string =>
+  Buffer.byteLength(label) < labelSize ? label : decode(text(labelSize), encode(text(labelSize), label));
+
+const uidSize = 64;
+/** Longest pod UID that can be kept, in bytes. */
+export const maxUidBytes = uidSize - 1;
+
+export const config = struct<Config>('mesh_config', {
+  nodeNetnsCookie: u64,
+  ztunnelCgroupId: u64,
+  flags: bits(u32, configFlags),
+  abi: u32,
+});
+
+export const pod = struct<Pod>('mesh_pod', {
+  netnsInode: u64,
+  id: u32,
+  uid: text(uidSize),
+  label: text(labelSize),
+  ip4: optionalAddress,
+  ip6: optionalAddress,
+});
+
+export const destination = struct<Destination>('mesh_destination', {
+  flags: bits(u32, destinationFlags),
+  label: text(labelSize),
+});
+
+export const origin = struct<Origin>('mesh_origin', {
+  originalIp: optionalAddress,
+  podId: u32,
+  originalPort: u16,
+  kind: choice(u8, originKinds),
+});
+
+export const flowKey = struct<FlowKey>('mesh_flow_key', {
+  sourceIp: address,
+  destinationIp: address,
+  sourcePort: u16,
+  destinationPort: u16,
+});
+
+export const flow = struct<Flow>('mesh_flow', { socketCookie: u64, origin });
+
+/** All of them, for the comparison with the BPF object. */
+export const structs: readonly StructLayout[] = [config, pod, destination, origin, flowKey, flow];

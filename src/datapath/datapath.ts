@@ -1,0 +1,156 @@
+/**
+ * The face of the kernel side for the rest of the node program: install, enrol pods, follow the mesh, ask for
+ * original destinations. One `Datapath` a node; what it did stays in force when its process ends.
+ */
+import { realpathSync } from 'node:fs';
+import type { SocketAddress } from '../base/ip.ts';
+import { MeshError } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { WorkloadUid } from '../model/mesh.ts';
+import type { MeshDiff, MeshView } from '../model/view.ts';
+import type { NativeBinding } from '../native/binding.ts';
+import { abiVersion, type Config, type CounterName } from './abi/layout.ts';
+import { readCounters } from './counters.ts';
+import { Installation } from './installation.ts';
+import { cgroupTarget } from './links.ts';
+import type { MapTable } from './map-table.ts';
+import { defaultMapSizes, mapSpecs, type MapSizes } from './maps.ts';
+import { findNetnsCookie } from './netns-cookie.ts';
+import { type CapturedConnection, takeOriginalDestination } from './original-destination.ts';
+import { EnrolledPods, type EnrolledPod, type PodEnrolment } from './pods.ts';
+import { DestinationReconciler, type ReconcileResult } from './reconcile.ts';
+
+export interface DatapathOptions {
+  readonly native: NativeBinding;
+  /** Directory of ours on a BPF file system, `/sys/fs/bpf/mesh-ebpf`; made if missing. */
+  readonly pinRoot: string;
+  /** cgroup v2 directory; pods and ztunnel are below it. */
+  readonly cgroupRoot: string;
+  /** The cgroup of this process and nothing else, below `cgroupRoot`: whoever is in it is ztunnel. */
+  readonly ztunnelCgroup: string;
+  /** Path of the node's own network namespace. */
+  readonly nodeNetns: string;
+  /** The compiled object, `mesh.bpf.o`. */
+  readonly objectPath: string;
+  readonly sizes?: MapSizes;
+  readonly log: Logger;
+}
+
+export interface Datapath {
+  /**
+   * Brings the `destinations` map to the mesh's state. With `diff`, costs what the diff touches; without, repairs
+   * the whole map: at start, and now and then.
+   */
+  apply(view: MeshView, diff?: MeshDiff): ReconcileResult;
+  /** @throws MeshError INVALID_ARGUMENT, BPF_MAP_FULL, BPF_ATTACH; then the pod is not enrolled */
+  enrol(pod: PodEnrolment): number;
+  /** Call before closing the pod's listeners. False if it was not enrolled. */
+  unenrol(uid: WorkloadUid): boolean;
+  /** All enrolled pods, those of an earlier agent too: unenrol what is gone, enrol again what is not. */
+  enrolled(): readonly EnrolledPod[];
+  /**
+   * To be called once, when the pods that exist are enrolled and `apply` was called: puts newly made maps in force
+   * and removes what belongs to no enrolled pod. Until then programs of an earlier agent go on enforcing.
+   */
+  activate(): void;
+  /** The record of a connection accepted on a pod's capture port, once; undefined: refuse it. */
+  originalDestination(client: SocketAddress, local: SocketAddress): CapturedConnection | undefined;
+  /** A namespace's cookie, from the kernel or (before 5.14) from our own programs. */
+  netnsCookie(netns: string): Promise<bigint>;
+  counters(): Readonly<Record<CounterName, bigint>>;
+  /** Lets go of descriptors; capture and enforcement go on. */
+  close(): void;
+}
+
+/** @throws MeshError UNSUPPORTED, ABI_MISMATCH, BPF_LOAD, BPF_ATTACH, INVALID_ARGUMENT, NETNS */
+export async function openDatapath(options: DatapathOptions): Promise<Datapath> {
+  assertOwnCgroup(options);
+  const sizes = options.sizes ?? defaultMapSizes;
+  const installation = Installation.open({ ...options, sizes });
+  try {
+    return await start(installation, options, sizes);
+  } catch (thrown) {
+    installation.close();
+    throw thrown;
+  }
+}
+
+async function start(
+  installation: Installation,
+  options: DatapathOptions,
+  sizes: MapSizes,
+): Promise<Datapath> {
+  const { native, log } = options;
+  const config = new NodeConfig(installation, cgroupTarget(options.ztunnelCgroup).id);
+  installation.start();
+  const cookies = installation.table(mapSpecs.cookies);
+  const netnsCookie = (netns: string): Promise<bigint> => findNetnsCookie({ native, cookies }, netns);
+  const nodeCookie = await netnsCookie(options.nodeNetns);
+  config.change({ nodeNetnsCookie: nodeCookie });
+
+  const flows = installation.table(mapSpecs.flows);
+  const counters = installation.table(mapSpecs.counters);
+  const reconciler = new DestinationReconciler({
+    destinations: installation.table(mapSpecs.destinations),
+    capacity: sizes.destinations,
+    setCaptureUnknown: (captureUnknown) => config.change({ flags: { captureUnknown } }),
+    log,
+  });
+  const pods = new EnrolledPods({
+    pods: installation.table(mapSpecs.pods),
+    localPods: installation.table(mapSpecs.localPods),
+    listeners: installation.table(mapSpecs.listeners),
+    links: installation,
+    netnsInode: (netns) => native.netnsId(netns).inode,
+    nodeCookie,
+    log,
+  });
+
+  return {
+    apply: (view, diff) => reconciler.apply(view, diff),
+    enrol: (pod) => pods.enrol(pod),
+    unenrol: (uid) => pods.unenrol(uid),
+    enrolled: () => pods.list(),
+    activate() {
+      if (!installation.live) installation.switchOver();
+      pods.sweep();
+    },
+    originalDestination: (client, local) => takeOriginalDestination(flows, client, local),
+    netnsCookie,
+    counters: () => readCounters(counters),
+    close: () => installation.close(),
+  };
+}
+
+/** The one entry of the `config` map. */
+class NodeConfig {
+  readonly #table: MapTable<number, Config>;
+  #current: Config;
+
+  /** Written at once: an installation without earlier knowledge of the mesh captures everything until it has some. */
+  constructor(installation: Installation, ztunnelCgroupId: bigint) {
+    this.#table = installation.table(mapSpecs.config);
+    const found = this.#table.get(0);
+    this.#current = {
+      nodeNetnsCookie: found?.nodeNetnsCookie ?? 0n,
+      ztunnelCgroupId,
+      flags: { captureUnknown: installation.adopted ? (found?.flags.captureUnknown ?? true) : true },
+      abi: abiVersion,
+    };
+    this.#table.set(0, this.#current);
+  }
+
+  change(change: Partial<Config>): void {
+    this.#current = { ...this.#current, ...change };
+    this.#table.set(0, this.#current);
+  }
+}
+
+/** A cgroup shared with pods would make them ztunnel, and one outside the root would not be seen at all. */
+function assertOwnCgroup({ cgroupRoot, ztunnelCgroup }: DatapathOptions): void {
+  const root = realpathSync(cgroupRoot);
+  if (realpathSync(ztunnelCgroup).startsWith(`${root}/`)) return;
+  throw new MeshError('INVALID_ARGUMENT', `ztunnel's cgroup ${ztunnelCgroup} is not below ${root}`, {
+    hint: 'run the node program in a cgroup of its own',
+  });
+}

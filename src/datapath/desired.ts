@@ -1,0 +1,87 @@
+/**
+ * The wanted contents of the `destinations` map as a pure function of the mesh: which addresses enrolled pods must
+ * reach through ztunnel. Everything follows from `destinationAt`, asked per address; a full computation asks for all
+ * addresses of the mesh, an incremental one for those a diff touches, so the two cannot disagree and a change in a
+ * mesh of 100 000 workloads costs what it touches.
+ */
+import type { IpAddress } from '../base/ip.ts';
+import type { Endpoint, Service, Workload } from '../model/mesh.ts';
+import type { MeshDiff, MeshView } from '../model/view.ts';
+import { type Destination, fitLabel } from './abi/layout.ts';
+
+/** What the map shall say about one address; undefined: nothing, it is outside the mesh. */
+export function destinationAt(view: MeshView, ip: IpAddress): Destination | undefined {
+  const service = view.serviceByVip(ip);
+  const capturedService = service !== undefined && isCapturedService(view, service) ? service : undefined;
+  const workload = view.workloadByIp(ip);
+  const capturedWorkload = workload !== undefined && isMeshed(workload) ? workload : undefined;
+  const named = capturedService ?? capturedWorkload;
+  return named === undefined
+    ? undefined
+    : {
+        flags: { workload: capturedWorkload !== undefined, service: capturedService !== undefined },
+        label: fitLabel(`${named.namespace}/${named.name}`),
+      };
+}
+
+export function desiredDestinations(view: MeshView): Map<IpAddress, Destination> {
+  return destinationsOf(view, allAddresses(view)).wanted;
+}
+
+export interface DestinationChange {
+  readonly wanted: Map<IpAddress, Destination>;
+  readonly unwanted: IpAddress[];
+}
+
+/** What to write and what to delete after `diff`, which led to `view`. Entries that did not change may be among it. */
+export function changedDestinations(view: MeshView, diff: MeshDiff): DestinationChange {
+  return destinationsOf(view, touchedAddresses(view, diff));
+}
+
+function destinationsOf(view: MeshView, addresses: ReadonlySet<IpAddress>): DestinationChange {
+  const wanted = new Map<IpAddress, Destination>();
+  const unwanted: IpAddress[] = [];
+  for (const ip of addresses) {
+    const destination = destinationAt(view, ip);
+    if (destination === undefined) unwanted.push(ip);
+    else wanted.set(ip, destination);
+  }
+  return { wanted, unwanted };
+}
+
+function allAddresses(view: MeshView): Set<IpAddress> {
+  const addresses = new Set<IpAddress>();
+  for (const workload of view.workloads.values()) for (const ip of workload.addresses) addresses.add(ip);
+  for (const service of view.services.values()) for (const ip of service.vips) addresses.add(ip);
+  return addresses;
+}
+
+/** A workload's change also touches the Services it stands behind. */
+function touchedAddresses(view: MeshView, diff: MeshDiff): Set<IpAddress> {
+  const touched = new Set<IpAddress>();
+  for (const { before, after } of diff.workloads) {
+    for (const ip of [...(before?.addresses ?? []), ...(after?.addresses ?? [])]) {
+      touched.add(ip);
+      for (const service of view.servicesOfEndpoint(ip)) service.vips.forEach((vip) => touched.add(vip));
+    }
+  }
+  for (const { before, after } of diff.services) {
+    for (const vip of [...(before?.vips ?? []), ...(after?.vips ?? [])]) touched.add(vip);
+  }
+  return touched;
+}
+
+const isMeshed = (workload: Workload): boolean => workload.protocol === 'hbone' && !workload.hostNetwork;
+
+/**
+ * A Service is captured if any endpoint is in the mesh, ready or not. One without endpoints is too: ztunnel refuses
+ * it at once and says why, and its first endpoint, should it be in the mesh, is not reached around the mesh while
+ * this map lags behind.
+ */
+function isCapturedService(view: MeshView, service: Service): boolean {
+  const inMesh = ({ address }: Endpoint): boolean => {
+    const workload = view.workloadByIp(address);
+    return workload !== undefined && isMeshed(workload);
+  };
+  return service.endpoints.length === 0 || service.endpoints.some(inMesh);
+}

@@ -1,0 +1,56 @@
+/**
+ * The catalogue of BPF programs and where each is attached, in step with `bpf/*.bpf.c`. Numbers are the kernel's
+ * (`enum bpf_attach_type` in <linux/bpf.h>).
+ */
+export interface Hook {
+  /** The program's name in the object and in the kernel; all ours begin with `mesh_`. */
+  readonly program: string;
+  /** What people call the attach point. */
+  readonly attachPoint: string;
+  readonly attachType: number;
+  readonly purpose: string;
+}
+
+/** Attached once, to the cgroup root. In order of attachment: what captures comes last. */
+export const cgroupHooks: readonly Hook[] = [
+  {
+    program: 'mesh_sockops',
+    attachPoint: 'sock_ops',
+    attachType: 3,
+    purpose: 'records whose each connection is, by tuple',
+  },
+  {
+    program: 'mesh_peername4',
+    attachPoint: 'cgroup/getpeername4',
+    attachType: 29,
+    purpose: 'shows applications the IPv4 address they dialled',
+  },
+  {
+    program: 'mesh_peername6',
+    attachPoint: 'cgroup/getpeername6',
+    attachType: 30,
+    purpose: 'shows applications the IPv6 address they dialled',
+  },
+  {
+    program: 'mesh_connect4',
+    attachPoint: 'cgroup/connect4',
+    attachType: 10,
+    purpose: 'sends IPv4 connections into the mesh to ztunnel',
+  },
+  {
+    program: 'mesh_connect6',
+    attachPoint: 'cgroup/connect6',
+    attachType: 11,
+    purpose: 'sends IPv6 connections into the mesh to ztunnel',
+  },
+];
+
+/** Attached to the network namespace of every enrolled pod. */
+export const podHook: Hook = {
+  program: 'mesh_sk_lookup',
+  attachPoint: 'sk_lookup',
+  attachType: 36,
+  purpose: 'hands inbound connections to ztunnel or admits them',
+};
+
+export const allHooks: readonly Hook[] = [...cgroupHooks, podHook];

@@ -1,0 +1,157 @@
+/**
+ * The kernel side as installed on this node: loaded programs, open maps, and the links that make them work. If maps
+ * that decide about traffic had to be made anew (another size, another version, a lost pin) while older programs
+ * are enforcing, those keep enforcing on the old maps until `switchOver`, when the new maps have been filled: there
+ * is no moment at which an enrolled pod's traffic meets an empty map.
+ */
+import type { Logger } from '../base/log.ts';
+import { MeshError } from '../base/errors.ts';
+import type { Fd, NativeBinding } from '../native/binding.ts';
+import { cgroupHooks, podHook } from './hooks.ts';
+import { cgroupTarget, ensureLink, type LoadedProgram } from './links.ts';
+import { MapTable } from './map-table.ts';
+import { allMapSpecs, type MapSizes, type MapSpec } from './maps.ts';
+import { Pins } from './pins.ts';
+import { loadPrograms, type Programs } from './programs.ts';
+
+export interface InstallationOptions {
+  readonly native: NativeBinding;
+  /** Directory of ours on a BPF file system. */
+  readonly pinRoot: string;
+  /** Everything below is subject to the mesh. */
+  readonly cgroupRoot: string;
+  readonly objectPath: string;
+  readonly sizes: MapSizes;
+  readonly log: Logger;
+}
+
+/** Link names: the hook's program for cgroup links, the namespace's inode for those of pods. */
+const podLinkPrefix = 'netns-';
+
+export class Installation {
+  /** The maps are those an earlier agent left: what they say is in force. */
+  readonly adopted: boolean;
+  readonly #options: InstallationOptions;
+  readonly #pins: Pins;
+  readonly #programs: Programs;
+  readonly #podNetns = new Map<bigint, string>();
+  #live = false;
+
+  private constructor(options: InstallationOptions, pins: Pins, programs: Programs) {
+    this.#options = options;
+    this.#pins = pins;
+    this.#programs = programs;
+    this.adopted = !allMapSpecs.some(
+      ({ name, holds }) => holds === 'policy' && programs.newMaps.includes(name),
+    );
+  }
+
+  /** @throws MeshError UNSUPPORTED, ABI_MISMATCH, BPF_LOAD */
+  static open(options: InstallationOptions): Installation {
+    const pins = new Pins(options.native, options.pinRoot);
+    pins.prepare();
+    const programs = loadPrograms({ native: options.native, pins }, options.objectPath, options.sizes);
+    return new Installation(options, pins, programs);
+  }
+
+  /** The programs in force read this installation's maps. */
+  get live(): boolean {
+    return this.#live;
+  }
+
+  table<K, V>(spec: MapSpec<K, V>): MapTable<K, V> {
+    const fd = this.#programs.maps.get(spec.name);
+    if (fd === undefined) throw new MeshError('INTERNAL', `no map named ${spec.name}`);
+    return new MapTable(this.#options.native, fd, spec);
+  }
+
+  /** Goes live at once if that can bypass nothing: no links yet, or the same maps as before. */
+  start(): void {
+    const replacing = this.#pins.list('links').length > 0 && !this.adopted;
+    if (replacing) {
+      this.#options.log.warn(
+        { newMaps: this.#programs.newMaps },
+        'BPF maps had to be made anew: the programs installed before stay in force until the new ones are filled',
+      );
+      return;
+    }
+    this.switchOver();
+  }
+
+  /** Pins what is new and brings every link to the current programs. What captures comes last. */
+  switchOver(): void {
+    for (const name of this.#programs.newMaps) this.#pinMap(name);
+    for (const name of this.#programs.newPrograms) this.#pins.put('progs', name, this.#program(name).fd);
+    this.#live = true;
+    for (const [inode, netns] of this.#podNetns) this.attachPod(inode, netns);
+    this.#updateOtherPodLinks();
+    for (const hook of cgroupHooks) {
+      const target = cgroupTarget(this.#options.cgroupRoot);
+      const outcome = ensureLink(this.#deps(), hook.program, hook, target, this.#program(hook.program));
+      this.#options.log.debug({ program: hook.program, cgroup: target.path, outcome }, 'attached');
+    }
+  }
+
+  /** Puts the inbound program in front of a pod's sockets; before `switchOver`, as soon as that happens. */
+  attachPod(inode: bigint, netns: string): void {
+    this.#podNetns.set(inode, netns);
+    if (!this.#live) return;
+    const target = { type: 'netns', path: netns, id: inode } as const;
+    const outcome = ensureLink(this.#deps(), podLink(inode), podHook, target, this.#program(podHook.program));
+    this.#options.log.debug({ program: podHook.program, netns, outcome }, 'attached');
+  }
+
+  detachPod(inode: bigint): void {
+    this.#podNetns.delete(inode);
+    // Detached as well as unpinned: someone else may hold a descriptor.
+    this.#pins.with('links', podLink(inode), (fd) => this.#detach(fd));
+    this.#pins.remove('links', podLink(inode));
+  }
+
+  /** Namespaces, by inode, that have a link or had one when they went away. */
+  attachedPods(): bigint[] {
+    return this.#pins
+      .list('links')
+      .filter((name) => name.startsWith(podLinkPrefix))
+      .map((name) => BigInt(name.slice(podLinkPrefix.length)));
+  }
+
+  /** Lets go of the descriptors. Everything pinned goes on working. */
+  close(): void {
+    for (const { fd } of this.#programs.programs.values()) this.#options.native.closeFd(fd);
+    for (const fd of this.#programs.maps.values()) this.#options.native.closeFd(fd);
+  }
+
+  #deps(): { native: NativeBinding; pins: Pins } {
+    return { native: this.#options.native, pins: this.#pins };
+  }
+
+  #program(name: string): LoadedProgram {
+    const program = this.#programs.programs.get(name);
+    if (program === undefined) throw new MeshError('INTERNAL', `no program named ${name}`);
+    return program;
+  }
+
+  #pinMap(name: string): void {
+    const fd = this.#programs.maps.get(name);
+    if (fd !== undefined) this.#pins.put('maps', name, fd);
+  }
+
+  /** Links of pods an earlier agent enrolled: their namespaces' paths are not known, their links are. */
+  #updateOtherPodLinks(): void {
+    const current = this.#program(podHook.program);
+    for (const inode of this.attachedPods()) {
+      this.#pins.with('links', podLink(inode), (fd) => {
+        const { programId, targetId } = this.#options.native.linkInfo(fd);
+        if (programId !== current.id && targetId !== 0n) this.#options.native.linkUpdate(fd, current.fd);
+      });
+    }
+  }
+
+  #detach(fd: Fd): void {
+    // A link whose namespace is gone has been detached by the kernel, which refuses to do it again.
+    if (this.#options.native.linkInfo(fd).targetId !== 0n) this.#options.native.linkDetach(fd);
+  }
+}
+
+const podLink = (inode: bigint): string => `${podLinkPrefix}${inode}`;

@@ -1,0 +1,94 @@
+/** One open BPF map as a table of typed entries. Failures name the map; a full map has its own code. */
+import type { Fd, NativeBinding } from '../native/binding.ts';
+import { decode, encode, encodeAll, viewOf } from './abi/field.ts';
+import { bpfCall } from './bpf-error.ts';
+import type { MapSpec } from './maps.ts';
+
+type MapCalls = Pick<
+  NativeBinding,
+  | 'mapLookup'
+  | 'mapLookupAndDelete'
+  | 'mapUpdate'
+  | 'mapDelete'
+  | 'mapUpdateBatch'
+  | 'mapDeleteBatch'
+  | 'mapDump'
+>;
+
+const anyFlag = 0;
+
+export class MapTable<K, V> {
+  readonly spec: MapSpec<K, V>;
+  readonly #native: MapCalls;
+  readonly #fd: Fd;
+
+  /** `fd` stays the caller's. */
+  constructor(native: MapCalls, fd: Fd, spec: MapSpec<K, V>) {
+    this.#native = native;
+    this.#fd = fd;
+    this.spec = spec;
+  }
+
+  get(key: K): V | undefined {
+    const bytes = this.#call('reading', () => this.#native.mapLookup(this.#fd, encode(this.spec.key, key)));
+    return bytes === null ? undefined : decode(this.spec.value, bytes);
+  }
+
+  /** Takes an entry out: of several callers one gets it. */
+  take(key: K): V | undefined {
+    const bytes = this.#call('reading', () =>
+      this.#native.mapLookupAndDelete(this.#fd, encode(this.spec.key, key)),
+    );
+    return bytes === null ? undefined : decode(this.spec.value, bytes);
+  }
+
+  /** @throws MeshError BPF_MAP_FULL */
+  set(key: K, value: V): void {
+    this.#call('writing', () =>
+      this.#native.mapUpdate(this.#fd, encode(this.spec.key, key), encode(this.spec.value, value), anyFlag),
+    );
+  }
+
+  /** Batched. @throws MeshError BPF_MAP_FULL after writing what fitted. */
+  setAll(entries: readonly (readonly [K, V])[]): void {
+    if (entries.length === 0) return;
+    const keys = encodeAll(
+      this.spec.key,
+      entries.map(([key]) => key),
+    );
+    const values = encodeAll(
+      this.spec.value,
+      entries.map(([, value]) => value),
+    );
+    this.#call('writing', () => this.#native.mapUpdateBatch(this.#fd, keys, values, entries.length));
+  }
+
+  /** True when the key was there. */
+  delete(key: K): boolean {
+    return this.#call('writing', () => this.#native.mapDelete(this.#fd, encode(this.spec.key, key)));
+  }
+
+  /** Batched. Keys that are not there are passed over. */
+  deleteAll(keys: readonly K[]): void {
+    if (keys.length === 0) return;
+    const bytes = encodeAll(this.spec.key, keys);
+    this.#call('writing', () => this.#native.mapDeleteBatch(this.#fd, bytes, keys.length));
+  }
+
+  /** Every entry. Of a per-CPU map: one entry for each CPU, under the same key. */
+  entries(): [K, V][] {
+    const dump = this.#call('reading', () => this.#native.mapDump(this.#fd));
+    const keys = viewOf(dump.keys);
+    const values = viewOf(dump.values);
+    const { key, value } = this.spec;
+    const copies = dump.count === 0 ? 0 : values.byteLength / dump.count / value.sizeBytes;
+    return Array.from({ length: dump.count * copies }, (_, i) => [
+      key.read(keys, Math.floor(i / copies) * key.sizeBytes),
+      value.read(values, i * value.sizeBytes),
+    ]);
+  }
+
+  #call<T>(doing: 'reading' | 'writing', action: () => T): T {
+    return bpfCall('BPF_MAP', `${doing} map ${this.spec.name}`, action);
+  }
+}

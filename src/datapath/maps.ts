@@ -1,0 +1,156 @@
+/**
+ * The catalogue of BPF maps, in step with `bpf/include/maps.h`: what each is for, how big it is and what its size
+ * bounds, and how its entries read. Everything that lists, opens or sizes maps goes by this table.
+ */
+import { type Field, address, u32, u64 } from './abi/field.ts';
+import * as layout from './abi/layout.ts';
+
+/** The sizes an operator may set, in entries. */
+export interface MapSizes {
+  /** Pods enrolled on this node at a time. */
+  readonly pods: number;
+  /** Addresses of meshed workloads and their Services, in the whole mesh. */
+  readonly destinations: number;
+  /** Connections being captured, plus open ones of the node and of ztunnel to pods of this node. */
+  readonly flows: number;
+}
+
+// Entries cost memory when they are used; an empty map costs 16 bytes for each possible entry.
+export const defaultMapSizes: MapSizes = { pods: 1024, destinations: 262_144, flows: 65_536 };
+
+/** Addresses a pod may have: two families, twice. */
+const addressesPerPod = 4;
+
+/** Questions for a namespace's cookie that may be open at a time. */
+const cookieEntries = 64;
+
+export interface MapSpec<K, V> {
+  readonly name: string;
+  readonly purpose: string;
+  /** What stops when the map is full. */
+  readonly whenFull: string;
+  /** Kernel map type number (`enum bpf_map_type`). */
+  readonly type: number;
+  /** Its capacity; 0 for the kind that has none. */
+  readonly entries: (sizes: MapSizes) => number;
+  /**
+   * `policy`: written by the agent, decides about traffic, so programs may not be switched to an empty one.
+   * `transient`: rebuilt by traffic; a connection in flight when it is replaced is refused.
+   */
+  readonly holds: 'policy' | 'transient';
+  readonly key: Field<K>;
+  readonly value: Field<V>;
+}
+
+const mapType = { hash: 1, array: 2, perCpuArray: 6, lruHash: 9, sockHash: 18, socketStorage: 24 } as const;
+
+const spec = <K, V>(value: MapSpec<K, V>): MapSpec<K, V> => value;
+
+export const mapSpecs = {
+  config: spec({
+    name: 'config',
+    purpose: 'what the programs need to know of the node',
+    whenFull: 'never: one entry',
+    type: mapType.array,
+    entries: () => 1,
+    holds: 'policy',
+    key: u32,
+    value: layout.config,
+  }),
+  pods: spec({
+    name: 'pods',
+    purpose: 'enrolled pods of this node, by network namespace cookie',
+    whenFull: 'further pods are not enrolled',
+    type: mapType.hash,
+    entries: (sizes) => sizes.pods,
+    holds: 'policy',
+    key: u64,
+    value: layout.pod,
+  }),
+  localPods: spec({
+    name: 'local_pods',
+    purpose: 'pod id by address, for the enrolled pods of this node',
+    whenFull: 'further pods are not enrolled',
+    type: mapType.hash,
+    entries: (sizes) => sizes.pods * addressesPerPod,
+    holds: 'policy',
+    key: address,
+    value: u32,
+  }),
+  destinations: spec({
+    name: 'destinations',
+    purpose: 'addresses that enrolled pods reach through ztunnel only',
+    whenFull: 'everything enrolled pods dial goes through ztunnel',
+    type: mapType.hash,
+    entries: (sizes) => sizes.destinations,
+    holds: 'policy',
+    key: address,
+    value: layout.destination,
+  }),
+  listeners: spec({
+    name: 'listeners',
+    purpose: 'plaintext listener by pod id',
+    whenFull: 'further pods are not enrolled',
+    type: mapType.sockHash,
+    entries: (sizes) => sizes.pods,
+    holds: 'policy',
+    key: u32,
+    // A descriptor when written, the socket's cookie when read.
+    value: u64,
+  }),
+  sockets: spec({
+    name: 'sockets',
+    purpose: 'original destination of each captured socket',
+    whenFull: 'never: lives in the socket',
+    type: mapType.socketStorage,
+    entries: () => 0,
+    holds: 'transient',
+    key: u32,
+    value: layout.origin,
+  }),
+  flows: spec({
+    name: 'flows',
+    purpose: 'origin and original destination of connections, by tuple',
+    whenFull: 'new captured connections are refused',
+    type: mapType.hash,
+    entries: (sizes) => sizes.flows,
+    holds: 'transient',
+    key: layout.flowKey,
+    value: layout.flow,
+  }),
+  cookies: spec({
+    name: 'cookies',
+    purpose: 'network namespace cookies the agent asked for, by socket cookie',
+    whenFull: 'never: the oldest answer goes',
+    type: mapType.lruHash,
+    entries: () => cookieEntries,
+    holds: 'transient',
+    key: u64,
+    value: u64,
+  }),
+  counters: spec({
+    name: 'counters',
+    purpose: 'events since the programs were installed',
+    whenFull: 'never: one entry a counter',
+    type: mapType.perCpuArray,
+    entries: () => layout.counterNames.length,
+    holds: 'transient',
+    key: u32,
+    // Of one CPU.
+    value: u64,
+  }),
+} as const;
+
+export type MapKey = keyof typeof mapSpecs;
+
+/** A spec without its types, for code that treats all maps alike. */
+export interface AnyMapSpec extends Omit<MapSpec<unknown, unknown>, 'key' | 'value'> {
+  readonly keyBytes: number;
+  readonly valueBytes: number;
+}
+
+export const allMapSpecs: readonly AnyMapSpec[] = Object.values(mapSpecs).map(({ key, value, ...rest }) => ({
+  ...rest,
+  keyBytes: key.sizeBytes,
+  valueBytes: value.sizeBytes,
+}));

@@ -1,0 +1,194 @@
+/**
+ * Enrolled pods: which namespaces are captured, and what stands in front of their sockets. Each step of enrolment
+ * only ever closes something, and the last one, the entry in `pods`, makes the pod a captured one; leaving goes the
+ * other way round. So at every moment, a crash included, a pod's connection is captured, refused or (as long as it
+ * is not enrolled) direct, and never let past the mesh half-way:
+ *
+ * 1. listener into `listeners`, addresses into `local_pods`: nothing reads them yet;
+ * 2. the sk_lookup link: inbound plaintext goes to ztunnel from here on (without 1 it would be dropped);
+ * 3. the entry in `pods`: outbound connections are captured from here on.
+ */
+import type { IpAddress } from '../base/ip.ts';
+import { isIpv4 } from '../base/ip.ts';
+import { MeshError } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { WorkloadUid } from '../model/mesh.ts';
+import type { Fd } from '../native/binding.ts';
+import { fitLabel, maxUidBytes, type Pod } from './abi/layout.ts';
+import type { MapTable } from './map-table.ts';
+
+export interface PodEnrolment {
+  readonly uid: WorkloadUid;
+  /** `NAMESPACE/NAME`, for people who read the maps. */
+  readonly label: string;
+  /** Of its network namespace. */
+  readonly cookie: bigint;
+  /** Path of its network namespace. */
+  readonly netns: string;
+  readonly addresses: readonly IpAddress[];
+  /** Stays the caller's, and must stay open while the pod is enrolled. */
+  readonly plaintextListener: Fd;
+}
+
+export interface EnrolledPod {
+  readonly uid: WorkloadUid;
+  readonly podId: number;
+  readonly label: string;
+  readonly cookie: bigint;
+  readonly netnsInode: bigint;
+  readonly addresses: readonly IpAddress[];
+}
+
+export interface PodDeps {
+  readonly pods: MapTable<bigint, Pod>;
+  readonly localPods: MapTable<IpAddress, number>;
+  readonly listeners: MapTable<number, bigint>;
+  readonly links: {
+    attachPod(inode: bigint, netns: string): void;
+    detachPod(inode: bigint): void;
+    attachedPods(): bigint[];
+  };
+  netnsInode(netns: string): bigint;
+  /** The node's own namespace, which must not be captured. */
+  readonly nodeCookie: bigint;
+  readonly log: Logger;
+}
+
+export class EnrolledPods {
+  readonly #deps: PodDeps;
+  readonly #byUid: Map<WorkloadUid, EnrolledPod>;
+  #lastId: number;
+
+  /** Takes over the pods that an earlier agent enrolled, as the maps have them. */
+  constructor(deps: PodDeps) {
+    this.#deps = deps;
+    this.#byUid = recover(deps);
+    this.#lastId = Math.max(0, ...[...this.#byUid.values()].map(({ podId }) => podId));
+  }
+
+  list(): readonly EnrolledPod[] {
+    return [...this.#byUid.values()];
+  }
+
+  byId(podId: number): EnrolledPod | undefined {
+    return this.list().find((pod) => pod.podId === podId);
+  }
+
+  /**
+   * Enrols a pod, or brings one that is enrolled up to date: after a restart, with new addresses, in a new
+   * namespace. If it fails, a new pod is not enrolled at all and a known one stays as it was or becomes stricter.
+   * @returns its id, the same as long as it is enrolled
+   * @throws MeshError INVALID_ARGUMENT, BPF_MAP_FULL, BPF_ATTACH
+   */
+  enrol(request: PodEnrolment): number {
+    this.#check(request);
+    const before = this.#byUid.get(request.uid);
+    const pod: EnrolledPod = {
+      uid: request.uid,
+      podId: before?.podId ?? ++this.#lastId,
+      label: fitLabel(request.label),
+      cookie: request.cookie,
+      netnsInode: this.#deps.netnsInode(request.netns),
+      addresses: request.addresses,
+    };
+    try {
+      this.#admit(pod, request);
+    } catch (thrown) {
+      if (before === undefined) this.#withdraw(pod);
+      throw thrown;
+    }
+    this.#byUid.set(pod.uid, pod);
+    if (before !== undefined) this.#dropLeftovers(before, pod);
+    return pod.podId;
+  }
+
+  /** False if it was not enrolled. Its connections are then neither captured nor admitted by the mesh. */
+  unenrol(uid: WorkloadUid): boolean {
+    const pod = this.#byUid.get(uid);
+    if (pod === undefined) return false;
+    this.#withdraw(pod);
+    this.#byUid.delete(uid);
+    return true;
+  }
+
+  /** Removes links and entries that belong to no enrolled pod: what a crash or a hand left behind. */
+  sweep(): void {
+    const { links, localPods, listeners, log } = this.#deps;
+    const pods = this.list();
+    const ids = new Set(pods.map(({ podId }) => podId));
+    const inodes = new Set(pods.map(({ netnsInode }) => netnsInode));
+    const orphanLinks = links.attachedPods().filter((inode) => !inodes.has(inode));
+    const orphanAddresses = localPods.entries().filter(([, id]) => !ids.has(id));
+    const orphanListeners = listeners.entries().filter(([id]) => !ids.has(id));
+    orphanLinks.forEach((inode) => links.detachPod(inode));
+    localPods.deleteAll(orphanAddresses.map(([ip]) => ip));
+    listeners.deleteAll(orphanListeners.map(([id]) => id));
+    const removed = orphanLinks.length + orphanAddresses.length + orphanListeners.length;
+    if (removed > 0) log.info({ removed }, 'removed what belonged to no enrolled pod');
+  }
+
+  #check({ uid, cookie, addresses }: PodEnrolment): void {
+    if (cookie === this.#deps.nodeCookie) {
+      throw new MeshError('INVALID_ARGUMENT', `${uid} shares the node's network namespace`, {
+        hint: 'pods with hostNetwork cannot be enrolled',
+      });
+    }
+    if (addresses.length === 0) throw new MeshError('INVALID_ARGUMENT', `${uid} has no address`);
+    if (Buffer.byteLength(uid) > maxUidBytes) {
+      throw new MeshError('INVALID_ARGUMENT', `"${uid}" has more than ${maxUidBytes} bytes`);
+    }
+  }
+
+  /** The steps of the comment at the top. */
+  #admit(pod: EnrolledPod, request: PodEnrolment): void {
+    const { pods, localPods, listeners, links } = this.#deps;
+    listeners.set(pod.podId, BigInt(request.plaintextListener));
+    localPods.setAll(pod.addresses.map((ip) => [ip, pod.podId]));
+    links.attachPod(pod.netnsInode, request.netns);
+    pods.set(pod.cookie, entryOf(pod));
+  }
+
+  /** The same steps backwards. Addresses another pod has got meanwhile stay that pod's. */
+  #withdraw(pod: EnrolledPod): void {
+    const { pods, listeners, links } = this.#deps;
+    if (pods.get(pod.cookie)?.uid === pod.uid) pods.delete(pod.cookie);
+    links.detachPod(pod.netnsInode);
+    this.#releaseAddresses(pod, pod.addresses);
+    listeners.delete(pod.podId);
+  }
+
+  #dropLeftovers(before: EnrolledPod, now: EnrolledPod): void {
+    if (before.cookie !== now.cookie) this.#deps.pods.delete(before.cookie);
+    if (before.netnsInode !== now.netnsInode) this.#deps.links.detachPod(before.netnsInode);
+    this.#releaseAddresses(
+      before,
+      before.addresses.filter((ip) => !now.addresses.includes(ip)),
+    );
+  }
+
+  #releaseAddresses(pod: EnrolledPod, addresses: readonly IpAddress[]): void {
+    const { localPods } = this.#deps;
+    localPods.deleteAll(addresses.filter((ip) => localPods.get(ip) === pod.podId));
+  }
+}
+
+const entryOf = (pod: EnrolledPod): Pod => ({
+  netnsInode: pod.netnsInode,
+  id: pod.podId,
+  uid: pod.uid,
+  label: pod.label,
+  ip4: pod.addresses.find(isIpv4),
+  ip6: pod.addresses.find((ip) => !isIpv4(ip)),
+});
+
+function recover({ pods, localPods }: PodDeps): Map<WorkloadUid, EnrolledPod> {
+  const addresses = Map.groupBy(localPods.entries(), ([, id]) => id);
+  return new Map(
+    pods.entries().map(([cookie, entry]) => {
+      const uid = entry.uid as WorkloadUid;
+      const own = addresses.get(entry.id)?.map(([ip]) => ip) ?? [];
+      const { id: podId, label, netnsInode } = entry;
+      return [uid, { uid, podId, label, cookie, netnsInode, addresses: own }];
+    }),
+  );
+}

@@ -1,0 +1,88 @@
+/**
+ * Brings the `destinations` map to its wanted contents. Deletions go first, to make room. A full map must not make a
+ * meshed destination look unmeshed, so before anything is left out the programs are told that absence means nothing
+ * (`captureUnknown`); they go back to normal once everything fits again.
+ */
+import { MeshError } from '../base/errors.ts';
+import type { IpAddress } from '../base/ip.ts';
+import type { Logger } from '../base/log.ts';
+import type { MeshDiff, MeshView } from '../model/view.ts';
+import type { Destination } from './abi/layout.ts';
+import { changedDestinations, desiredDestinations } from './desired.ts';
+import type { MapTable } from './map-table.ts';
+
+export interface ReconcileResult {
+  readonly written: number;
+  readonly deleted: number;
+  /** The map holds the whole mesh. If not, enrolled pods' connections to anywhere go through ztunnel. */
+  readonly complete: boolean;
+}
+
+export interface ReconcilerDeps {
+  readonly destinations: Pick<MapTable<IpAddress, Destination>, 'entries' | 'setAll' | 'deleteAll'>;
+  /** The map's size. */
+  readonly capacity: number;
+  /** Tells the programs whether absence from the map means anything. */
+  setCaptureUnknown(on: boolean): void;
+  readonly log: Logger;
+}
+
+export class DestinationReconciler {
+  readonly #deps: ReconcilerDeps;
+  #complete = false;
+
+  constructor(deps: ReconcilerDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * With `diff`: writes what it touches, without reading the map. Without: reads the whole map and repairs whatever
+   * differs, which is right at start, and now and then. While the map is incomplete every call does that.
+   */
+  apply(view: MeshView, diff?: MeshDiff): ReconcileResult {
+    return diff === undefined || !this.#complete ? this.#repair(view) : this.#follow(view, diff);
+  }
+
+  #follow(view: MeshView, diff: MeshDiff): ReconcileResult {
+    const { wanted, unwanted } = changedDestinations(view, diff);
+    return this.#write([...wanted], unwanted);
+  }
+
+  #repair(view: MeshView): ReconcileResult {
+    const wanted = desiredDestinations(view);
+    const found = new Map(this.#deps.destinations.entries());
+    const missing = [...wanted].filter(([ip, entry]) => !isSame(found.get(ip), entry));
+    const extra = [...found.keys()].filter((ip) => !wanted.has(ip));
+    if (wanted.size > this.#deps.capacity) this.#deps.setCaptureUnknown(true);
+    const result = this.#write(missing, extra);
+    if (result.complete) this.#deps.setCaptureUnknown(false);
+    this.#complete = result.complete;
+    return result;
+  }
+
+  #write(entries: [IpAddress, Destination][], extra: IpAddress[]): ReconcileResult {
+    this.#deps.destinations.deleteAll(extra);
+    try {
+      this.#deps.destinations.setAll(entries);
+      return { written: entries.length, deleted: extra.length, complete: true };
+    } catch (thrown) {
+      if (!(thrown instanceof MeshError && thrown.code === 'BPF_MAP_FULL')) throw thrown;
+      this.#overflow();
+      return { written: 0, deleted: extra.length, complete: false };
+    }
+  }
+
+  #overflow(): void {
+    this.#deps.setCaptureUnknown(true);
+    this.#complete = false;
+    this.#deps.log.error(
+      { code: 'BPF_MAP_FULL', map: 'destinations', capacity: this.#deps.capacity },
+      'the destinations map is too small for the mesh: everything enrolled pods dial goes through ztunnel',
+    );
+  }
+}
+
+const isSame = (found: Destination | undefined, wanted: Destination): boolean =>
+  found?.label === wanted.label &&
+  found.flags.workload === wanted.flags.workload &&
+  found.flags.service === wanted.flags.service;
