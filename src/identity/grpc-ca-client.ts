@@ -4,7 +4,8 @@
  * found the authority away drops its connection, so that the next call dials afresh; pacing is the caller's.
  */
 import { type Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import { createSecureContext } from 'node:tls';
+import { isIP } from 'node:net';
+import { checkServerIdentity, createSecureContext } from 'node:tls';
 import { MeshError } from '../base/errors.ts';
 import {
   type IstioCertificateRequest,
@@ -39,6 +40,7 @@ export class GrpcCaClient implements CaClient {
   #connection: { readonly roots: string; readonly client: IstioCertificateServiceClient } | undefined;
 
   constructor(options: GrpcCaClientOptions) {
+    hostOf(options.address);
     this.#options = options;
     this.#roots = new HotFile(options.rootsFile, 'roots of the certificate authority');
     this.#token = new HotFile(options.tokenFile, 'token for the certificate authority');
@@ -127,19 +129,28 @@ const reachHint = 'check that the controller runs and that this node reaches its
 
 function connect(options: GrpcCaClientOptions, roots: string): IstioCertificateServiceClient {
   const context = createSecureContext({ ca: roots, minVersion: 'TLSv1.3' });
-  return new IstioCertificateServiceClient(options.address, credentials.createFromSecureContext(context), {
+  const name = options.serverName ?? hostOf(options.address);
+  const channel = credentials.createFromSecureContext(context, {
+    checkServerIdentity: (_sni, certificate) => checkServerIdentity(name, certificate),
+  });
+  return new IstioCertificateServiceClient(`dns:${options.address}`, channel, {
     'grpc.enable_http_proxy': 0,
     'grpc.enable_retries': 0,
     'grpc.service_config_disable_resolution': 1,
     'grpc.use_local_subchannel_pool': 1,
     'grpc.max_receive_message_length': maxResponseBytes,
-    ...(options.serverName === undefined
-      ? {}
-      : {
-          'grpc.ssl_target_name_override': options.serverName,
-          'grpc.default_authority': options.serverName,
-        }),
+    // SNI must not be an IP address (RFC 6066 §3); which name the certificate must have is checked above.
+    'grpc.ssl_target_name_override': isIP(name) ? 'certificate-authority' : name,
+    ...(options.serverName === undefined ? {} : { 'grpc.default_authority': options.serverName }),
   });
+}
+
+/** @throws MeshError INVALID_ARGUMENT unless `address` is `HOST:PORT`. */
+function hostOf(address: string): string {
+  const match = /^(?:\[([^\]]+)\]|([^:[\]/]+)):\d{1,5}$/.exec(address);
+  const host = match?.[1] ?? match?.[2];
+  if (host !== undefined) return host;
+  throw new MeshError('INVALID_ARGUMENT', `"${address}" is not the HOST:PORT of a certificate authority`);
 }
 
 const toMessage = (request: SigningRequest): IstioCertificateRequest => ({

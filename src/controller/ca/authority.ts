@@ -207,7 +207,7 @@ export class CertificateAuthority {
 
   /** Never longer than its issuer. A short life is backdated less: peers renew by the middle of the whole span. */
   #leafValidity(issuer: Signer, wantedMs: number): Validity {
-    const now = this.#clock.now();
+    const now = wholeSecond(this.#clock.now());
     const longest = this.#options.leafLifetimeMs;
     const lifetime = wantedMs > 0 ? Math.min(wantedMs, longest) : longest;
     const notAfter = Math.min(now + lifetime, expiryOf(issuer));
@@ -225,6 +225,9 @@ export class CertificateAuthority {
     };
   }
 }
+
+/** Certificates know no fractions of a second. */
+const wholeSecond = (ms: number): number => Math.floor(ms / 1000) * 1000;
 
 function alreadyRotating({ lineages }: AuthorityState): MeshError {
   const until = Math.max(...lineages.map(({ trustedUntil }) => trustedUntil ?? 0));
