@@ -12,7 +12,7 @@ import {
   referenceTo,
   type SourcedObject,
 } from './objects.ts';
-import { type FieldPath, formatField, type ObjectReference, type Problem } from './problem.ts';
+import { type FieldPath, fileProblem, formatField, type ObjectReference, type Problem } from './problem.ts';
 import { suggest } from './suggest.ts';
 import { maxFileBytes, parseYaml, type YamlDocument } from './yaml-documents.ts';
 
@@ -181,9 +181,8 @@ function capped(file: string, unordered: readonly Problem[]): readonly Problem[]
   const errors = unordered.toSorted((a, b) => offset(a) - offset(b));
   const more = errors.length - maxProblemsPerFile;
   if (more <= 0) return errors;
-  const message = `${more} more problems in this file are not shown`;
-  const position = { file, line: 1, column: 1 };
-  return [...errors.slice(0, maxProblemsPerFile), { ...nothingKnown, position, field: '', message }];
+  const rest = fileProblem(file, `${more} more problems in this file are not shown`);
+  return [...errors.slice(0, maxProblemsPerFile), rest];
 }
 
 /** Orders positions within one file; no line is longer than a file may be. */

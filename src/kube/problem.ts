@@ -31,6 +31,16 @@ export interface Problem {
   readonly hint: string | undefined;
 }
 
+/** A problem with a file, or a directory, as a whole. */
+export const fileProblem = (file: string, message: string): Problem => ({
+  severity: 'error',
+  object: undefined,
+  position: { file, line: 1, column: 1 },
+  field: '',
+  message,
+  hint: undefined,
+});
+
 /** A path of keys and indexes into a manifest. */
 export type FieldPath = readonly (string | number)[];
 
