@@ -1,0 +1,194 @@
+/**
+ * A node in miniature for tests of the BPF programs: a network namespace for the node with a bridge, one for each
+ * pod behind it, and a scratch cgroup with this process (as ztunnel), the host's processes and the pods in places of
+ * their own. Needs root, a cgroup v2 mount and a BPF file system; says so if one is missing.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, readFileSync, rmdirSync, statfsSync, writeFileSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { parseIp, type IpAddress } from '../../../src/base/ip.ts';
+import { silentLogger } from '../../../src/base/log.ts';
+import { type Datapath, type DatapathOptions, openDatapath } from '../../../src/datapath/datapath.ts';
+import type { WorkloadUid } from '../../../src/model/mesh.ts';
+import type { Fd, NativeBinding } from '../../../src/native/binding.ts';
+import { loadNative } from '../../../src/native/load.ts';
+
+export const native: NativeBinding = loadNative();
+export const objectPath = new URL('../../../build/bpf/mesh.bpf.o', import.meta.url).pathname;
+
+const prefix = 'mebpf-bpf';
+const bpffs = '/sys/fs/bpf';
+
+export interface LabPod {
+  readonly name: string;
+  readonly uid: WorkloadUid;
+  readonly netns: string;
+  readonly cgroup: string;
+  readonly ip4: IpAddress;
+  readonly ip6: IpAddress;
+}
+
+export interface Outcome {
+  /** What the script printed, as JSON. */
+  readonly result: unknown;
+  readonly stderr: string;
+}
+
+/** Runs a shell line and returns what it prints. */
+export const sh = (line: string): string => execFileSync('/bin/sh', ['-ec', line], { encoding: 'utf8' });
+
+export class Lab {
+  readonly pinRoot = `${bpffs}/${prefix}-${process.pid}`;
+  readonly cgroupRoot: string;
+  readonly ztunnelCgroup: string;
+  readonly hostCgroup: string;
+  readonly nodeNetns: string;
+  readonly #pods: LabPod[] = [];
+  readonly #servers: Server[] = [];
+  readonly #sockets = new Set<Socket>();
+  readonly #homeCgroup: string;
+
+  constructor() {
+    assertBpffs();
+    const mount = cgroup2Mount();
+    this.cgroupRoot = `${mount}/${prefix}-${process.pid}`;
+    this.ztunnelCgroup = `${this.cgroupRoot}/ztunnel`;
+    this.hostCgroup = `${this.cgroupRoot}/host`;
+    for (const path of [this.cgroupRoot, this.ztunnelCgroup, this.hostCgroup]) mkdirSync(path);
+    this.#homeCgroup = `${mount}${/^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? '/'}`;
+    writeFileSync(`${this.ztunnelCgroup}/cgroup.procs`, String(process.pid));
+    this.nodeNetns = this.#addNetns('node');
+    sh(`
+      ip -n ${netnsName('node')} link add br0 type bridge
+      ip -n ${netnsName('node')} addr add 10.77.0.1/24 dev br0
+      ip -n ${netnsName('node')} addr add fd77::1/64 dev br0 nodad
+      ip -n ${netnsName('node')} link set br0 up`);
+  }
+
+  addPod(name: string): LabPod {
+    const host = this.#pods.length + 10;
+    const cgroup = `${this.cgroupRoot}/pod-${name}`;
+    mkdirSync(cgroup);
+    const netns = this.#addNetns(name);
+    const inside = netnsName(name);
+    const node = netnsName('node');
+    sh(`
+      ip -n ${inside} link add eth0 type veth peer name v${name} netns ${node}
+      ip -n ${node} link set v${name} master br0 up
+      ip -n ${inside} addr add 10.77.0.${host}/24 dev eth0
+      ip -n ${inside} addr add fd77::${host}/64 dev eth0 nodad
+      ip -n ${inside} link set eth0 up
+      ip -n ${inside} route add default via 10.77.0.1
+      ip -n ${inside} route add default via fd77::1`);
+    const pod = {
+      name,
+      uid: `uid-${name}` as WorkloadUid,
+      netns,
+      cgroup,
+      ip4: parseIp(`10.77.0.${host}`),
+      ip6: parseIp(`fd77::${host}`),
+    };
+    this.#pods.push(pod);
+    return pod;
+  }
+
+  open(options: Partial<DatapathOptions> = {}): Promise<Datapath> {
+    return openDatapath({
+      native,
+      pinRoot: this.pinRoot,
+      cgroupRoot: this.cgroupRoot,
+      ztunnelCgroup: this.ztunnelCgroup,
+      nodeNetns: this.nodeNetns,
+      objectPath,
+      sizes: { pods: 16, destinations: 64, flows: 64 },
+      log: silentLogger,
+      ...options,
+    });
+  }
+
+  /** A listening socket in a pod; whoever connects is given to `accept`. The descriptor stays open with the lab. */
+  async listen(netns: string, port: number, accept: (socket: Socket) => void = () => {}): Promise<Fd> {
+    const fd = await native.createSocket({
+      netns,
+      family: 6,
+      bindIp: null,
+      bindPort: port,
+      transparent: false,
+      mark: 0,
+      backlog: 64,
+      dualStack: true,
+    });
+    const server = createServer((socket) => {
+      this.#sockets.add(socket);
+      socket.on('error', () => {});
+      accept(socket);
+    });
+    await new Promise<void>((resolve) => server.listen({ fd: native.dup(fd) }, resolve));
+    this.#servers.push(server);
+    return fd;
+  }
+
+  async enrol(datapath: Datapath, pod: LabPod, plaintextListener: Fd): Promise<number> {
+    return datapath.enrol({
+      uid: pod.uid,
+      label: `test/${pod.name}`,
+      cookie: await datapath.netnsCookie(pod.netns),
+      netns: pod.netns,
+      addresses: [pod.ip4, pod.ip6],
+      plaintextListener,
+    });
+  }
+
+  /** Runs Python in a namespace and cgroup, with `arg` as JSON; the script prints JSON. */
+  async run(where: { netns: string; cgroup: string }, script: string, arg: unknown = null): Promise<unknown> {
+    const line = 'echo $$ > "$0/cgroup.procs"; exec nsenter --net="$1" /usr/bin/env python3 -c "$2" "$3"';
+    const code = `import sys, json, socket, errno\narg = json.loads(sys.argv[1])\n${script}`;
+    const child = spawn('/bin/sh', ['-c', line, where.cgroup, where.netns, code, JSON.stringify(arg)]);
+    const [out, err] = [collect(child.stdout), collect(child.stderr)];
+    const status = await new Promise((resolve) => child.on('close', resolve));
+    if (status !== 0) throw new Error(`script failed with ${String(status)}: ${await err}`);
+    return JSON.parse(await out) as unknown;
+  }
+
+  inPod(pod: LabPod, script: string, arg: unknown = null): Promise<unknown> {
+    return this.run(pod, script, arg);
+  }
+
+  onHost(script: string, arg: unknown = null): Promise<unknown> {
+    return this.run({ netns: this.nodeNetns, cgroup: this.hostCgroup }, script, arg);
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+    for (const server of this.#servers) server.close();
+    writeFileSync(`${this.#homeCgroup}/cgroup.procs`, String(process.pid));
+    for (const name of ['node', ...this.#pods.map((pod) => pod.name)]) sh(`ip netns del ${netnsName(name)}`);
+    for (const pod of this.#pods) rmdirSync(pod.cgroup);
+    for (const path of [this.ztunnelCgroup, this.hostCgroup, this.cgroupRoot]) rmdirSync(path);
+    sh(`rm -rf ${this.pinRoot}`);
+  }
+
+  #addNetns(name: string): string {
+    sh(`ip netns add ${netnsName(name)}; ip -n ${netnsName(name)} link set lo up`);
+    return `/run/netns/${netnsName(name)}`;
+  }
+}
+
+const netnsName = (name: string): string => `${prefix}-${process.pid}-${name}`;
+
+function cgroup2Mount(): string {
+  const mount = /^\S+ (\S+) cgroup2 /m.exec(readFileSync('/proc/mounts', 'utf8'))?.[1];
+  if (mount === undefined) throw new Error('these tests need a cgroup v2 mount');
+  return mount;
+}
+
+function assertBpffs(): void {
+  if (statfsSync(bpffs).type === 0xcafe4a11) return;
+  sh(`mount -t bpf bpf ${bpffs}`);
+}
+
+async function collect(stream: AsyncIterable<Buffer>): Promise<string> {
+  let text = '';
+  for await (const chunk of stream) text += chunk.toString();
+  return text;
+}
