@@ -68,7 +68,9 @@ export class SessionCore {
     this.wastedStreams = new Budget(deps.clock, this.limits.wastedStreams);
     this.receiver = new DataReceiver(
       {
-        grant: (stream, increment) => this.push(encodeWindowUpdate(stream, increment)),
+        grant: (stream, increment) => {
+          if (!this.closed) this.push(encodeWindowUpdate(stream, increment));
+        },
         deliver: (stream, bytes) => this.handler.onData(stream.id, bytes),
       },
       { connectionWindow: this.local.connectionWindow, unconsumedBytes: this.limits.unconsumedBytes },
