@@ -94,7 +94,7 @@ export async function createTestCa(name = 'test root'): Promise<TestCa> {
 export const leafBytes = (leaf: Leaf): Uint8Array => new X509Certificate(leaf.certificateChain).raw;
 
 const generateKeys = (): Promise<webcrypto.CryptoKeyPair> =>
-  crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']) as Promise<webcrypto.CryptoKeyPair>;
+  crypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
 
 const caExtensions = (): x509.Extension[] => [
   new x509.BasicConstraintsExtension(true, undefined, true),

@@ -11,6 +11,7 @@ import type {
   ConnectionDecider,
   ConnectionObserver,
   Decision,
+  EngineFailure,
   Route,
 } from '../engine.ts';
 import type { ByteEnd, NearEnd } from './byte-end.ts';
@@ -78,8 +79,8 @@ export class Flow {
       return;
     }
     const { signal } = this.#ending;
-    if (signal.aborted) this.#refuse(decision.observer, asMeshError(signal.reason));
-    else if (decision.type === 'refuse') this.#refuse(decision.observer, decision.error);
+    if (signal.aborted) this.#refuse(decision.observer, failureOf(asMeshError(signal.reason)));
+    else if (decision.type === 'refuse') this.#refuse(decision.observer, decision);
     else await this.#forward(decision);
   }
 
@@ -89,12 +90,12 @@ export class Flow {
       const [route, far] = await this.#openFirst(decision, signal);
       if (signal.aborted) {
         far.reset(asMeshError(signal.reason));
-        this.#refuse(decision.observer, asMeshError(signal.reason));
+        this.#refuse(decision.observer, failureOf(asMeshError(signal.reason)));
         return;
       }
       this.#carry(decision, route, far);
     } catch (error) {
-      this.#refuse(decision.observer, asMeshError(error));
+      this.#refuse(decision.observer, failureOf(asMeshError(error)));
     }
   }
 
@@ -119,7 +120,7 @@ export class Flow {
     const relay = new Relay(this.#near, far, {
       clock,
       halfCloseLingerMs,
-      done: (error) => this.#finish(decision.observer, relay.counts(), error),
+      done: (error) => this.#finish(decision.observer, relay.counts(), error && failureOf(error)),
     });
     this.#relay = relay;
     this.#near.accept(decision.responseHeaders ?? []);
@@ -139,13 +140,13 @@ export class Flow {
     this.#deps.over(this);
   }
 
-  #refuse(observer: ConnectionObserver, error: MeshError): void {
+  #refuse(observer: ConnectionObserver, { hop, error }: EngineFailure): void {
     this.#near.refuse(error);
-    this.#finish(observer, nothing, error);
+    this.#finish(observer, nothing, { hop, error });
   }
 
-  #finish(observer: ConnectionObserver, counts: ByteCounts, error: MeshError | undefined): void {
-    this.#tell(() => observer.finished({ counts, failure: error && failureOf(error) }));
+  #finish(observer: ConnectionObserver, counts: ByteCounts, failure: EngineFailure | undefined): void {
+    this.#tell(() => observer.finished({ counts, failure }));
     this.#deps.over(this);
   }
 

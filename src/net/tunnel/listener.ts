@@ -9,11 +9,17 @@ import { keepaliveDelayMs } from './options.ts';
 /** Pending connections the kernel holds; the descriptor comes with its own, and Node sets it again. */
 const backlog = 4096;
 
+interface ListenerUse {
+  /** Applications may close one direction; a TLS connection ends as a whole. */
+  readonly allowHalfOpen: boolean;
+  readonly log: Logger;
+}
+
 /** Sockets are handed over paused; the descriptor is the server's from now on. */
-export function listenOn(fd: Fd, log: Logger, accepted: (socket: Socket) => void): Server {
+export function listenOn(fd: Fd, use: ListenerUse, accepted: (socket: Socket) => void): Server {
   const server = createServer(
     {
-      allowHalfOpen: true,
+      allowHalfOpen: use.allowHalfOpen,
       pauseOnConnect: true,
       noDelay: true,
       keepAlive: true,
@@ -21,7 +27,7 @@ export function listenOn(fd: Fd, log: Logger, accepted: (socket: Socket) => void
     },
     accepted,
   );
-  server.on('error', (error) => log.error({ error }, 'a listener of a pod failed'));
+  server.on('error', (error) => use.log.error({ error }, 'a listener of a pod failed'));
   server.listen({ fd, backlog });
   return server;
 }

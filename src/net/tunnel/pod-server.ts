@@ -51,10 +51,11 @@ export class PodServer {
       maxHandshakes: deps.options.maxHandshakesPerPod,
     });
     this.#hbone = new HboneDialer(deps, this.#life.signal);
+    const { log } = deps;
     this.#servers = [
-      listenOn(listeners.outbound, deps.log, (socket) => this.#outbound(socket)),
-      listenOn(listeners.plaintext, deps.log, (socket) => this.#plaintext(socket)),
-      listenOn(listeners.hbone, deps.log, (socket) => this.#tunnel(socket)),
+      listenOn(listeners.outbound, { allowHalfOpen: true, log }, (socket) => this.#outbound(socket)),
+      listenOn(listeners.plaintext, { allowHalfOpen: true, log }, (socket) => this.#plaintext(socket)),
+      listenOn(listeners.hbone, { allowHalfOpen: false, log }, (socket) => this.#tunnel(socket)),
     ];
   }
 

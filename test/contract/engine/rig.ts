@@ -23,6 +23,7 @@ import type {
   EngineFailure,
   EnginePod,
   HboneRoute,
+  LiveControl,
   Route,
   TunnelEngine,
 } from '../../../src/net/engine.ts';
@@ -34,7 +35,7 @@ export type EngineFactory = (deps: EngineDeps, options?: Partial<EngineOptions>)
 export interface Told {
   readonly arrival: Arrival;
   readonly failedRoutes: EngineFailure[];
-  established: { route: Route; counts(): ByteCounts; close(error: MeshError): void } | undefined;
+  established: ({ readonly route: Route } & LiveControl) | undefined;
   finished: { counts: ByteCounts; failure: EngineFailure | undefined }[];
 }
 
@@ -61,8 +62,9 @@ export class Rig {
   routes: readonly Route[] = [];
   /** Replaces the rig's decisions. */
   decide: Decide | undefined;
-  /** Ports of ours that were dialled by either engine. */
+  /** Sockets that either engine had made to dial. */
   dials = 0;
+  readonly loopback = parseIp('127.0.0.1');
   readonly #native = loadNative();
   readonly #servers: Server[] = [];
   readonly #sockets: Socket[] = [];
@@ -98,9 +100,11 @@ export class Rig {
     const identity = parseSpiffeId(`spiffe://${trustDomain}/ns/test/sa/${name}`);
     if (!this.credentials.has(identity)) this.credentials.set(identity, await this.ca.credentials(identity));
     const engine = this[node];
-    const [outbound, plaintext, hbone] = await Promise.all([0, 0, 0].map(() => this.#listen(ip)));
-    if (outbound === undefined || plaintext === undefined || hbone === undefined)
-      throw new Error('no listeners');
+    const [outbound, plaintext, hbone] = [
+      await this.#listen(ip),
+      await this.#listen(ip),
+      await this.#listen(ip),
+    ];
     const pod: EnginePod = { uid: name as WorkloadUid, identity, addresses: [ip], netns: '' };
     engine.addPod(pod, { outbound: outbound.fd, plaintext: plaintext.fd, hbone: hbone.fd });
     return { engine, pod, outbound: outbound.at, plaintext: plaintext.at, hbone: hbone.at };
@@ -123,12 +127,41 @@ export class Rig {
     return { ip: parseIp('127.0.0.1'), port: parsePort(port) };
   }
 
-  /** An application that dials and was captured: a connection to the pod's capture port. */
+  /** Passes a connection on to `to` until it is told to go silent, as a dead link does. */
+  async muteProxy(to: SocketAddress): Promise<{ at: SocketAddress; silence(): void }> {
+    const pairs: Socket[] = [];
+    const at = await this.application((near) => {
+      const far = connect({ host: to.ip, port: to.port });
+      far.on('error', () => near.destroy());
+      this.#sockets.push(far);
+      pairs.push(near, far);
+      near.pipe(far);
+      far.pipe(near);
+    });
+    return {
+      at,
+      silence() {
+        for (const socket of pairs) socket.unpipe().pause();
+      },
+    };
+  }
+
+  /** An address where nobody listens. */
+  async closedPort(): Promise<SocketAddress> {
+    const at = await this.application(() => {});
+    const server = this.#servers.pop();
+    await new Promise((closed) => server?.close(closed));
+    return at;
+  }
+
+  /** An application that dials and was captured: a connection to the pod's capture port, perhaps reset already. */
   async dial(to: SocketAddress): Promise<Socket> {
     const socket = connect({ host: to.ip, port: to.port, allowHalfOpen: true, noDelay: true });
     this.#sockets.push(socket);
-    socket.on('error', () => {});
-    await once(socket, 'connect');
+    await new Promise<void>((done) => {
+      socket.on('error', () => done());
+      socket.on('connect', done);
+    });
     return socket;
   }
 
@@ -214,8 +247,16 @@ export async function readAll(socket: Socket): Promise<Buffer> {
 /** How a connection ended for an application: in order, or with a reset. */
 export function ending(socket: Socket): Promise<'ended' | 'reset'> {
   return new Promise((resolve) => {
+    if (socket.errored !== null) resolve('reset');
     socket.on('error', () => resolve('reset'));
     socket.on('end', () => resolve('ended'));
     socket.resume();
   });
+}
+
+/** Sends `text` and returns the next chunk that comes back. */
+export async function echo(socket: Socket, text: string): Promise<string> {
+  socket.write(text);
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  return String(answer);
 }

@@ -1,0 +1,116 @@
+/** How connections share tunnels, and how tunnels come and go. */
+import { afterEach, describe, expect, it } from '@jest/globals';
+import type { Socket } from 'node:net';
+import type { EngineOptions } from '../../../src/net/tunnel/options.ts';
+import { echo, ending, readAll, Rig, until, type EngineFactory, type RigPod } from './rig.ts';
+
+export function describePooling(factory: EngineFactory): void {
+  describe('tunnels', () => {
+    let rig: Rig;
+    let client: RigPod;
+    let server: RigPod;
+    afterEach(() => rig.close());
+    const setUp = async (options: Partial<EngineOptions> = {}): Promise<void> => {
+      rig = await Rig.create(factory, options);
+      client = await rig.pod('a', 'client');
+      server = await rig.pod('b', 'server');
+      rig.routes = [rig.hboneRoute(server, await rig.application((socket) => socket.pipe(socket)))];
+    };
+    const dialMany = (count: number): Promise<Socket[]> =>
+      Promise.all(Array.from({ length: count }, () => rig.dial(client.outbound)));
+
+    it('are shared by up to 100 connections, and dialled once for all of them', async () => {
+      await setUp();
+      await dialMany(100);
+      await until(() => rig.told.filter((told) => told.established).length === 200);
+      expect(rig.a.stats()).toMatchObject({ connections: 100, tunnelsOut: 1 });
+      await Promise.all((await dialMany(150)).map((socket) => echo(socket, 'x')));
+      expect(rig.a.stats()).toMatchObject({ connections: 250, tunnelsOut: 3 });
+      expect(rig.b.stats()).toMatchObject({ connections: 250, tunnelsIn: 3 });
+    });
+
+    it('are used again by later connections', async () => {
+      await setUp();
+      for (let i = 0; i < 120; i++) {
+        const socket = await rig.dial(client.outbound);
+        socket.end('x');
+        await readAll(socket);
+      }
+      expect(rig.a.stats().tunnelsOut).toBe(1);
+    });
+
+    it('are not shared between pods, nor between expected identities', async () => {
+      await setUp();
+      const other = await rig.pod('a', 'other');
+      await echo(await rig.dial(client.outbound), 'x');
+      await echo(await rig.dial(other.outbound), 'x');
+      const [route] = rig.routes;
+      if (route?.type !== 'hbone') throw new Error('unexpected route');
+      rig.routes = [{ ...route, expectedIdentities: [server.pod.identity, other.pod.identity] }];
+      await echo(await rig.dial(client.outbound), 'x');
+      expect(rig.a.stats().tunnelsOut).toBe(3);
+    });
+
+    it('are given up when no connection has used them for a while', async () => {
+      await setUp({ idleReleaseMs: 100 });
+      const socket = await rig.dial(client.outbound);
+      await echo(socket, 'x');
+      await new Promise((resolve) => setTimeout(resolve, 250));
+      expect(rig.a.stats().tunnelsOut).toBe(1);
+      socket.end();
+      await until(() => rig.a.stats().tunnelsOut === 0 && rig.b.stats().tunnelsIn === 0);
+    });
+
+    it('that the peer is draining take no new connections, and keep those they have', async () => {
+      await setUp();
+      const standing = await rig.dial(client.outbound);
+      await echo(standing, 'x');
+      const done = new AbortController();
+      const drained = rig.b.drain(done.signal);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      expect(await ending(await rig.dial(client.outbound))).toBe('reset');
+      expect(await echo(standing, 'still')).toBe('still');
+      standing.end();
+      await readAll(standing);
+      await drained;
+    });
+
+    it('that died while idle are replaced without the application noticing', async () => {
+      await setUp();
+      const first = await rig.dial(client.outbound);
+      first.end('x');
+      await readAll(first);
+      rig.b.removePod(server.pod.uid);
+      const again = await rig.pod('b', 'server');
+      const [route] = rig.routes;
+      if (route?.type !== 'hbone') throw new Error('unexpected route');
+      rig.routes = [{ ...route, via: again.hbone }];
+      const socket = await rig.dial(client.outbound);
+      expect(await echo(socket, 'new')).toBe('new');
+    });
+
+    it('that answer no PING any more end their connections', async () => {
+      await setUp({ keepaliveIntervalMs: 50 });
+      const mute = await rig.muteProxy(server.hbone);
+      const [route] = rig.routes;
+      if (route?.type !== 'hbone') throw new Error('unexpected route');
+      rig.routes = [{ ...route, via: mute.at }];
+      const socket = await rig.dial(client.outbound);
+      await echo(socket, 'x');
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      expect(rig.a.stats().connections).toBe(1);
+      mute.silence();
+      expect(await ending(socket)).toBe('reset');
+      const told = await rig.finished(2);
+      for (const each of told) expect(each.finished[0]?.failure?.error.code).toBe('PEER_GONE');
+    });
+
+    it('are limited per pod', async () => {
+      await setUp({ maxConnectionsPerPod: 5 });
+      const standing = await dialMany(5);
+      await Promise.all(standing.map((socket) => echo(socket, 'x')));
+      expect(await ending(await rig.dial(client.outbound))).toBe('reset');
+      expect(rig.rejected).toMatchObject([{ error: { code: 'OVERLOADED' } }]);
+    });
+  });
+}
