@@ -58,6 +58,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_function<open_path>(exports, "openPath");
     export_function<dup_fd>(exports, "dup");
     export_function<close_fd>(exports, "closeFd");
+    export_function<try_lock>(exports, "tryLock");
     export_function<open_fd_count>(exports, "openFdCount");
     return exports;
 }

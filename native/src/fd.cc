@@ -1,6 +1,7 @@
 #include "fd.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <mutex>
@@ -67,6 +68,14 @@ Napi::Value close_fd(const Args &args) {
         args.reject("descriptor " + std::to_string(fd) + " was closed elsewhere");
     check(close(fd), "close");
     return args.env().Undefined();
+}
+
+Napi::Value try_lock(const Args &args) {
+    if (flock(args.fd(0, "fd"), LOCK_EX | LOCK_NB) == 0)
+        return Napi::Boolean::New(args.env(), true);
+    if (errno != EWOULDBLOCK)
+        throw ErrnoError(errno, "flock");
+    return Napi::Boolean::New(args.env(), false);
 }
 
 Napi::Value open_fd_count(const Args &args) {

@@ -18,6 +18,7 @@ UniqueFd duplicate(int fd);
 Napi::Value open_path(const Args &args);
 Napi::Value dup_fd(const Args &args);
 Napi::Value close_fd(const Args &args);
+Napi::Value try_lock(const Args &args);
 Napi::Value open_fd_count(const Args &args);
 
 } // namespace mesh

@@ -170,6 +170,8 @@ export interface NativeBinding {
   openPath(path: string): Fd;
   dup(fd: Fd): Fd;
   closeFd(fd: Fd): void;
+  /** flock(2), exclusive and without waiting: false while another process holds it. Ends when `fd` is closed. */
+  tryLock(fd: Fd): boolean;
   /** Number of descriptors this addon handed out and has not seen closed; for leak tests. */
   openFdCount(): number;
 }
