@@ -21,6 +21,8 @@ import { openPodNetns, type PodNetns } from './pod-netns.ts';
 export interface Capture {
   enrol(pod: {
     readonly uid: WorkloadUid;
+    /** `NAMESPACE/NAME`, for people who read the maps. */
+    readonly label: string;
     readonly netns: string;
     readonly addresses: readonly IpAddress[];
     readonly plaintextListener: Fd;
@@ -162,11 +164,21 @@ export class Enrolment {
   }
 
   /** Captured before it is served: what arrives in between waits in the listen queue and is not let through. */
-  async #serve({ uid, addresses, identity }: Workload, netns: PodNetns, ipv6: boolean): Promise<void> {
+  async #serve(
+    { uid, addresses, identity, namespace, name }: Workload,
+    netns: PodNetns,
+    ipv6: boolean,
+  ): Promise<void> {
     const { native, capture, engine } = this.#deps;
     const listeners = await createListeners(native, netns.path, ipv6);
     try {
-      await capture.enrol({ uid, netns: netns.path, addresses, plaintextListener: listeners.plaintext });
+      await capture.enrol({
+        uid,
+        label: `${namespace}/${name}`,
+        netns: netns.path,
+        addresses,
+        plaintextListener: listeners.plaintext,
+      });
     } catch (error) {
       Object.values(listeners).forEach((fd: Fd) => native.closeFd(fd));
       throw error;

@@ -2,13 +2,16 @@
 import { MeshError } from '../../base/errors.ts';
 import { parseSocketAddress, type SocketAddress } from '../../base/ip.ts';
 import type { MeshConfig } from '../../model/mesh.ts';
+import type { LogLevel } from '../../telemetry/admin-api.ts';
 import { meshConfig, type MeshFlags } from './mesh-config.ts';
+import { parseLogLevel } from './values.ts';
 
 export interface ControllerFlags extends MeshFlags {
   readonly objects?: string;
   readonly caDir?: string;
   readonly listen?: string;
   readonly tokens?: string;
+  readonly serverName?: readonly string[];
   readonly logLevel?: string;
 }
 
@@ -19,9 +22,11 @@ export interface ControllerConfig {
   /** Directory of the certificate authority's keys and certificates. */
   readonly caDir: string;
   readonly listen: SocketAddress;
+  /** More names by which nodes reach it, for its own certificate. */
+  readonly serverNames: readonly string[];
   /** JSON file of hashed join tokens. */
   readonly tokensFile: string;
-  readonly logLevel: string;
+  readonly logLevel: LogLevel;
 }
 
 /** @throws MeshError INVALID_ARGUMENT naming every problem at once. */
@@ -43,7 +48,8 @@ export function controllerConfig(
     objects,
     caDir: flags.caDir ?? '/var/lib/mesh-ebpf/ca',
     listen: parseSocketAddress(flags.listen ?? '0.0.0.0:15012'),
+    serverNames: flags.serverName ?? [],
     tokensFile: tokens,
-    logLevel: flags.logLevel ?? 'info',
+    logLevel: parseLogLevel(flags.logLevel ?? 'info'),
   });
 }

@@ -5,7 +5,9 @@
 import { MeshError } from '../../base/errors.ts';
 import { parseSocketAddress, type SocketAddress } from '../../base/ip.ts';
 import { type MeshConfig, type NodeName } from '../../model/mesh.ts';
+import type { LogLevel } from '../../telemetry/admin-api.ts';
 import { meshConfig, type MeshFlags } from './mesh-config.ts';
+import { parseLogLevel, parseSeconds } from './values.ts';
 
 export interface NodeFlags extends MeshFlags {
   readonly nodeName?: string;
@@ -17,6 +19,7 @@ export interface NodeFlags extends MeshFlags {
   readonly caRoot?: string;
   readonly tokenFile?: string;
   readonly logLevel?: string;
+  readonly drainSeconds?: string;
 }
 
 export interface NodeConfig {
@@ -33,7 +36,9 @@ export interface NodeConfig {
   readonly caAddress: SocketAddress;
   readonly caRootFile: string;
   readonly tokenFile: string;
-  readonly logLevel: string;
+  readonly logLevel: LogLevel;
+  /** How long connections may go on after a request to stop. */
+  readonly drainMs: number;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -55,7 +60,8 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
     runDir: flags.runDir ?? '/run/mesh-ebpf/node',
     caRootFile: need(flags.caRoot ?? environment['CA_ROOT_CA'], '--ca-root FILE (CA_ROOT_CA)'),
     tokenFile: need(flags.tokenFile ?? environment['AUTH_TOKEN'], '--token-file FILE (AUTH_TOKEN)'),
-    logLevel: flags.logLevel ?? 'info',
+    logLevel: parseLogLevel(flags.logLevel ?? 'info'),
+    drainMs: parseSeconds(flags.drainSeconds ?? '5', '--drain-seconds') * 1000,
   };
   if (missing.length > 0) {
     throw new MeshError('INVALID_ARGUMENT', `the node program needs ${missing.join(', ')}`, {

@@ -1,5 +1,5 @@
 /** Facts about the process and its host that the kernel side needs: namespaces and cgroups, found and not assumed. */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MeshError } from '../../base/errors.ts';
 
@@ -18,11 +18,10 @@ export function cgroup2Mount(mounts: string = readFileSync('/proc/self/mounts', 
   return path;
 }
 
-/** The id BPF knows this process's cgroup by: the inode of its directory in the v2 tree. */
-export function ownCgroupId(mount: string): bigint {
+/** The v2 cgroup directory of this process. */
+export function ownCgroup(mount: string = cgroup2Mount()): string {
   const line = readFileSync('/proc/self/cgroup', 'utf8')
     .split('\n')
     .find((entry) => entry.startsWith('0::'));
-  const path = line?.slice('0::'.length) ?? '/';
-  return statSync(join(mount, path), { bigint: true }).ino;
+  return join(mount, line?.slice('0::'.length) ?? '/');
 }

@@ -1,0 +1,86 @@
+/** The commands that are long-running programs: `node` and `controller`. */
+import type { Command } from 'commander';
+import type { CommandContext } from '../cli/command.ts';
+import { exitCodes } from '../cli/exit-codes.ts';
+import type { LogLevel } from '../telemetry/admin-api.ts';
+import { createLogger, type RootLogger } from '../telemetry/logger.ts';
+import { controllerConfig, type ControllerFlags } from './config/controller-config.ts';
+import { nodeConfig, type NodeFlags } from './config/node-config.ts';
+import { runController } from './controller.ts';
+import { cgroup2Mount } from './node/host-facts.ts';
+import { runNode } from './node/node.ts';
+
+export interface ProcessDeps {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Fires when the process is asked to stop. */
+  readonly stop: AbortSignal;
+  readonly objectPath: string;
+}
+
+export const addProcessCommands =
+  (deps: ProcessDeps) =>
+  (program: Command, context: CommandContext): void => {
+    addNodeCommand(program, context, deps);
+    addControllerCommand(program, context, deps);
+  };
+
+function addNodeCommand(program: Command, context: CommandContext, deps: ProcessDeps): void {
+  meshOptions(program.command('node'))
+    .description('Run the node program: agent and ztunnel (root).')
+    .option('--node-name <name>', 'name of this node, as in spec.nodeName [NODE_NAME]')
+    .option('--objects <directory>', 'Kubernetes objects as YAML, watched')
+    .option(
+      '--cgroup-root <directory>',
+      'cgroup v2 directory that holds this node’s pods (default: the mount)',
+    )
+    .option(
+      '--pin-root <directory>',
+      'where BPF programs and maps are pinned (default: /sys/fs/bpf/mesh-ebpf)',
+    )
+    .option('--run-dir <directory>', 'where the admin socket is (default: /run/mesh-ebpf/node)')
+    .option('--ca-address <host:port>', 'the certificate authority [CA_ADDRESS]')
+    .option('--ca-root <file>', 'its trusted roots, PEM [CA_ROOT_CA]')
+    .option('--token-file <file>', 'this node’s token for it [AUTH_TOKEN]')
+    .option('--drain-seconds <n>', 'time for connections to finish at a stop (default: 5)')
+    .action(
+      context.action<NodeFlags>(async (flags) => {
+        const config = nodeConfig(flags, deps.environment, cgroup2Mount());
+        const log = processLogger(config.logLevel, { node: config.nodeName });
+        const { env } = context;
+        await runNode(
+          config,
+          { native: env.native(), log, version: env.version, objectPath: deps.objectPath },
+          deps.stop,
+        );
+        return exitCodes.clean;
+      }),
+    );
+}
+
+function addControllerCommand(program: Command, context: CommandContext, deps: ProcessDeps): void {
+  meshOptions(program.command('controller'))
+    .description('Run the controller: the certificate authority.')
+    .option('--objects <directory>', 'Kubernetes objects as YAML, watched')
+    .option('--ca-dir <directory>', 'keys and certificates (default: /var/lib/mesh-ebpf/ca)')
+    .option('--listen <ip:port>', 'where to serve (default: 0.0.0.0:15012)')
+    .option('--server-name <name...>', 'more names by which nodes reach it')
+    .option('--tokens <file>', 'JSON file of hashed join tokens')
+    .action(
+      context.action<ControllerFlags>(async (flags) => {
+        const config = controllerConfig(flags, deps.environment);
+        await runController(config, processLogger(config.logLevel, { component: 'controller' }), deps.stop);
+        return exitCodes.clean;
+      }),
+    );
+}
+
+const meshOptions = (command: Command): Command =>
+  command
+    .option('--trust-domain <name>', 'SPIFFE trust domain (default: cluster.local) [TRUST_DOMAIN]')
+    .option('--cluster-domain <name>', 'DNS domain of Services (default: cluster.local) [CLUSTER_DOMAIN]')
+    .option('--cluster-id <name>', 'name of the cluster in logs and metrics [CLUSTER_ID]')
+    .option('--root-namespace <name>', 'namespace whose policies apply everywhere (default: istio-system)')
+    .option('--log-level <level>', 'debug, info, warn or error (default: info)');
+
+const processLogger = (level: LogLevel, base: Readonly<Record<string, string>>): RootLogger =>
+  createLogger({ level, base, destination: process.stdout });

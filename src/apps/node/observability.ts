@@ -1,0 +1,77 @@
+/** Everything that watches a node: access log, metrics, the list of connections, and what the metrics are read from. */
+import type { Enrolment } from '../../agent/enrolment.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { CertificateManager } from '../../identity/certificate-manager.ts';
+import type { MeshReader } from '../../model/view.ts';
+import type { TunnelEngine } from '../../net/engine.ts';
+import { AccessLog } from '../../telemetry/access-log.ts';
+import { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
+import { FailureThrottle } from '../../telemetry/failure-throttle.ts';
+import { Metrics } from '../../telemetry/metrics.ts';
+import { type TrafficAccount, trafficAccount } from '../../telemetry/traffic-account.ts';
+import { TrafficMetrics } from '../../telemetry/traffic-metrics.ts';
+
+export interface Observability {
+  readonly metrics: Metrics;
+  readonly registry: ConnectionRegistry;
+  readonly traffic: TrafficAccount;
+}
+
+export function createObservability(mesh: MeshReader, clock: Clock, log: Logger): Observability {
+  const metrics = new Metrics({ runtime: true });
+  const registry = new ConnectionRegistry();
+  const { clusterId } = mesh.view.config;
+  const service = (key: Parameters<MeshReader['view']['services']['get']>[0]) => mesh.view.services.get(key);
+  const accessLog = new AccessLog({
+    log: log.child({ scope: 'access' }),
+    throttle: new FailureThrottle(clock),
+    config: { clusterId },
+    service,
+  });
+  const traffic = trafficAccount({
+    accessLog,
+    registry,
+    metrics: new TrafficMetrics({ metrics, clock, labels: { clusterId, service } }),
+  });
+  return { metrics, registry, traffic };
+}
+
+export interface WatchedParts {
+  readonly version: string;
+  readonly mesh: MeshReader;
+  readonly enrolment: Enrolment;
+  readonly certificates: CertificateManager;
+  readonly engine: TunnelEngine;
+  readonly problemCount: () => number;
+}
+
+const gauge = (value: number) => [{ labels: {}, value }];
+
+/** Gauges that are read from their owner at each scrape. */
+export function watchParts({ metrics, registry }: Observability, parts: WatchedParts): void {
+  const { enrolment, certificates, engine, mesh } = parts;
+  metrics.observe('mesh_build_info', () => [
+    { labels: { version: parts.version, node_version: process.versions.node }, value: 1 },
+  ]);
+  metrics.observe('mesh_pods_expected', () => gauge(enrolment.counts().expected));
+  metrics.observe('mesh_pods_enrolled', () => gauge(enrolment.counts().enrolled));
+  metrics.observe('mesh_config_version', () => gauge(mesh.view.version));
+  metrics.observe('mesh_config_errors', () => gauge(parts.problemCount()));
+  metrics.observe('mesh_connections_live', () => gauge(registry.liveCount));
+  metrics.observe('mesh_buffered_bytes', () => gauge(engine.stats().bufferedBytes));
+  metrics.observe('mesh_tunnels', () => [
+    { labels: { direction: 'outbound' }, value: engine.stats().tunnelsOut },
+    { labels: { direction: 'inbound' }, value: engine.stats().tunnelsIn },
+  ]);
+  metrics.observe('mesh_certificates', () =>
+    [...Map.groupBy(certificates.status(), ({ state }) => state)].map(([state, { length }]) => ({
+      labels: { state },
+      value: length,
+    })),
+  );
+  metrics.observe('mesh_certificate_next_expiry_timestamp_seconds', () => {
+    const ends = certificates.status().flatMap(({ certificate }) => certificate?.notAfter ?? []);
+    return ends.length === 0 ? [] : gauge(Math.min(...ends) / 1000);
+  });
+}

@@ -1,0 +1,16 @@
+/** A manifest's problem as the admin API tells it. */
+import { formatProblem, type Problem as ManifestProblem } from '../../kube/problem.ts';
+import type { Problem } from '../../telemetry/admin-api.ts';
+
+export function sourceProblem(problem: ManifestProblem): Problem {
+  const { position, object, hint } = problem;
+  const where = position === undefined ? '' : `file ${position.file}:${position.line}:${position.column}`;
+  const what = object === undefined ? 'objects' : `${object.kind} ${object.namespace}/${object.name}`;
+  return {
+    code: 'INVALID_MANIFEST',
+    subject: where || what,
+    message: formatProblem(problem),
+    hint: hint ?? null,
+    since: null,
+  };
+}

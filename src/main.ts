@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+/** Entry point: composes the command line, turns signals into a request to stop, and sets the exit code. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { addProcessCommands } from './apps/commands.ts';
+import { readEnvironment } from './apps/config/environment.ts';
+import { runCli } from './cli/program.ts';
+import { systemEnv } from './cli/system-env.ts';
+import { loadNative } from './native/load.ts';
+import packageJson from '../package.json' with { type: 'json' };
+
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+// Output into a pipe that was closed (`| head`) is no reason for a stack trace.
+process.stdout.on('error', () => process.exit(0));
+
+const environment = readEnvironment();
+const objectPath = ['../build/bpf/mesh.bpf.o', './mesh.bpf.o']
+  .map((path) => fileURLToPath(new URL(path, import.meta.url)))
+  .find((path) => existsSync(path));
+
+const env = systemEnv({
+  version: packageJson.version,
+  variables: environment.variables,
+  path: environment.path,
+  loadNative,
+  interrupted: stop.signal,
+});
+process.exitCode = await runCli(process.argv.slice(2), env, [
+  addProcessCommands({
+    environment: environment.variables,
+    stop: stop.signal,
+    objectPath: objectPath ?? 'mesh.bpf.o',
+  }),
+]);
+// Timers and sockets of libraries must not keep a command alive that has finished.
+process.exit();
