@@ -2,6 +2,7 @@
 import { constants } from 'node:fs';
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { asMeshError } from '../base/errors.ts';
 import { maxFileBytes } from './yaml-documents.ts';
 
 /** Changes whenever a file's content does, as far as the file system can tell. */
@@ -46,13 +47,11 @@ export async function readManifest(path: string, known: FileStamp | undefined): 
 }
 
 function failedRead(error: unknown): FileRead {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
   // Removed between listing and reading.
   if (code === 'ENOENT') return { type: 'gone' };
-  const notText = code === 'ERR_ENCODING_INVALID_ENCODED_DATA';
-  const reason = error instanceof Error ? error.message : String(error);
-  return {
-    type: 'unreadable',
-    message: `the file ${notText ? 'is not UTF-8' : `cannot be read: ${reason}`}`,
-  };
+  if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') return unreadable('the file is not UTF-8');
+  return unreadable(asMeshError(error, 'UNAVAILABLE', 'the file cannot be read').message);
 }
+
+const unreadable = (message: string): FileRead => ({ type: 'unreadable', message });
