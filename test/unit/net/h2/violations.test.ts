@@ -293,15 +293,16 @@ describe('a server whose peer breaks one stream', () => {
   });
 });
 
-describe('the start of a connection', () => {
-  const opening = (...chunks: Buffer[]): string | undefined => {
-    const server = endpoint(small);
-    server.session.start();
-    server.pullAll();
-    for (const bytes of chunks) server.session.receive(bytes);
-    return server.frames().at(-1);
-  };
+/** The last frame of a server that gets these bytes from the start. */
+const opening = (...chunks: Buffer[]): string | undefined => {
+  const server = endpoint(small);
+  server.session.start();
+  server.pullAll();
+  for (const bytes of chunks) server.session.receive(bytes);
+  return server.frames().at(-1);
+};
 
+describe('the start of a connection', () => {
   it.each<readonly [string, Buffer[]]>([
     ['HTTP/1.1', [Buffer.from('GET / HTTP/1.1\r\nHost: web\r\n\r\n')]],
     ['a TLS record', [Buffer.of(0x16, 3, 1, 0, 5)]],
@@ -320,14 +321,15 @@ describe('the start of a connection', () => {
   });
 });
 
-describe('a client whose server breaks the protocol', () => {
-  const client = (): ReturnType<typeof handshaken> => {
-    const end = handshaken({ ...small, role: 'client' });
-    end.session.openStream(connectFields);
-    end.pullAll();
-    return end;
-  };
+/** A client with stream 1 open. */
+const client = (): ReturnType<typeof handshaken> => {
+  const end = handshaken({ ...small, role: 'client' });
+  end.session.openStream(connectFields);
+  end.pullAll();
+  return end;
+};
 
+describe('a client whose server breaks the protocol', () => {
   it.each<readonly [string, readonly Buffer[], CodeName]>([
     ['a request', [connect(2)], 'PROTOCOL_ERROR'],
     ['a response on an idle stream', [ok(3)], 'PROTOCOL_ERROR'],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { HpackDecoder } from '../../../../../src/net/h2/hpack/decode.ts';
 import { hpackEncode } from '../../../../../src/net/h2/hpack/encode.ts';
 

@@ -81,11 +81,14 @@ export function settings(...pairs: number[]): Buffer {
   return frame('SETTINGS', 0, 0, bytes);
 }
 
+const shortString = (text: string): Buffer =>
+  Buffer.concat([Buffer.from([text.length]), Buffer.from(text, 'latin1')]);
+
 /** A header block of literals that are never indexed and not Huffman-coded; short strings only. */
 export function block(fields: readonly (readonly [string, string])[]): Buffer {
-  const string = (text: string): Buffer =>
-    Buffer.concat([Buffer.from([text.length]), Buffer.from(text, 'latin1')]);
-  return Buffer.concat(fields.flatMap(([name, value]) => [Buffer.from([0x10]), string(name), string(value)]));
+  return Buffer.concat(
+    fields.flatMap(([name, value]) => [Buffer.from([0x10]), shortString(name), shortString(value)]),
+  );
 }
 
 export const connectFields = [
