@@ -137,40 +137,39 @@ export function describeTrusting(factory: EngineFactory): void {
         socket.resume();
         return socket;
       };
-      const isRefused = async (socket: Socket, code: ErrorCode): Promise<void> => {
-        await until(() => socket.closed || socket.readableEnded);
-        await until(() => rig.rejected.length > 0);
-        expect(rig.rejected).toMatchObject([{ error: { code } }]);
-        expect(rig.b.stats().tunnelsIn).toBe(0);
-        expect(await stillServes(rig, client)).toBe(true);
-      };
 
       it('are refused without a certificate', async () => {
-        await isRefused(await dialTls({ cert: undefined, key: undefined }), 'CERTIFICATE_INVALID');
+        await expectRefused(rig, client, {
+          socket: await dialTls({ cert: undefined, key: undefined }),
+          code: 'CERTIFICATE_INVALID',
+        });
       });
 
       it.each<[string, string[] | undefined]>([
         ['another protocol', ['http/1.1']],
         ['no protocol', undefined],
       ])('are refused when they offer %s', async (_what, ALPNProtocols) => {
-        await isRefused(await dialTls({ ALPNProtocols }), 'TLS_FAILED');
+        await expectRefused(rig, client, { socket: await dialTls({ ALPNProtocols }), code: 'TLS_FAILED' });
       });
 
       it('are refused with TLS 1.2', async () => {
-        await isRefused(await dialTls({ maxVersion: 'TLSv1.2' }), 'TLS_FAILED');
+        await expectRefused(rig, client, {
+          socket: await dialTls({ maxVersion: 'TLSv1.2' }),
+          code: 'TLS_FAILED',
+        });
       });
 
       it('are refused when they send garbage instead of TLS', async () => {
         const socket = await dialTcp(server);
         socket.write('GET / HTTP/1.1\r\nHost: web\r\n\r\n');
         socket.resume();
-        await isRefused(socket, 'TLS_FAILED');
+        await expectRefused(rig, client, { socket, code: 'TLS_FAILED' });
       });
 
       it('are cut off when they send nothing', async () => {
         const socket = await dialTcp(server);
         socket.resume();
-        await isRefused(socket, 'TLS_FAILED');
+        await expectRefused(rig, client, { socket, code: 'TLS_FAILED' });
       });
 
       it('are cut off when they send a byte at a time', async () => {
@@ -179,14 +178,14 @@ export function describeTrusting(factory: EngineFactory): void {
         const drip = setInterval(() => socket.write(Buffer.of(22)), 50);
         socket.on('close', () => clearInterval(drip));
         socket.write(Buffer.of(22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3));
-        await isRefused(socket, 'TLS_FAILED');
+        await expectRefused(rig, client, { socket, code: 'TLS_FAILED' });
       });
 
       it('are cut off when they leave in the middle of the handshake', async () => {
         const socket = await dialTcp(server);
         socket.end(Buffer.of(22, 3, 1, 2, 0));
         socket.resume();
-        await isRefused(socket, 'TLS_FAILED');
+        await expectRefused(rig, client, { socket, code: 'TLS_FAILED' });
       });
 
       it('cannot resume a session', async () => {
@@ -284,4 +283,16 @@ async function stillServes(rig: Rig, client: RigPod): Promise<boolean> {
   const socket = await rig.dial(client.outbound);
   socket.end('unharmed');
   return String(await readAll(socket)) === 'unharmed';
+}
+
+async function expectRefused(
+  rig: Rig,
+  client: RigPod,
+  stranger: { socket: Socket; code: ErrorCode },
+): Promise<void> {
+  await until(() => stranger.socket.closed || stranger.socket.readableEnded);
+  await until(() => rig.rejected.length > 0);
+  expect(rig.rejected).toMatchObject([{ error: { code: stranger.code } }]);
+  expect(rig.b.stats().tunnelsIn).toBe(0);
+  expect(await stillServes(rig, client)).toBe(true);
 }
