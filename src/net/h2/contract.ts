@@ -106,7 +106,11 @@ export interface TunnelSession {
   send(stream: StreamId, bytes: Uint8Array): boolean;
   /** Half-closes after everything queued. */
   end(stream: StreamId): void;
-  /** `bytes` of what `onData` delivered have been used: the peer may send as many more. */
+  /**
+   * `bytes` of what `onData` delivered have been used: the peer may send as many more. Also for a stream that has ended
+   * in order: bytes never given back are missing from the connection's window for good. Only `reset` and `onReset`
+   * give back what was left.
+   */
   consumed(stream: StreamId, bytes: number): void;
   /** RST_STREAM; what is queued is dropped. No event follows. */
   reset(stream: StreamId, code: ErrorCode): void;

@@ -34,9 +34,20 @@ export function overDuplex(
       duplex.uncork();
     }
   };
+  const handler = handlerFor(() => session);
   const session: H2Session = new H2Session(
     {
-      handler: { ...silent, ...handlerFor(() => session) },
+      handler: {
+        ...silent,
+        ...handler,
+        onClosed(error) {
+          handler.onClosed?.(error);
+          setImmediate(() => {
+            flush();
+            duplex.end();
+          });
+        },
+      },
       clock: systemClock,
       wake() {
         if (flushing) return;
