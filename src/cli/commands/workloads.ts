@@ -1,0 +1,103 @@
+/** `workloads`: every pod the mesh knows, whether it is really captured, and as whom it speaks. */
+import type { Command } from 'commander';
+import type { WorkloadItem, WorkloadList } from '../../telemetry/admin-api.ts';
+import {
+  type CommandContext,
+  examples,
+  type ReadOptions,
+  withNamespace,
+  withNodes,
+  withOutput,
+} from '../command.ts';
+import { exitCodesHelp } from '../exit-codes.ts';
+import { formatUntil } from '../format.ts';
+import { mergeBy, printNodeListing } from '../listing.ts';
+import { askNodes } from '../nodes.ts';
+import type { Cell, Column } from '../table.ts';
+
+interface Options extends ReadOptions {
+  readonly namespace?: string;
+}
+
+export function addWorkloadsCommand(program: Command, context: CommandContext): void {
+  const command = program
+    .command('workloads')
+    .alias('workload')
+    .description('list the pods the mesh knows, whether they are captured, and their certificates')
+    .addHelpText(
+      'after',
+      examples('workloads -n shop', 'workloads -o wide', 'workloads --node node-a -o json'),
+    )
+    .addHelpText('after', exitCodesHelp);
+  withNamespace(withOutput(withNodes(command))).action(
+    context.action(async (options: Options) => {
+      const { documents, unreachable } = await askNodes<WorkloadList>(context.env, options, {
+        target: '/v1/workloads',
+        kind: 'WorkloadList',
+      });
+      const all = mergeBy(
+        documents.flatMap(({ items }) => items),
+        (item) => `${item.namespace}/${item.name}/${item.uid}`,
+        (item) => item.enrolment !== 'remote',
+      );
+      const rows = all.filter(
+        ({ namespace }) => options.namespace === undefined || namespace === options.namespace,
+      );
+      return printNodeListing(context.screen(), options.output, {
+        kind: 'WorkloadList',
+        rows,
+        columns: columns(context.env.clock.now()),
+        name: (item) => `workload/${item.namespace}/${item.name}`,
+        unreachable,
+        finding: (item) => item.enrolment === 'no',
+        empty: whyEmpty(options.namespace, all.length),
+      });
+    }),
+  );
+}
+
+function columns(now: number): readonly Column<WorkloadItem>[] {
+  return [
+    { header: 'WORKLOAD', cell: ({ namespace, name }) => `${namespace}/${name}`, shrink: true },
+    { header: 'NODE', cell: ({ node }) => node },
+    { header: 'ENROLLED', cell: enrolled, shrink: true },
+    { header: 'CERT', cell: (item) => certificate(item, now) },
+    { header: 'POLICIES', cell: policies },
+    { header: 'ADDRESSES', cell: ({ addresses }) => addresses.join(','), wide: true },
+    { header: 'IDENTITY', cell: ({ identity }) => identity, wide: true },
+    { header: 'UID', cell: ({ uid }) => uid, wide: true },
+  ];
+}
+
+function enrolled({ enrolment, reason }: WorkloadItem): Cell {
+  switch (enrolment) {
+    case 'enrolled':
+      return { text: 'yes', style: 'green' };
+    case 'no':
+      return { text: `NO: ${reason ?? 'reason unknown'}`, style: 'red' };
+    case 'remote':
+      return { text: 'see its node', style: 'dim' };
+    case 'not-meshed':
+      return { text: 'not labelled', style: 'dim' };
+  }
+}
+
+function certificate({ certificate: held }: WorkloadItem, now: number): Cell {
+  if (held === null) return '-';
+  if (held.state === 'valid' && held.notAfter !== null) return formatUntil(held.notAfter, now);
+  return {
+    text: held.state.toUpperCase(),
+    style: held.state === 'expiring' || held.state === 'pending' ? 'yellow' : 'red',
+  };
+}
+
+/** Policies on a pod that is not captured are words: say so. */
+function policies({ policies: keys, enrolment }: WorkloadItem): Cell {
+  if (keys.length > 0 && enrolment === 'no') return { text: `${keys.length} NOT ENFORCED`, style: 'red' };
+  return String(keys.length);
+}
+
+const whyEmpty = (namespace: string | undefined, known: number): string =>
+  known > 0 && namespace !== undefined
+    ? `no workload in namespace "${namespace}"; ${known} in others`
+    : 'the mesh knows no pod yet; label a namespace with istio.io/dataplane-mode=ambient and start pods in it';

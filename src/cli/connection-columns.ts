@@ -1,0 +1,72 @@
+/** How a connection reads in a table. */
+import type { ConnectionEnd, ConnectionItem } from '../telemetry/admin-api.ts';
+import { formatAge, formatBytes, formatDuration } from './format.ts';
+import type { Cell, Column } from './table.ts';
+
+export type ConnectionRow = ConnectionItem & { readonly node: string };
+
+/** `AGO`: ages relative to `now`. `TIME`: the time of day, for a stream that stays on the screen. */
+export function connectionColumns(now: number, when: 'AGO' | 'TIME'): readonly Column<ConnectionRow>[] {
+  return [
+    { header: when, cell: (row) => ended(row, now, when) },
+    { header: 'FROM', cell: ({ source }) => endName(source), shrink: true },
+    { header: 'TO', cell: target, shrink: true },
+    { header: 'PATH', cell: path },
+    { header: 'SIDE', cell: ({ direction }) => (direction === 'outbound' ? 'source' : 'dest') },
+    { header: 'SENT', cell: ({ bytesSent }) => formatBytes(bytesSent), align: 'right' },
+    { header: 'RECEIVED', cell: ({ bytesReceived }) => formatBytes(bytesReceived), align: 'right' },
+    {
+      header: 'TOOK',
+      cell: ({ durationMs }) => (durationMs === null ? '' : formatDuration(durationMs)),
+      align: 'right',
+    },
+    { header: 'RESULT', cell: result },
+    { header: 'NODE', cell: ({ node }) => node, wide: true },
+    { header: 'ID', cell: ({ id }) => id, wide: true },
+    { header: 'SOURCE IDENTITY', cell: ({ source }) => source.identity ?? '', wide: true },
+    { header: 'DESTINATION IDENTITY', cell: ({ destination }) => destination.identity ?? '', wide: true },
+    { header: 'DIALLED', cell: ({ originalDestination }) => originalDestination, wide: true },
+    { header: 'POLICY', cell: ({ verdict }) => verdict?.policy ?? '', wide: true },
+    { header: 'TRACE', cell: ({ traceId }) => traceId ?? '', wide: true },
+  ];
+}
+
+function ended({ openedAt, durationMs }: ConnectionItem, now: number, when: 'AGO' | 'TIME'): Cell {
+  if (durationMs === null) return { text: 'live', style: 'green' };
+  const end = Date.parse(openedAt) + durationMs;
+  return when === 'AGO' ? formatAge(now - end) : new Date(end).toISOString().slice(11, 23);
+}
+
+const endName = ({ workload, address }: ConnectionEnd): string => workload ?? address;
+
+/** What was asked for, and the pod that got it: `shop/web:80 (web-5d4b)`. */
+function target({ service, destination, originalDestination }: ConnectionItem): string {
+  const port = originalDestination.slice(originalDestination.lastIndexOf(':'));
+  if (service === null) return `${endName(destination)}${destination.workload === null ? '' : port}`;
+  const pod = destination.workload?.split('/')[1];
+  return `${service}${port}${pod === undefined ? '' : ` (${pod})`}`;
+}
+
+const path = ({ path: taken }: ConnectionItem): Cell =>
+  taken === 'tunnel' ? { text: 'mTLS tunnel', style: 'green' } : { text: 'plaintext', style: 'yellow' };
+
+function result({ outcome, error, verdict }: ConnectionItem): Cell {
+  switch (outcome) {
+    case null:
+      return { text: 'open', style: 'green' };
+    case 'completed':
+      return 'ok';
+    case 'ended':
+      return { text: error?.code ?? 'ended', style: 'dim' };
+    case 'denied':
+      return {
+        text: `DENIED by ${verdict?.policy ?? 'default'}: ${verdict?.reason ?? error?.message ?? ''}`,
+        style: 'red',
+      };
+    case 'failed':
+      return {
+        text: `FAILED at ${error?.hop ?? '?'}: ${error?.message ?? ''} [${error?.code ?? ''}]`,
+        style: 'red',
+      };
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * Everything a command can see or touch. Commands reach the world through this object only, so tests run them in the
+ * test's own process, without root and without a mesh. `system-env.ts` makes the real one.
+ */
+import type { Clock } from '../base/clock.ts';
+import type { NativeBinding } from '../native/binding.ts';
+
+export interface OutputStream {
+  write(text: string): void;
+  readonly isTTY: boolean;
+  /** Width of the terminal; undefined when it is none. */
+  readonly columns: number | undefined;
+}
+
+export interface AdminRequest {
+  readonly method: 'GET' | 'PUT';
+  /** Path and query. */
+  readonly target: string;
+  readonly body?: string;
+  readonly signal: AbortSignal;
+}
+
+export interface AdminResponse {
+  readonly status: number;
+  /** Parsed JSON. */
+  readonly document: unknown;
+}
+
+export interface FileAccess {
+  /** @throws MeshError NOT_FOUND, PERMISSION */
+  readText(path: string): Promise<string>;
+  /** Names in a directory, sorted; empty when it does not exist. @throws MeshError PERMISSION */
+  list(path: string): Promise<readonly string[]>;
+  exists(path: string): Promise<boolean>;
+}
+
+/** The variables that terminals agree on; `apps/config` reads them. */
+export interface TerminalVariables {
+  readonly NO_COLOR?: string | undefined;
+  readonly CLICOLOR_FORCE?: string | undefined;
+  readonly TERM?: string | undefined;
+}
+
+export interface CliEnv {
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
+  readonly variables: TerminalVariables;
+  readonly clock: Clock;
+  readonly version: string;
+  /** Node's version, the kernel's release and the machine, for `version` and `doctor`. */
+  readonly platform: { readonly node: string; readonly kernel: string; readonly machine: string };
+  /** The user the command runs as; 0 is root. */
+  readonly uid: number;
+  readonly files: FileAccess;
+  /** Directories searched for tools. */
+  readonly path: readonly string[];
+  /** Aborted by Ctrl-C: ends what follows or waits. */
+  readonly interrupted: AbortSignal;
+  /** One line the person types; undefined when nobody can be asked. */
+  ask(question: string): Promise<string | undefined>;
+  /** @throws MeshError UNAVAILABLE, PERMISSION, TIMEOUT */
+  adminRequest(socket: string, request: AdminRequest): Promise<AdminResponse>;
+  /** Loads the native addon, once. @throws MeshError UNSUPPORTED with what to do. */
+  native(): NativeBinding;
+}

@@ -1,0 +1,107 @@
+/**
+ * The command table. Noun commands change nothing, verb commands change state. Other parts of the product add their
+ * groups (`lab`, `node`, `controller`) through `CommandGroup`, so that this folder need not know them.
+ */
+import { Command, CommanderError, Option } from 'commander';
+import { asMeshError, MeshError } from '../base/errors.ts';
+import { addCertsCommand } from './commands/certs.ts';
+import { addCompletionCommand } from './commands/completion.ts';
+import { addConnectionsCommand } from './commands/connections.ts';
+import { addErrorsCommand } from './commands/errors.ts';
+import { addPoliciesCommand } from './commands/policies.ts';
+import { addServicesCommand } from './commands/services.ts';
+import { addStatusCommand } from './commands/status.ts';
+import { addVersionCommand } from './commands/version.ts';
+import { addWorkloadsCommand } from './commands/workloads.ts';
+import type { CommandContext, CommandGroup } from './command.ts';
+import type { CliEnv } from './env.ts';
+import { errorText } from './error-text.ts';
+import { type ExitCode, exitCodes, exitCodesHelp } from './exit-codes.ts';
+import { type ColorMode, colorModes, createScreen, type Screen } from './screen.ts';
+
+const ownGroups: readonly CommandGroup[] = [
+  addStatusCommand,
+  addWorkloadsCommand,
+  addServicesCommand,
+  addCertsCommand,
+  addConnectionsCommand,
+  addPoliciesCommand,
+  addVersionCommand,
+  addErrorsCommand,
+  addCompletionCommand,
+];
+
+/** Runs one command line, without the program's name in front. Never throws, never exits. */
+export async function runCli(
+  args: readonly string[],
+  env: CliEnv,
+  groups: readonly CommandGroup[] = [],
+): Promise<ExitCode> {
+  let code: ExitCode = exitCodes.clean;
+  const program = createProgram(env, groups, (result) => {
+    code = result;
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return code;
+  } catch (thrown) {
+    return explain(thrown, createScreen(env, colorOf(program)), env);
+  }
+}
+
+/** The program with all its commands; `finished` hears the exit status of the one that ran. */
+export function createProgram(
+  env: CliEnv,
+  groups: readonly CommandGroup[],
+  finished: (code: ExitCode) => void,
+): Command {
+  const program = new Command('mesh-ebpf')
+    .description('An ambient service mesh: eBPF capture, SPIFFE identity, mutual TLS, no sidecars.')
+    .addOption(new Option('--color <when>', 'colour the output').choices(colorModes).default('auto'))
+    .addHelpText(
+      'after',
+      `${exitCodesHelp}\n\nStart here: mesh-ebpf status, mesh-ebpf doctor, mesh-ebpf lab up --help`,
+    );
+  inherit(program, env);
+  const context: CommandContext = {
+    env,
+    screen: () => createScreen(env, colorOf(program)),
+    action:
+      (run) =>
+      async (...given) => {
+        const command = given.at(-1) as Command;
+        finished(await run(command.optsWithGlobals(), command.args));
+      },
+  };
+  for (const addGroup of [...ownGroups, ...groups]) addGroup(program, context);
+  return program;
+}
+
+/** Settings that commander copies into subcommands made later. */
+function inherit(program: Command, env: CliEnv): void {
+  program
+    .exitOverride()
+    .showSuggestionAfterError(true)
+    .showHelpAfterError('Run it with --help to see what it takes.')
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
+    .configureOutput({
+      writeOut: (text) => env.stdout.write(text),
+      writeErr: (text) => env.stderr.write(text),
+      getOutHelpWidth: () => env.stdout.columns ?? 100,
+      getErrHelpWidth: () => env.stderr.columns ?? 100,
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    });
+}
+
+const colorOf = (program: Command): ColorMode => program.opts<{ color?: ColorMode }>().color ?? 'auto';
+
+function explain(thrown: unknown, screen: Screen, env: CliEnv): ExitCode {
+  // Commander has written its message already; asking for help is no error.
+  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? exitCodes.clean : exitCodes.usage;
+  const error = asMeshError(thrown);
+  env.stderr.write(`${errorText(error, screen.paintHint)}\n`);
+  if (error.code === 'INTERNAL' && !(thrown instanceof MeshError)) env.stderr.write(`${error.stack ?? ''}\n`);
+  if (error.code === 'INVALID_ARGUMENT') return exitCodes.usage;
+  return error.code === 'NOT_FOUND' ? exitCodes.findings : exitCodes.undecided;
+}

@@ -1,0 +1,93 @@
+/** The real `CliEnv`: this process, this machine. Only the composition root uses it. */
+import { access, readdir, readFile } from 'node:fs/promises';
+import { arch, release } from 'node:os';
+import { createInterface } from 'node:readline/promises';
+import type { WriteStream } from 'node:tty';
+import { systemClock } from '../base/clock.ts';
+import { asMeshError, MeshError } from '../base/errors.ts';
+import type { NativeBinding } from '../native/binding.ts';
+import { adminRequest } from './admin-client.ts';
+import type { CliEnv, FileAccess, OutputStream, TerminalVariables } from './env.ts';
+
+export interface SystemEnvDeps {
+  readonly version: string;
+  readonly variables: TerminalVariables;
+  /** `PATH`, split. */
+  readonly path: readonly string[];
+  readonly loadNative: () => NativeBinding;
+  readonly interrupted: AbortSignal;
+}
+
+export function systemEnv({ version, variables, path, loadNative, interrupted }: SystemEnvDeps): CliEnv {
+  return {
+    stdout: outputStream(process.stdout),
+    stderr: outputStream(process.stderr),
+    variables,
+    clock: systemClock,
+    version,
+    platform: { node: process.versions.node, kernel: release(), machine: arch() },
+    uid: process.getuid?.() ?? -1,
+    files,
+    path,
+    interrupted,
+    ask,
+    adminRequest,
+    native: loadNative,
+  };
+}
+
+function outputStream(stream: WriteStream): OutputStream {
+  // `mesh-ebpf … | head` closes the pipe early: nobody is left to tell.
+  stream.on('error', () => {});
+  return {
+    write: (text) => void stream.write(text),
+    get isTTY() {
+      return stream.isTTY;
+    },
+    get columns() {
+      return stream.isTTY ? stream.columns : undefined;
+    },
+  };
+}
+
+async function ask(question: string): Promise<string | undefined> {
+  if (!process.stdin.isTTY) return undefined;
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(question);
+  } finally {
+    lines.close();
+  }
+}
+
+const files: FileAccess = {
+  async readText(path) {
+    return await readFile(path, 'utf8').catch((thrown: unknown) => fail(path, thrown));
+  },
+  async list(path) {
+    const names = await readdir(path).catch((thrown: unknown) =>
+      isMissing(thrown) ? [] : fail(path, thrown),
+    );
+    return names.toSorted((a, b) => (a < b ? -1 : 1));
+  },
+  async exists(path) {
+    return await access(path).then(
+      () => true,
+      () => false,
+    );
+  },
+};
+
+function fail(path: string, cause: unknown): never {
+  if (isMissing(cause)) throw new MeshError('NOT_FOUND', `${path} does not exist`, { cause });
+  const code = codeOf(cause);
+  if (code === 'EACCES' || code === 'EPERM') {
+    throw new MeshError('PERMISSION', `may not read ${path}`, { cause, hint: 'run the command with sudo' });
+  }
+  throw asMeshError(cause, 'SYSCALL', `cannot read ${path}`);
+}
+
+const isMissing = (thrown: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(codeOf(thrown));
+
+const codeOf = (thrown: unknown): string =>
+  thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : '';
