@@ -6,11 +6,17 @@ import { X509Certificate } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { asMeshError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import { parseSpiffeId, type SpiffeId } from '../model/identity.ts';
+import { identityParts, parseSpiffeId, type SpiffeId } from '../model/identity.ts';
 import type { IstioCertificateRequest } from '../rpc/generated/ca.ts';
 import type { CertificateAuthority } from './ca/authority.ts';
 import { readCsr, type SigningSubject } from './ca/csr.ts';
-import { type Authenticator, type Caller, callerName, type IssuancePolicy } from './caller.ts';
+import {
+  type Authenticator,
+  type Caller,
+  callerName,
+  type IssuancePolicy,
+  type IssuanceVerdict,
+} from './caller.ts';
 import { type RateLimit, RateLimiter } from './rate-limiter.ts';
 
 /** Names of gRPC status codes. */
@@ -39,7 +45,7 @@ export interface SigningCall {
 }
 
 export interface CaServiceDeps {
-  readonly authority: Pick<CertificateAuthority, 'issue'>;
+  readonly authority: Pick<CertificateAuthority, 'issue' | 'trustDomain'>;
   readonly authenticator: Authenticator;
   readonly policy: IssuancePolicy;
   readonly clock: Clock;
@@ -84,11 +90,17 @@ export class CaService {
     }
     const wanted = await readWish(message, caller);
     if ('status' in wanted) return this.#refuse(audit, wanted.status, wanted.reason);
-    const verdict = this.#deps.policy.decide(caller, wanted.identity);
+    const verdict = this.#decide(caller, wanted.identity);
     if (!verdict.allowed) {
       return this.#refuse({ ...audit, identity: wanted.identity }, 'PERMISSION_DENIED', verdict.reason);
     }
     return this.#issue(audit, wanted, validityMs(message));
+  }
+
+  #decide(caller: Caller, identity: SpiffeId): IssuanceVerdict {
+    const { authority, policy } = this.#deps;
+    if (identityParts(identity).trustDomain === authority.trustDomain) return policy.decide(caller, identity);
+    return { allowed: false, reason: `this authority is for trust domain ${authority.trustDomain} only` };
   }
 
   async #issue(audit: object, { identity, publicKey }: Wish, wantedMs: number): Promise<Issued> {

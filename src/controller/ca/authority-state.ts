@@ -35,9 +35,6 @@ export function trustedRoots(state: AuthorityState, now: number): readonly strin
   return living(state, now).map(({ root }) => root.certificate);
 }
 
-/** True while two roots are trusted. */
-export const rotating = (state: AuthorityState, now: number): boolean => living(state, now).length > 1;
-
 /** Drops the roots that nobody needs any more, with their keys. */
 export const withoutRetired = (state: AuthorityState, now: number): AuthorityState => ({
   ...state,

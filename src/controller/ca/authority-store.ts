@@ -6,6 +6,7 @@
 import {
   chmodSync,
   closeSync,
+  existsSync,
   fsyncSync,
   linkSync,
   mkdirSync,
@@ -111,7 +112,7 @@ export class AuthorityStore {
       writeDurably(unfinished, text);
       linkSync(unfinished, path);
     } catch (thrown) {
-      if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EEXIST')) throw thrown;
+      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
       throw new MeshError('ALREADY_EXISTS', `another process changed ${this.directory} at the same time`, {
         hint: 'look at the authority again, and repeat the command if it is still wanted',
       });
@@ -133,13 +134,8 @@ export class AuthorityStore {
 
   /** 0 if there is none. */
   #newest(): number {
-    try {
-      const names = readdirSync(this.directory);
-      return Math.max(0, ...names.map((name) => Number(versionName.exec(name)?.[1] ?? 0)));
-    } catch (thrown) {
-      if (thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOENT') return 0;
-      throw thrown;
-    }
+    const names = existsSync(this.directory) ? readdirSync(this.directory) : [];
+    return Math.max(0, ...names.map((name) => Number(versionName.exec(name)?.[1] ?? 0)));
   }
 
   readonly #path = (version: number): string => join(this.directory, `authority-${version}.json`);

@@ -13,7 +13,6 @@ import {
   startOf,
   issuingLineage,
   type Lineage,
-  rotating,
   trustedRoots,
   withoutRetired,
 } from './authority-state.ts';
@@ -143,8 +142,9 @@ export class CertificateAuthority {
    */
   async rotateRoot(options: { readonly overlapMs?: number } = {}): Promise<void> {
     const now = this.#clock.now();
-    const { version, state } = this.#read();
-    if (rotating(state, now)) throw alreadyRotating(state);
+    const { version, state: stored } = this.#read();
+    const state = withoutRetired(stored, now);
+    if (state.lineages.length > 1) throw alreadyRotating(state);
     const overlapMs = options.overlapMs ?? this.#options.leafLifetimeMs;
     const successor = await this.#makeLineage(now, now + overlapMs);
     const trustedUntil = successor.issuesFrom + overlapMs + clockSkewMs;

@@ -77,7 +77,7 @@ export class FakeCa implements CaClient {
 }
 
 /** A promise and its resolution, to hold requests back. */
-export function gate(): { readonly promise: Promise<void>; open(): void } {
+export function gate(): { readonly promise: Promise<void>; readonly open: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   return { promise, open: resolve };
 }
