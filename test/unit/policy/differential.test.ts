@@ -30,7 +30,7 @@ describe('compiled and indexed decisions', () => {
   const identity = fc
     .record({ namespace: oneOf('shop', 'other', 'bots'), serviceAccount: oneOf('web', 'api', 'web-2') })
     .map((parts): SpiffeId => spiffeId({ trustDomain, ...parts }));
-  const pattern = oneOf('shop', 'other', 'bots', 'sh*', '*s', '*', 'none', '*o*');
+  const pattern = oneOf('shop', 'other', 'bots', 'sh*', '*s', '*', 'none', '*o*', 'o*', '*sho');
   const principal = fc.oneof(
     identity.map((id) => id.slice('spiffe://'.length)),
     identity,

@@ -104,6 +104,8 @@ describe('strings', () => {
     ['*op', true],
     ['*shop', true],
     ['*', true],
+    ['op*', false],
+    ['*sho', false],
     ['s*p', false],
     ['', false],
   ])('match the namespace "shop" by %p: %p', (pattern, expected) => {
