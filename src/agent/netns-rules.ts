@@ -23,14 +23,9 @@ const sysctls = [
 
 type Verb = 'add' | 'del';
 
-const rulesBatch = (verb: Verb, families: readonly (4 | 6)[]): string =>
-  families
-    .flatMap((family) => [
-      `-${family} rule ${verb} fwmark ${markAndMask} lookup ${routingTable}`,
-      `-${family} route ${verb} local default dev lo table ${routingTable}`,
-    ])
-    .map((line) => `${line}\n`)
-    .join('');
+/** Lines for `ip -batch`. */
+const rulesBatch = (verb: Verb): string =>
+  `rule ${verb} fwmark ${markAndMask} lookup ${routingTable}\nroute ${verb} local default dev lo table ${routingTable}\n`;
 
 export interface NetnsRules {
   add(netns: string, families: readonly (4 | 6)[]): Promise<void>;
@@ -42,27 +37,24 @@ export const netnsRules: NetnsRules = { add: addRules, remove: removeRules };
 
 async function addRules(netns: string, families: readonly (4 | 6)[]): Promise<void> {
   await inNetns(netns, 'sysctl', ['-qw', ...sysctls]);
-  await ipBatch(netns, rulesBatch('add', families), /File exists/);
+  for (const family of families) await ipBatch(netns, family, rulesBatch('add'), /File exists/);
 }
 
 /** Leaves the sysctls: they change nothing without the mark. */
 async function removeRules(netns: string): Promise<void> {
-  await ipBatch(
-    netns,
-    rulesBatch('del', [4, 6]),
-    /No such (file or directory|process)|not supported|does not exist/i,
-  );
+  const absent = /No such (file or directory|process)|not supported|does not exist/i;
+  for (const family of [4, 6] as const) await ipBatch(netns, family, rulesBatch('del'), absent);
 }
 
 /** Every line is tried; complaints that match `harmless` mean that the state was already as wanted. */
-async function ipBatch(netns: string, batch: string, harmless: RegExp): Promise<void> {
-  const complaints = await inNetns(netns, 'ip', ['-force', '-batch', '-'], batch).then(
+async function ipBatch(netns: string, family: 4 | 6, batch: string, harmless: RegExp): Promise<void> {
+  const complaints = await inNetns(netns, 'ip', [`-${family}`, '-force', '-batch', '-'], batch).then(
     () => '',
     (error: unknown) => (error instanceof CommandFailed ? error.stderr : Promise.reject(error)),
   );
   const real = complaints
     .split('\n')
-    .filter((line) => /^(RTNETLINK|Error|Cannot)/.test(line) && !harmless.test(line));
+    .filter((line) => !/^(Command failed -:\d+)?$/.test(line) && !harmless.test(line));
   if (real.length > 0) throw new MeshError('NETNS', `ip refused in ${netns}: ${real.join('; ')}`);
 }
 
