@@ -27,6 +27,15 @@ const map = (name: string): Fd => fds.keep(object.mapFd(name));
 const u32 = (...values: number[]): Uint8Array => new Uint8Array(Uint32Array.from(values).buffer);
 const u64 = (...values: number[]): Uint8Array => new Uint8Array(BigUint64Array.from(values, BigInt).buffer);
 const nothing = new Uint8Array(0);
+/** Key of the trie: the length of the prefix, then the address. */
+const prefix = (bits: number, ...ip: number[]): Uint8Array => Uint8Array.of(bits, 0, 0, 0, ...ip);
+
+/** At least as many as are online; a virtual machine may leave room for more. */
+function possibleCpus(): number {
+  const size = native.mapLookup(map('cpu_array'), u32(0))?.length ?? 0;
+  expect(size / 8).toBeGreaterThanOrEqual(cpus().length);
+  return size / 8;
+}
 
 describe('a per-CPU map', () => {
   it.each(['cpu_hash', 'cpu_array'])('%s has one value a CPU, each padded to 8 bytes', (name) => {
@@ -53,13 +62,6 @@ describe('a per-CPU map', () => {
     expect(native.mapDump(fd).count).toBe(2);
     expect(native.mapDeleteBatch(fd, u32(1, 2, 3), 3)).toBe(2);
   });
-
-  /** At least as many as are online; a virtual machine may leave room for more. */
-  function possibleCpus(): number {
-    const size = native.mapLookup(map('cpu_array'), u32(0))?.length ?? 0;
-    expect(size / 8).toBeGreaterThanOrEqual(cpus().length);
-    return size / 8;
-  }
 });
 
 describe('a queue', () => {
@@ -95,8 +97,6 @@ describe('an array', () => {
 });
 
 describe('a prefix trie', () => {
-  const prefix = (bits: number, ...ip: number[]): Uint8Array => Uint8Array.of(bits, 0, 0, 0, ...ip);
-
   it('finds the longest prefix, and can be dumped and deleted from', () => {
     const fd = map('prefixes');
     const keys = Uint8Array.of(...prefix(8, 10, 0, 0, 0), ...prefix(16, 10, 1, 0, 0));

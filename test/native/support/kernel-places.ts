@@ -51,7 +51,7 @@ export function makeNetns(): Netns {
   const name = uniqueName();
   execFileSync('ip', ['netns', 'add', name]);
   const run = (...command: readonly string[]): string =>
-    execFileSync('ip', ['netns', 'exec', name, ...command], { encoding: 'utf8' });
+    execFileSync('ip', ['netns', 'exec', name, ...command], { encoding: 'utf8', stdio: 'pipe' });
   run('ip', 'link', 'set', 'lo', 'up');
   return {
     path: `/run/netns/${name}`,

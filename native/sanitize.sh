@@ -1,0 +1,27 @@
+#!/bin/sh
+# Builds the addon with the address and undefined-behaviour sanitizers (build/Debug) and runs the native tests on it.
+# Fails when a test fails, when a sanitizer stops the process, or when memory that the addon allocated was never freed.
+# Needs root and a finished `npm ci`; arguments go to jest.
+set -eu
+
+cd "$(dirname "$0")/.."
+native/build.sh --debug
+reports=$(mktemp -d)
+trap 'rm -rf "$reports"' EXIT
+
+# Node was built without the sanitizers, so their runtime has to be there before anything else. Node frees little when
+# it ends: leaks are collected without failing the process, and only those that the addon allocated count.
+status=0
+MESH_EBPF_TEST_ADDON=$PWD/native/build/Debug/mesh_ebpf.node \
+    LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so.6)" \
+    ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:log_path="$reports/report" \
+    LSAN_OPTIONS=exitcode=0 \
+    UBSAN_OPTIONS=print_stacktrace=1:log_path="$reports/report" \
+    npm run -s jest -- --selectProjects native --runInBand "$@" || status=$?
+
+guilty=$(grep -lE 'mesh_ebpf\.node|ERROR: AddressSanitizer|runtime error:' "$reports"/* || true)
+for report in $guilty; do
+    cat "$report" >&2
+    status=1
+done
+exit "$status"
