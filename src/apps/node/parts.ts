@@ -1,0 +1,159 @@
+/**
+ * The node program's parts, one function each: builds it, starts it, and leaves on the stack how to stop it. `node.ts`
+ * calls them in the order in which they need each other.
+ */
+import { join } from 'node:path';
+import { Enrolment } from '../../agent/enrolment.ts';
+import { netnsRules } from '../../agent/netns-rules.ts';
+import type { Clock } from '../../base/clock.ts';
+import { formatSocketAddress } from '../../base/ip.ts';
+import type { Logger } from '../../base/log.ts';
+import { metricsPort, readinessPort } from '../../base/ports.ts';
+import { type Datapath, openDatapath } from '../../datapath/datapath.ts';
+import { CertificateManager } from '../../identity/certificate-manager.ts';
+import { GrpcCaClient } from '../../identity/grpc-ca-client.ts';
+import { MeshSource } from '../../kube/mesh-source.ts';
+import { YamlDirectory } from '../../kube/yaml-directory.ts';
+import { MeshStore } from '../../model/store.ts';
+import type { Fd, NativeBinding } from '../../native/binding.ts';
+import type { TunnelEngine } from '../../net/engine.ts';
+import { createTypeScriptEngine } from '../../net/tunnel/engine.ts';
+import { createAuthorizer } from '../../policy/authorize.ts';
+import type { AdminApi, LogLevel } from '../../telemetry/admin-api.ts';
+import { startAdminServer } from '../../telemetry/admin-server.ts';
+import { startMetricsServer, startReadinessServer } from '../../telemetry/node-servers.ts';
+import type { Readiness } from '../../telemetry/readiness.ts';
+import { createDecider } from '../../ztunnel/decider.ts';
+import { PolicyWatch } from '../../ztunnel/policy-watch.ts';
+import type { NodeConfig } from '../config/node-config.ts';
+import { captureThrough } from './capture.ts';
+import { followDestinations, followIdentities } from './followers.ts';
+import { ownCgroup } from './host-facts.ts';
+import { createObservability, type Observability } from './observability.ts';
+
+export interface NodeDeps {
+  readonly native: NativeBinding;
+  readonly log: Logger & { setLevel(level: LogLevel): void };
+  readonly version: string;
+  /** The compiled BPF object. */
+  readonly objectPath: string;
+}
+
+/** What every part is built from. */
+export interface Foundation extends NodeDeps {
+  readonly config: NodeConfig;
+  readonly clock: Clock;
+  readonly cleanup: AsyncDisposableStack;
+}
+
+/** How often an enrolled pod's namespace is compared with what runs. */
+const verifyEveryMs = 5_000;
+
+/** @throws MeshError when the objects cannot be read at all */
+export async function startModel({ config, clock, log, cleanup }: Foundation) {
+  const store = new MeshStore({ log }, config.mesh);
+  const directory = new YamlDirectory({ clock, log }, { path: config.objects });
+  const source = new MeshSource({ source: directory, store, log }, config.mesh);
+  await source.start();
+  cleanup.defer(() => source.stop());
+  return { store, source };
+}
+
+export function startIdentity(
+  { config, clock, log, cleanup }: Foundation,
+  store: MeshStore,
+): CertificateManager {
+  const ca = new GrpcCaClient({
+    address: formatSocketAddress(config.caAddress),
+    rootsFile: config.caRootFile,
+    tokenFile: config.tokenFile,
+    clusterId: config.mesh.clusterId,
+  });
+  const certificates = new CertificateManager({ ca, clock, log: log.child({ scope: 'identity' }) });
+  cleanup.defer(() => certificates.close());
+  cleanup.defer(followIdentities(store, config.nodeName, certificates));
+  return certificates;
+}
+
+/** @throws MeshError when the kernel refuses, or the pins are another version's */
+export async function startDatapath(foundation: Foundation, store: MeshStore): Promise<Datapath> {
+  const { config, native, objectPath, clock, log, cleanup } = foundation;
+  const datapath = await openDatapath({
+    native,
+    pinRoot: config.pinRoot,
+    cgroupRoot: config.cgroupRoot,
+    ztunnelCgroup: ownCgroup(),
+    nodeNetns: '/proc/self/ns/net',
+    objectPath,
+    log: log.child({ scope: 'datapath' }),
+  });
+  cleanup.defer(() => datapath.close());
+  cleanup.defer(followDestinations(store, datapath, clock));
+  return datapath;
+}
+
+export interface Ztunnel {
+  readonly engine: TunnelEngine;
+  readonly observability: Observability;
+}
+
+export function startZtunnel(
+  { native, config, clock, log, cleanup }: Foundation,
+  store: MeshStore,
+  certificates: CertificateManager,
+  datapath: Datapath,
+): Ztunnel {
+  const observability = createObservability(store, clock, log);
+  const authorizer = createAuthorizer();
+  const policyWatch = new PolicyWatch({ ledger: observability.traffic, mesh: store, authorizer });
+  cleanup.defer(() => policyWatch.stop());
+  const decider = createDecider({
+    mesh: store,
+    authorizer,
+    ledger: policyWatch,
+    originalDestination: (client, local) => datapath.originalDestination(client, local)?.destination,
+    random: () => clock.random(),
+    now: () => clock.now(),
+  });
+  const scoped = log.child({ scope: 'ztunnel' });
+  const engine = createTypeScriptEngine({
+    sockets: native,
+    credentials: certificates,
+    decider,
+    clock,
+    log: scoped,
+  });
+  cleanup.defer(() => engine.drain(AbortSignal.timeout(config.drainMs)));
+  return { engine, observability };
+}
+
+export function buildEnrolment(
+  { native, config, clock, log, cleanup }: Foundation,
+  mesh: MeshStore,
+  datapath: Datapath,
+  engine: TunnelEngine,
+): Enrolment {
+  const capture = captureThrough(datapath);
+  const enrolment = new Enrolment(
+    { mesh, native, capture, rules: netnsRules, engine, clock, log: log.child({ scope: 'enrolment' }) },
+    { node: config.nodeName, cgroupRoot: config.cgroupRoot, verifyEveryMs },
+  );
+  cleanup.defer(() => enrolment.stop());
+  return enrolment;
+}
+
+export async function startServers(
+  { config, native, clock, log, cleanup }: Foundation,
+  api: AdminApi,
+  { metrics }: Observability,
+  readiness: Readiness,
+): Promise<void> {
+  const identity = { node: config.nodeName, now: () => clock.now() };
+  const peerCredentials = (fd: number) => native.peerCredentials(fd as Fd);
+  const servers = await Promise.all([
+    startAdminServer({ api, identity, log, peerCredentials }, join(config.runDir, 'admin.sock')),
+    startMetricsServer(metrics, { port: metricsPort }, log),
+    startReadinessServer(readiness, { port: readinessPort }, log),
+  ]);
+  cleanup.defer(async () => void (await Promise.all(servers.map((server) => server.close()))));
+}
