@@ -25,11 +25,15 @@ export const PortNumber = Type.Integer({
   description: 'a port number from 1 to 65535',
 });
 
+/** IANA's service names: with a letter, so that no name looks like a number (RFC 6335 §5.1). */
+export const PortName = Type.String({
+  pattern: `^(?=.*[a-z])${label}$`,
+  maxLength: 15,
+  description: 'the name of a port (lower-case letters, digits and dashes, at most 15)',
+});
+
 /** A number, or the name of a container port. */
-export const PortReference = Type.Union([
-  PortNumber,
-  Type.String({ pattern: `^${label}$`, maxLength: 15, description: 'the name of a port' }),
-]);
+export const PortReference = Type.Union([PortNumber, PortName]);
 
 export const Protocol = Type.Enum(['TCP', 'UDP', 'SCTP']);
 

@@ -5,6 +5,7 @@ import {
   DnsName,
   ignored,
   NamespacedMetadata,
+  PortName,
   PortNumber,
   PortReference,
   Protocol,
@@ -40,7 +41,7 @@ const EnvironmentVariable = Type.Object({
 });
 
 const ContainerPort = Type.Object({
-  name: Type.Optional(Type.String({ pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$', maxLength: 15 })),
+  name: Type.Optional(PortName),
   containerPort: PortNumber,
   protocol: Type.Optional(Protocol),
   ...ignored('hostPort', 'hostIP'),
