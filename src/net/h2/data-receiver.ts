@@ -56,7 +56,7 @@ export class DataReceiver {
     const fits = stream?.receiveWindow.take(length) ?? true;
     this.#stream = fits ? stream : undefined;
     this.#undelivered = length;
-    if (this.#stream === undefined) this.#release(length);
+    this.#release(this.#stream === undefined ? length : 0);
     return fits;
   }
 
@@ -89,6 +89,7 @@ export class DataReceiver {
     stream.receiveWindow.release(stream.receiveWindow.unconsumed);
   }
 
+  /** Also with 0, after bytes came: beyond the window, the budget renews it before anything is consumed. */
   #release(bytes: number): void {
     this.#window.release(bytes);
     this.#grantConnection();

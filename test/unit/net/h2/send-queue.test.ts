@@ -1,0 +1,43 @@
+import { describe, expect, it } from '@jest/globals';
+import { array, assert, nat, property } from 'fast-check';
+import { SendQueue } from '../../../../src/net/h2/send-queue.ts';
+
+describe('a send queue', () => {
+  it('hands out whole chunks by reference', () => {
+    const queue = new SendQueue();
+    const chunk = Buffer.from('abc');
+    queue.push(chunk);
+    const out: Uint8Array[] = [];
+    queue.take(3, out);
+    expect(out[0]).toBe(chunk);
+    expect(queue.bytes).toBe(0);
+  });
+
+  it('keeps the order and loses nothing, however it is filled and emptied', () => {
+    assert(
+      property(array(nat(300), { maxLength: 300 }), array(nat(900)), (sizes, takes) => {
+        const queue = new SendQueue();
+        const pushed = sizes.map((size, i) => Buffer.alloc(size, i));
+        const out: Uint8Array[] = [];
+        pushed.forEach((chunk, i) => {
+          queue.push(chunk);
+          queue.take(Math.min(takes[i] ?? 0, queue.bytes), out);
+        });
+        queue.take(queue.bytes, out);
+        expect(Buffer.concat(out)).toEqual(Buffer.concat(pushed));
+        expect(queue.weight).toBe(0);
+      }),
+    );
+  });
+
+  it('weighs many small chunks as the memory they take', () => {
+    const queue = new SendQueue();
+    for (let i = 0; i < 100; i++) queue.push(Buffer.of(i));
+    expect(queue.bytes).toBe(100);
+    expect(queue.weight).toBeGreaterThan(10_000);
+  });
+
+  it('refuses to give more than it has', () => {
+    expect(() => new SendQueue().take(1, [])).toThrow(RangeError);
+  });
+});
