@@ -42,6 +42,12 @@ export const withNodes = (command: Command): Command =>
 export const withOutput = (command: Command, formats: readonly OutputFormat[] = outputFormats): Command =>
   command.addOption(new Option('-o, --output <format>', 'how to print').choices(formats).default('table'));
 
+/** `--node`, `--pin-root`: which nodes' pinned BPF objects are read. */
+export const withPins = (command: Command): Command =>
+  command
+    .addOption(new Option('--node <name>', 'of this node only').argParser(parseName))
+    .option('--pin-root <path>', 'of the node whose BPF objects are pinned here');
+
 export const withNamespace = (command: Command): Command =>
   command.addOption(new Option('-n, --namespace <name>', 'this namespace only').argParser(parseName));
 

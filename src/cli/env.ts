@@ -3,7 +3,11 @@
  * test's own process, without root and without a mesh. `system-env.ts` makes the real one.
  */
 import type { Clock } from '../base/clock.ts';
-import type { NativeBinding } from '../native/binding.ts';
+import type { Feature, ProbedPlaces } from '../datapath/probe.ts';
+import type { MapSummary } from '../datapath/inspect/maps.ts';
+import type { AttachedProgram } from '../datapath/inspect/programs.ts';
+import type { Row } from '../datapath/inspect/rows.ts';
+import type { Leftover } from '../datapath/uninstall.ts';
 
 export interface OutputStream {
   write(text: string): void;
@@ -34,6 +38,26 @@ export interface FileAccess {
   exists(path: string): Promise<boolean>;
 }
 
+/** `src/datapath` for the commands that work without an agent; each `pinRoot` is one node's. */
+export interface DatapathAccess {
+  maps(pinRoot: string): readonly MapSummary[];
+  dump(pinRoot: string, map: string): readonly Row[];
+  programs(pinRoot: string): readonly AttachedProgram[];
+  features(places: ProbedPlaces): Promise<readonly Feature[]>;
+  /** Returns how many pins there were. */
+  uninstall(pinRoot: string): number;
+  leftovers(pinRoot: string): Promise<readonly Leftover[]>;
+}
+
+/** Removes one kind of thing outside the datapath's pins, such as rules and routes in pods' namespaces. */
+export interface Cleaner {
+  /** What it removes, in the plural: `rules and routes of pods`. */
+  readonly name: string;
+  /** What is there, a line each. */
+  find(): Promise<readonly string[]>;
+  remove(): Promise<void>;
+}
+
 /** The variables that terminals agree on; `apps/config` reads them. */
 export interface TerminalVariables {
   readonly NO_COLOR?: string | undefined;
@@ -60,6 +84,8 @@ export interface CliEnv {
   ask(question: string): Promise<string | undefined>;
   /** @throws MeshError UNAVAILABLE, PERMISSION, TIMEOUT */
   adminRequest(socket: string, request: AdminRequest): Promise<AdminResponse>;
-  /** Loads the native addon, once. @throws MeshError UNSUPPORTED with what to do. */
-  native(): NativeBinding;
+  /** What is pinned and loaded in the kernel. @throws MeshError UNSUPPORTED when the native addon does not load */
+  readonly datapath: DatapathAccess;
+  /** What else the mesh leaves on a machine, for `uninstall`. */
+  readonly cleaners: readonly Cleaner[];
 }

@@ -7,10 +7,14 @@ import { asMeshError, MeshError } from '../base/errors.ts';
 import { addCertsCommand } from './commands/certs.ts';
 import { addCompletionCommand } from './commands/completion.ts';
 import { addConnectionsCommand } from './commands/connections.ts';
+import { addDoctorCommand } from './commands/doctor.ts';
 import { addErrorsCommand } from './commands/errors.ts';
+import { addMapsCommand } from './commands/maps.ts';
 import { addPoliciesCommand } from './commands/policies.ts';
+import { addProgramsCommand } from './commands/programs.ts';
 import { addServicesCommand } from './commands/services.ts';
 import { addStatusCommand } from './commands/status.ts';
+import { addUninstallCommand } from './commands/uninstall.ts';
 import { addVersionCommand } from './commands/version.ts';
 import { addWorkloadsCommand } from './commands/workloads.ts';
 import type { CommandContext, CommandGroup } from './command.ts';
@@ -19,17 +23,24 @@ import { errorText } from './error-text.ts';
 import { type ExitCode, exitCodes, exitCodesHelp } from './exit-codes.ts';
 import { type ColorMode, colorModes, createScreen, type Screen } from './screen.ts';
 
-const ownGroups: readonly CommandGroup[] = [
-  addStatusCommand,
-  addWorkloadsCommand,
-  addServicesCommand,
-  addCertsCommand,
-  addConnectionsCommand,
-  addPoliciesCommand,
-  addVersionCommand,
-  addErrorsCommand,
-  addCompletionCommand,
-];
+/** By task, in the order in which one needs them. */
+const ownGroups: Readonly<Record<string, readonly CommandGroup[]>> = {
+  'Look at the mesh:': [
+    addStatusCommand,
+    addWorkloadsCommand,
+    addServicesCommand,
+    addCertsCommand,
+    addPoliciesCommand,
+    addConnectionsCommand,
+  ],
+  'Look into the kernel (works without a node running):': [
+    addMapsCommand,
+    addProgramsCommand,
+    addDoctorCommand,
+  ],
+  'Remove it:': [addUninstallCommand],
+  'Help:': [addErrorsCommand, addVersionCommand, addCompletionCommand],
+};
 
 /** Runs one command line, without the program's name in front. Never throws, never exits. */
 export async function runCli(
@@ -63,6 +74,7 @@ export function createProgram(
       `${exitCodesHelp}\n\nStart here: mesh-ebpf status, mesh-ebpf doctor, mesh-ebpf lab up --help`,
     );
   inherit(program, env);
+  program.helpCommand(false).commandsGroup('Run it:');
   const context: CommandContext = {
     env,
     screen: () => createScreen(env, colorOf(program)),
@@ -73,7 +85,11 @@ export function createProgram(
         finished(await run(command.optsWithGlobals(), command.args));
       },
   };
-  for (const addGroup of [...ownGroups, ...groups]) addGroup(program, context);
+  for (const addGroup of groups) addGroup(program, context);
+  for (const [heading, adders] of Object.entries(ownGroups)) {
+    program.commandsGroup(heading);
+    for (const add of adders) add(program, context);
+  }
   return program;
 }
 

@@ -5,9 +5,13 @@ import { createInterface } from 'node:readline/promises';
 import type { WriteStream } from 'node:tty';
 import { systemClock } from '../base/clock.ts';
 import { asMeshError, MeshError } from '../base/errors.ts';
+import { dumpMap, listMaps } from '../datapath/inspect/maps.ts';
+import { listPrograms } from '../datapath/inspect/programs.ts';
+import { probeFeatures } from '../datapath/probe.ts';
+import { findLeftovers, uninstallDatapath } from '../datapath/uninstall.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import { adminRequest } from './admin-client.ts';
-import type { CliEnv, FileAccess, OutputStream, TerminalVariables } from './env.ts';
+import type { Cleaner, CliEnv, DatapathAccess, FileAccess, OutputStream, TerminalVariables } from './env.ts';
 
 export interface SystemEnvDeps {
   readonly version: string;
@@ -16,9 +20,11 @@ export interface SystemEnvDeps {
   readonly path: readonly string[];
   readonly loadNative: () => NativeBinding;
   readonly interrupted: AbortSignal;
+  readonly cleaners?: readonly Cleaner[];
 }
 
-export function systemEnv({ version, variables, path, loadNative, interrupted }: SystemEnvDeps): CliEnv {
+export function systemEnv(deps: SystemEnvDeps): CliEnv {
+  const { version, variables, path, interrupted } = deps;
   return {
     stdout: outputStream(process.stdout),
     stderr: outputStream(process.stderr),
@@ -32,7 +38,20 @@ export function systemEnv({ version, variables, path, loadNative, interrupted }:
     interrupted,
     ask,
     adminRequest,
-    native: loadNative,
+    datapath: datapathAccess(deps.loadNative),
+    cleaners: deps.cleaners ?? [],
+  };
+}
+
+/** The addon is loaded at the first use: most commands need none. */
+function datapathAccess(loadNative: () => NativeBinding): DatapathAccess {
+  return {
+    maps: (pinRoot) => listMaps(loadNative(), pinRoot),
+    dump: (pinRoot, map) => dumpMap(loadNative(), pinRoot, map),
+    programs: (pinRoot) => listPrograms(loadNative(), pinRoot),
+    features: async (places) => await probeFeatures(loadNative(), places),
+    uninstall: (pinRoot) => uninstallDatapath(loadNative(), pinRoot),
+    leftovers: async (pinRoot) => await findLeftovers({ native: loadNative(), clock: systemClock }, pinRoot),
   };
 }
 

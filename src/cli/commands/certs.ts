@@ -14,7 +14,6 @@ type Row = CertificateItem & { readonly node: string };
 export function addCertsCommand(program: Command, context: CommandContext): void {
   const command = program
     .command('certs')
-    .alias('certificates')
     .description('list the certificates that nodes hold for their pods, by the clock of this machine')
     .addHelpText('after', examples('certs', 'certs --node node-a -o wide', 'certs -o json'))
     .addHelpText('after', exitCodesHelp);

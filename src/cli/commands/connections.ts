@@ -33,7 +33,6 @@ interface ConnectionOptions extends ReadOptions {
 export function addConnectionsCommand(program: Command, context: CommandContext): void {
   const command = program
     .command('connections')
-    .aliases(['connection', 'conns'])
     .description('list live and recent connections, with the reason for what failed')
     .addOption(new Option('-p, --pod <pod>', 'of this pod or Deployment, on either side').argParser(parsePod))
     .option('--failed', 'only those that failed or were denied')

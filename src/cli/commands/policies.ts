@@ -21,7 +21,6 @@ interface Options extends ReadOptions {
 export function addPoliciesCommand(program: Command, context: CommandContext): void {
   const command = program
     .command('policies')
-    .alias('policy')
     .description('list the authorization policies in force and the pods they apply to')
     .addHelpText('after', examples('policies', 'policies -n shop -o wide'))
     .addHelpText('after', exitCodesHelp);

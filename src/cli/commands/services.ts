@@ -21,7 +21,6 @@ interface Options extends ReadOptions {
 export function addServicesCommand(program: Command, context: CommandContext): void {
   const command = program
     .command('services')
-    .alias('service')
     .description('list the Services, their addresses and how many endpoints can take connections')
     .addHelpText('after', examples('services', 'services -n shop -o wide'))
     .addHelpText('after', exitCodesHelp);

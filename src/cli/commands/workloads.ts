@@ -22,7 +22,6 @@ interface Options extends ReadOptions {
 export function addWorkloadsCommand(program: Command, context: CommandContext): void {
   const command = program
     .command('workloads')
-    .alias('workload')
     .description('list the pods the mesh knows, whether they are captured, and their certificates')
     .addHelpText(
       'after',

@@ -83,9 +83,8 @@ function fakeEnv(
     path: ['/usr/bin'],
     interrupted: new AbortController().signal,
     ask: () => Promise.resolve(undefined),
-    native: () => {
-      throw new MeshError('UNSUPPORTED', 'the test has no native addon');
-    },
+    datapath: noDatapath,
+    cleaners: [],
     adminRequest: async (socket, request) => {
       requests.push({ socket, ...request });
       return await Promise.resolve({ status: 200, document: answerOf(world, socket, request) });
@@ -93,6 +92,19 @@ function fakeEnv(
     ...world.env,
   };
 }
+
+const refuse = (): never => {
+  throw new MeshError('UNSUPPORTED', 'the native addon is not built', { hint: 'run: make native' });
+};
+
+export const noDatapath: CliEnv['datapath'] = {
+  maps: refuse,
+  dump: refuse,
+  programs: refuse,
+  features: () => Promise.reject(new MeshError('UNSUPPORTED', 'the native addon is not built')),
+  uninstall: refuse,
+  leftovers: () => Promise.reject(new MeshError('UNSUPPORTED', 'the native addon is not built')),
+};
 
 function answerOf(world: World, socket: string, request: AdminRequest): object {
   const node = world.nodes?.find((each) => each.socket === socket);

@@ -1,0 +1,185 @@
+/** `maps`: the pinned BPF maps in names, not bytes. Reads the kernel, so it works while the agent is down. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { MeshError } from '../../base/errors.ts';
+import { findRows } from '../../datapath/inspect/maps.ts';
+import type { MapSummary } from '../../datapath/inspect/maps.ts';
+import type { Row } from '../../datapath/inspect/rows.ts';
+import { allMapSpecs } from '../../datapath/maps.ts';
+import { type CommandContext, examples, type OutputOptions, withOutput, withPins } from '../command.ts';
+import { type ExitCode, exitCodes, exitCodesHelp, worse } from '../exit-codes.ts';
+import { printNodeListing } from '../listing.ts';
+import { findPinRoots, type PinSelection, readPinRoots } from '../pin-roots.ts';
+import type { Cell, Column } from '../table.ts';
+
+type Options = PinSelection & OutputOptions;
+type DumpOptions = Options & { readonly where?: Condition };
+
+interface Condition {
+  readonly column: string;
+  readonly value: string;
+}
+
+type Listed = MapSummary & { readonly node: string };
+type Dumped = Row & { readonly node: string };
+
+/** From here on a map is a finding. */
+const nearlyFull = 0.9;
+
+export function addMapsCommand(program: Command, context: CommandContext): void {
+  const maps = program
+    .command('maps')
+    .description('list the BPF maps, and read their entries in names')
+    .addHelpText('after', examples('maps list', 'maps dump destinations', 'maps get pods shop/web-1'))
+    .addHelpText('after', exitCodesHelp);
+  addList(maps, context);
+  addDump(maps, context);
+  addGet(maps, context);
+}
+
+function addList(maps: Command, context: CommandContext): void {
+  const command = maps.command('list').description('list the maps: what each is for, how full it is');
+  withOutput(withPins(command)).action(
+    context.action(async (options: Options) => {
+      const roots = await findPinRoots(context.env, options);
+      const { items, unreachable } = readPinRoots(roots, (root) => context.env.datapath.maps(root));
+      return printNodeListing<Listed>(context.screen(), options.output, {
+        kind: 'MapList',
+        rows: items,
+        columns: listColumns,
+        name: ({ name }) => name,
+        unreachable,
+        finding: (map) => !map.pinned || isNearlyFull(map),
+        empty: 'no map could be read',
+      });
+    }),
+  );
+}
+
+function addDump(maps: Command, context: CommandContext): void {
+  const command = maps
+    .command('dump')
+    .argument('<map>', `one of ${mapNames.join(', ')}`, parseMapName)
+    .description('print every entry of a map')
+    .addOption(new Option('--where <column=value>', 'only entries with this value').argParser(parseCondition))
+    .addHelpText('after', examples('maps dump pods', 'maps dump flows --where pod=shop/web-1 -o json'));
+  withOutput(withPins(command), ['table', 'wide', 'json', 'yaml']).action(
+    context.action(
+      async ({ where, ...options }: DumpOptions, [map = '']) =>
+        await printEntries(context, options, map, (rows) =>
+          where === undefined ? rows : rows.filter(satisfies(where)),
+        ),
+    ),
+  );
+}
+
+function addGet(maps: Command, context: CommandContext): void {
+  const command = maps
+    .command('get')
+    .argument('<map>', `one of ${mapNames.join(', ')}`, parseMapName)
+    .argument('<key>', 'an address, a name or an id as the entries show it')
+    .description('print the entries of a map in which something is this; exit status 1 if there is none')
+    .addHelpText('after', examples('maps get destinations 10.96.0.1', 'maps get pods shop/web-1'));
+  withOutput(withPins(command), ['table', 'wide', 'json', 'yaml']).action(
+    context.action(async (options: Options, [map = '', key = '']) => {
+      let found = 0;
+      const code = await printEntries(context, options, map, (rows) => {
+        const matching = findRows(rows, key);
+        found += matching.length;
+        return matching;
+      });
+      return found === 0 ? worse(code, exitCodes.findings) : code;
+    }),
+  );
+}
+
+async function printEntries(
+  context: CommandContext,
+  options: Options,
+  map: string,
+  select: (rows: readonly Row[]) => readonly Row[],
+): Promise<ExitCode> {
+  const roots = await findPinRoots(context.env, options);
+  const { items, unreachable } = readPinRoots(roots, (root) => select(context.env.datapath.dump(root, map)));
+  return printNodeListing<Dumped>(context.screen(), options.output, {
+    kind: 'MapEntryList',
+    extra: { map },
+    rows: items,
+    columns: entryColumns(items),
+    name: () => map,
+    unreachable,
+    empty: `no such entry in ${map}`,
+  });
+}
+
+/** Of these kinds a full map is no trouble: arrays always are, and an LRU map makes room. */
+const fullByDesign = new Set(['array', 'percpu_array', 'lru_hash']);
+
+const isNearlyFull = (map: MapSummary): boolean =>
+  !fullByDesign.has(map.type) && usedShare(map) >= nearlyFull;
+
+const usedShare = ({ entries, capacity }: MapSummary): number =>
+  entries === undefined || capacity === undefined ? 0 : entries / capacity;
+
+const listColumns: readonly Column<Listed>[] = [
+  { header: 'MAP', cell: ({ name }) => name },
+  { header: 'NODE', cell: ({ node }) => node },
+  { header: 'TYPE', cell: ({ type }) => type },
+  { header: 'ENTRIES', cell: entriesCell, align: 'right' },
+  { header: 'USED', cell: usedCell, align: 'right' },
+  { header: 'PURPOSE', cell: ({ purpose }) => purpose, shrink: true },
+  { header: 'WHEN FULL', cell: ({ whenFull }) => whenFull, wide: true },
+];
+
+function entriesCell({ entries, capacity, pinned }: Listed): Cell {
+  if (!pinned) return { text: 'NOT PINNED', style: 'red' };
+  return `${entries ?? 'unknown'}${capacity === undefined ? '' : `/${capacity}`}`;
+}
+
+function usedCell(map: Listed): Cell {
+  if (map.entries === undefined || map.capacity === undefined) return '-';
+  const text = `${Math.floor(usedShare(map) * 100)}%`;
+  return isNearlyFull(map) ? { text: `${text}!`, style: 'red' } : text;
+}
+
+/** The columns an entry has, in the reader's order; the node's last, and only where there are several. */
+function entryColumns(items: readonly Dumped[]): readonly Column<Dumped>[] {
+  const names = [...new Set(items.flatMap((item) => Object.keys(item)))].filter((name) => name !== 'node');
+  const several = new Set(items.map(({ node }) => node)).size > 1;
+  return [...names, ...(several ? ['node'] : [])].map((name) => ({
+    header: headerOf(name),
+    cell: (item) => String(item[name] ?? ''),
+    shrink: true,
+  }));
+}
+
+/** `netnsCookie` → `NETNS COOKIE`. */
+const headerOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => ` ${letter}`).toUpperCase();
+
+const mapNames = allMapSpecs.map(({ name }) => name);
+
+function parseMapName(text: string): string {
+  if (mapNames.includes(text)) return text;
+  const similar = mapNames.filter((name) => name.startsWith(text.slice(0, 3)));
+  throw new InvalidArgumentError(
+    similar.length === 0 ? `Maps are ${mapNames.join(', ')}.` : `Did you mean ${similar.join(' or ')}?`,
+  );
+}
+
+function parseCondition(text: string): Condition {
+  const [, column, value] = /^(\w+)=(.*)$/.exec(text) ?? [];
+  if (column === undefined || value === undefined) throw new InvalidArgumentError('Give COLUMN=VALUE.');
+  return { column, value };
+}
+
+/** @throws MeshError INVALID_ARGUMENT for a column that entries of this map do not have. */
+function satisfies({ column, value }: Condition): (row: Row) => boolean {
+  return (row) => {
+    const name = Object.keys(row).find((known) => known.toLowerCase() === column.toLowerCase());
+    if (name === undefined) {
+      throw new MeshError('INVALID_ARGUMENT', `entries have no column "${column}"`, {
+        hint: `columns: ${Object.keys(row).join(', ')}`,
+      });
+    }
+    return findRows([{ [name]: row[name] ?? '' }], value).length > 0;
+  };
+}

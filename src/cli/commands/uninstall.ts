@@ -1,0 +1,153 @@
+/** `uninstall`: takes everything of the mesh off this machine, and with `--verify` proves that nothing is left. */
+import type { Command } from 'commander';
+import { asMeshError } from '../../base/errors.ts';
+import { type CommandContext, examples, type OutputOptions, withOutput } from '../command.ts';
+import type { CliEnv } from '../env.ts';
+import { errorText } from '../error-text.ts';
+import { type ExitCode, exitCodes, exitCodesHelp, worse } from '../exit-codes.ts';
+import { plural } from '../format.ts';
+import { listDocument } from '../listing.ts';
+import { printDocument } from '../output.ts';
+import { existingPinRoots, type PinRoot } from '../pin-roots.ts';
+import { printable } from '../printable.ts';
+import type { Screen } from '../screen.ts';
+
+interface Options extends OutputOptions {
+  readonly pinRoot?: string;
+  readonly verify?: boolean;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+}
+
+/** One thing that was, or would be, removed. */
+interface Step {
+  readonly what: string;
+  readonly result: 'removed' | 'planned' | 'failed';
+  readonly message: string | null;
+}
+
+export function addUninstallCommand(program: Command, context: CommandContext): void {
+  const command = program
+    .command('uninstall')
+    .description('detach and unpin the BPF programs, and remove rules and routes from pods')
+    .option('--pin-root <path>', 'only the node whose BPF objects are pinned here')
+    .option('--verify', 'ask the kernel afterwards whether anything is left; exit status 1 if so')
+    .option('--dry-run', 'say what would be removed, and remove nothing')
+    .option('-y, --yes', 'do not ask')
+    .addHelpText(
+      'after',
+      '\nOpen connections through ztunnel end; new ones are no longer captured. Stop the node program first.',
+    )
+    .addHelpText('after', examples('uninstall --dry-run', 'uninstall --verify'))
+    .addHelpText('after', exitCodesHelp);
+  withOutput(command, ['table', 'json', 'yaml']).action(
+    context.action(async (options: Options) => await uninstall(context, options)),
+  );
+}
+
+async function uninstall(context: CommandContext, options: Options): Promise<ExitCode> {
+  const { env } = context;
+  const screen = context.screen();
+  const roots = await rootsOf(env, options);
+  const planned = await plan(env, roots);
+  if (options.dryRun === true) return report(screen, options, planned, undefined);
+  if (planned.length > 0 && options.yes !== true && !(await confirmed(env, planned))) {
+    screen.hint('nothing was removed');
+    return exitCodes.findings;
+  }
+  const steps = planned.length === 0 ? [] : await remove(env, screen, roots);
+  const left =
+    options.verify === true ? await leftovers(env, roots, options.pinRoot !== undefined) : undefined;
+  return report(screen, options, steps, left);
+}
+
+const rootsOf = async (env: CliEnv, { pinRoot }: Options): Promise<readonly PinRoot[]> =>
+  pinRoot === undefined ? await existingPinRoots(env) : [{ node: pinRoot, path: pinRoot }];
+
+async function plan({ cleaners }: CliEnv, roots: readonly PinRoot[]): Promise<readonly Step[]> {
+  const found = await Promise.all(cleaners.map(async (cleaner) => await cleaner.find()));
+  const what = [...roots.map(({ path }) => `BPF programs and maps pinned in ${path}`), ...found.flat()];
+  return what.map((each) => ({ what: each, result: 'planned', message: null }));
+}
+
+/** Where nobody can be asked, the command itself was the answer. */
+async function confirmed(env: CliEnv, planned: readonly Step[]): Promise<boolean> {
+  const list = planned.map(({ what }) => `  ${printable(what)}\n`).join('');
+  const answer = await env.ask(`This removes:\n${list}Go on? [y/N] `);
+  return answer === undefined || /^y(es)?$/i.test(answer.trim());
+}
+
+/** One thing that fails does not keep the others from being removed. */
+async function remove(env: CliEnv, screen: Screen, roots: readonly PinRoot[]): Promise<readonly Step[]> {
+  const steps: Step[] = [];
+  const attempt = async (what: string, act: () => Promise<unknown>): Promise<void> => {
+    try {
+      await act();
+      steps.push({ what, result: 'removed', message: null });
+    } catch (thrown) {
+      const error = asMeshError(thrown);
+      env.stderr.write(`${errorText(error, screen.paintHint)}\n`);
+      steps.push({ what, result: 'failed', message: error.message });
+    }
+  };
+  for (const { path } of roots) {
+    await attempt(
+      `BPF programs and maps pinned in ${path}`,
+      async () => await Promise.resolve(env.datapath.uninstall(path)),
+    );
+  }
+  for (const cleaner of env.cleaners) await attempt(cleaner.name, async () => await cleaner.remove());
+  return steps;
+}
+
+/** The kernel's word. Where one node of several was removed, only its pins can be told from the others'. */
+async function leftovers(
+  env: CliEnv,
+  roots: readonly PinRoot[],
+  oneOnly: boolean,
+): Promise<readonly string[]> {
+  const others = oneOnly && (await existingPinRoots(env)).length > 0;
+  const paths = roots.length > 0 ? roots.map(({ path }) => path) : [anyRoot];
+  const found = new Set<string>();
+  for (const path of paths) {
+    const left = await env.datapath.leftovers(path);
+    for (const { kind, name } of left) if (!others || kind === 'pin') found.add(`${kind} ${name}`);
+  }
+  if (!others) for (const cleaner of env.cleaners) for (const line of await cleaner.find()) found.add(line);
+  return [...found];
+}
+
+/** Programs and maps of ours are searched in the whole kernel, whatever root is named. */
+const anyRoot = '/sys/fs/bpf/mesh-ebpf';
+
+function report(
+  screen: Screen,
+  { output }: Options,
+  steps: readonly Step[],
+  left: readonly string[] | undefined,
+): ExitCode {
+  if (output === 'json' || output === 'yaml') {
+    printDocument(
+      screen,
+      output,
+      listDocument('UninstallReport', { items: steps, leftovers: left ?? null }, []),
+    );
+  } else {
+    printReport(screen, steps, left);
+  }
+  const removed = steps.some(({ result }) => result === 'failed') ? exitCodes.undecided : exitCodes.clean;
+  return worse(removed, left === undefined || left.length === 0 ? exitCodes.clean : exitCodes.findings);
+}
+
+function printReport(screen: Screen, steps: readonly Step[], left: readonly string[] | undefined): void {
+  if (steps.length === 0) screen.data('nothing is installed');
+  const marks = { removed: 'removed', planned: 'would remove', failed: 'NOT removed' } as const;
+  for (const { what, result } of steps) screen.data(`${marks[result]}  ${printable(what)}`);
+  if (left === undefined) return;
+  const verdict =
+    left.length === 0
+      ? `${screen.paint('green', 'clean')}: the kernel has nothing of the mesh left`
+      : `${screen.paint('red', 'LEFT')}: ${plural(left.length, 'thing')}`;
+  screen.data(verdict);
+  for (const line of left) screen.data(`  ${printable(line)}`);
+}
