@@ -11,10 +11,12 @@ import {
   type ServerUnaryCall,
   status,
 } from '@grpc/grpc-js';
-import type { Socket } from 'node:net';
+import { once } from 'node:events';
+import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type Server as TlsServer } from 'node:tls';
+import { asMeshError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import type { SocketAddress } from '../base/ip.ts';
+import type { IpAddress, Port, SocketAddress } from '../base/ip.ts';
 import {
   type IstioCertificateRequest,
   type IstioCertificateResponse,
@@ -26,6 +28,11 @@ export interface ServerCertificate {
   /** PEM: leaf, then intermediates. */
   readonly chain: readonly string[];
   readonly privateKey: string;
+}
+
+export interface ListenAddress {
+  readonly ip: IpAddress;
+  readonly port: Port | 0;
 }
 
 export interface CaServerDeps {
@@ -70,17 +77,15 @@ export class CaServer {
     );
   }
 
-  /** Port 0 takes a free one; the address in use is returned. */
-  listen(address: { readonly ip: string; readonly port: number }): Promise<SocketAddress> {
-    return new Promise((resolve, reject) => {
-      this.#tls.once('error', reject);
-      this.#tls.listen(address.port, address.ip, () => {
-        this.#tls.off('error', reject);
-        const bound = this.#tls.address();
-        const port = typeof bound === 'object' && bound !== null ? bound.port : address.port;
-        resolve({ ip: address.ip, port } as SocketAddress);
-      });
-    });
+  /** Port 0 takes a free one; the address in use is returned. @throws MeshError UNAVAILABLE */
+  async listen({ ip, port }: ListenAddress): Promise<SocketAddress> {
+    this.#tls.listen(port, ip);
+    try {
+      await once(this.#tls, 'listening');
+    } catch (thrown) {
+      throw asMeshError(thrown, 'UNAVAILABLE', `cannot listen on ${ip} port ${port}`);
+    }
+    return { ip, port: (this.#tls.address() as AddressInfo).port as Port };
   }
 
   /** For new connections; those there are stay. */

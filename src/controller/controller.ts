@@ -4,11 +4,11 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { asMeshError } from '../base/errors.ts';
-import type { IpAddress, Port, SocketAddress } from '../base/ip.ts';
+import type { SocketAddress } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
 import type { MeshReader } from '../model/view.ts';
 import { type AuthorityOptions, CertificateAuthority } from './ca/authority.ts';
-import { CaServer } from './ca-server.ts';
+import { CaServer, type ListenAddress } from './ca-server.ts';
 import { CaService } from './ca-service.ts';
 import type { Authenticator, IssuancePolicy } from './caller.ts';
 import { MeshIssuancePolicy } from './mesh-issuance-policy.ts';
@@ -25,8 +25,7 @@ export interface ControllerDeps {
 
 export interface ControllerOptions {
   readonly authority: AuthorityOptions;
-  /** Port 0 takes a free one. */
-  readonly listen: { readonly ip: IpAddress; readonly port: Port | 0 };
+  readonly listen: ListenAddress;
   /** DNS names and IP addresses by which nodes reach the server. */
   readonly serverNames: readonly string[];
   /** Where to publish the roots for nodes of this file system. */
@@ -46,6 +45,7 @@ export class Controller {
   #published = '';
   #warnedAt = 0;
   #cancelUpkeep: (() => void) | undefined;
+  #stopped = false;
 
   private constructor(
     deps: ControllerDeps,
@@ -59,7 +59,7 @@ export class Controller {
     this.#server = server;
   }
 
-  /** Opens or makes the authority and begins to serve. @throws MeshError CA_STATE, or what listening fails with */
+  /** Opens or makes the authority and begins to serve. @throws MeshError CA_STATE or UNAVAILABLE */
   static async start(
     deps: ControllerDeps,
     options: ControllerOptions,
@@ -70,14 +70,15 @@ export class Controller {
     const service = new CaService({ authority, authenticator, policy, clock, log });
     const server = new CaServer({ service, log }, await authority.issueServer(options.serverNames));
     const controller = new Controller(deps, options, authority, server);
-    await controller.#upkeep();
     const address = await server.listen(options.listen);
+    await controller.#upkeep();
     log.info({ address: `${address.ip}:${address.port}` }, 'certificate authority is serving');
     return { controller, address };
   }
 
   /** Requests under way may finish until the deadline fires. */
   async stop(deadline: AbortSignal): Promise<void> {
+    this.#stopped = true;
     this.#cancelUpkeep?.();
     await this.#server.close(deadline);
   }
@@ -92,7 +93,7 @@ export class Controller {
       const { code, hint, message } = asMeshError(thrown);
       log.error({ code, hint }, `the certificate authority could not be looked after: ${message}`);
     }
-    this.#cancelUpkeep = clock.after(upkeepMs, () => void this.#upkeep());
+    if (!this.#stopped) this.#cancelUpkeep = clock.after(upkeepMs, () => void this.#upkeep());
   }
 
   async #renewIntermediate(): Promise<void> {

@@ -19,7 +19,7 @@ import {
 } from '@peculiar/x509';
 import { createPrivateKey, randomBytes, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
-import { generateKeyPair, p256, privateKeyPem } from '../../identity/key-pair.ts';
+import { generateKeyPair, type KeyPair, p256, privateKeyPem } from '../../identity/key-pair.ts';
 import type { SpiffeId, TrustDomain } from '../../model/identity.ts';
 
 /** Milliseconds since the epoch, both. */
@@ -90,43 +90,74 @@ interface AuthoritySpec {
 
 async function makeAuthority({ name, issuer, depth, validity }: AuthoritySpec): Promise<Signer> {
   const keys = await generateKeyPair();
+  const by = issuer === undefined ? await selfIssuer(name, keys) : await issuerOf(issuer);
   const certificate = await X509CertificateGenerator.create({
     ...common(validity),
     subject: name,
-    issuer: issuer === undefined ? name : subjectOf(issuer),
-    signingKey: issuer === undefined ? keys.privateKey : await signingKey(issuer),
+    issuer: by.name,
+    signingKey: by.key,
     publicKey: keys.publicKey,
     extensions: [
       new BasicConstraintsExtension(true, depth, true),
       new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
       await SubjectKeyIdentifierExtension.create(keys.publicKey),
-      await AuthorityKeyIdentifierExtension.create(issuer === undefined ? keys.publicKey : keyOf(issuer)),
+      by.keyIdentifier,
     ],
   });
   return { certificate: pem(certificate), privateKey: privateKeyPem(keys) };
 }
 
 async function sign(
-  issuer: Signer,
+  signer: Signer,
   publicKey: PublicKey | webcrypto.CryptoKey,
   validity: Validity,
   extensions: readonly Extension[],
 ): Promise<string> {
+  const by = await issuerOf(signer);
   const certificate = await X509CertificateGenerator.create({
     ...common(validity),
     subject: '',
-    issuer: subjectOf(issuer),
-    signingKey: await signingKey(issuer),
+    issuer: by.name,
+    signingKey: by.key,
     publicKey,
     extensions: [
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-      await AuthorityKeyIdentifierExtension.create(keyOf(issuer)),
+      by.keyIdentifier,
       ...extensions,
     ],
   });
   return pem(certificate);
 }
+
+/** What of an authority goes into the certificates it signs. */
+interface Issuer {
+  readonly name: string;
+  readonly key: webcrypto.CryptoKey;
+  readonly keyIdentifier: AuthorityKeyIdentifierExtension;
+}
+
+/** Decoded once for each authority: that would be a third of the work for a leaf. */
+const issuers = new WeakMap<Signer, Promise<Issuer>>();
+
+function issuerOf(signer: Signer): Promise<Issuer> {
+  const issuer = issuers.get(signer) ?? decodeIssuer(signer);
+  issuers.set(signer, issuer);
+  return issuer;
+}
+
+async function decodeIssuer({ certificate, privateKey }: Signer): Promise<Issuer> {
+  const { subject: name, publicKey } = new X509Certificate(certificate);
+  const der = createPrivateKey(privateKey).export({ type: 'pkcs8', format: 'der' });
+  const key = await webcrypto.subtle.importKey('pkcs8', der, p256, false, ['sign']);
+  return { name, key, keyIdentifier: await AuthorityKeyIdentifierExtension.create(publicKey) };
+}
+
+const selfIssuer = async (name: string, { privateKey, publicKey }: KeyPair): Promise<Issuer> => ({
+  name,
+  key: privateKey,
+  keyIdentifier: await AuthorityKeyIdentifierExtension.create(publicKey),
+});
 
 const common = ({ notBefore, notAfter }: Validity) => ({
   serialNumber: newSerial(),
@@ -143,10 +174,3 @@ function newSerial(): string {
 }
 
 const pem = (certificate: X509Certificate): string => `${certificate.toString('pem')}\n`;
-const subjectOf = (signer: Signer): string => new X509Certificate(signer.certificate).subject;
-const keyOf = (signer: Signer): PublicKey => new X509Certificate(signer.certificate).publicKey;
-
-async function signingKey({ privateKey }: Signer): Promise<webcrypto.CryptoKey> {
-  const der = createPrivateKey(privateKey).export({ type: 'pkcs8', format: 'der' });
-  return webcrypto.subtle.importKey('pkcs8', der, p256, false, ['sign']);
-}

@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
 import * as fc from 'fast-check';
 import { MeshError } from '../../../src/base/errors.ts';
@@ -19,6 +19,9 @@ import type { NodeName, Workload } from '../../../src/model/mesh.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { meshOf, pod } from '../../support/mesh-builder.ts';
 import { idOf, trustDomain } from '../identity/support/fake-ca.ts';
+
+// Certificates are made for real, perhaps while every core is busy.
+jest.setTimeout(30_000);
 
 const [web, db, admin] = [idOf('web'), idOf('db'), idOf('admin')];
 const foreign = parseSpiffeId('spiffe://other.example/ns/shop/sa/web');

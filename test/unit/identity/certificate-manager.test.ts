@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { MeshError } from '../../../src/base/errors.ts';
 import type { Logger } from '../../../src/base/log.ts';
 import { CertificateManager, type CertificateObserver } from '../../../src/identity/certificate-manager.ts';
@@ -7,6 +7,9 @@ import type { Credentials } from '../../../src/model/credentials.ts';
 import type { SpiffeId } from '../../../src/model/identity.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { FakeCa, gate, hourMs, idOf, until } from './support/fake-ca.ts';
+
+// Certificates are made for real, perhaps while every core is busy.
+jest.setTimeout(30_000);
 
 const minuteMs = 60_000;
 const web = idOf('web');

@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import * as fc from 'fast-check';
 import { MeshError } from '../../../../src/base/errors.ts';
 import { CertificateAuthority } from '../../../../src/controller/ca/authority.ts';
@@ -19,6 +19,9 @@ import { AuthorityStore } from '../../../../src/controller/ca/authority-store.ts
 import { parseTrustDomain } from '../../../../src/model/identity.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { trustDomain } from '../../identity/support/fake-ca.ts';
+
+// Certificates are made for real, perhaps while every core is busy.
+jest.setTimeout(30_000);
 
 let parent: string;
 let directory: string;

@@ -4,7 +4,7 @@ import { KeyObject, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { PublicKey } from '@peculiar/x509';
 import {
   type AuthorityOptions,
@@ -16,6 +16,9 @@ import { generateKeyPair } from '../../../../src/identity/key-pair.ts';
 import { parseSpiffeId } from '../../../../src/model/identity.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { hourMs, idOf, trustDomain } from '../../identity/support/fake-ca.ts';
+
+// Certificates are made for real, perhaps while every core is busy.
+jest.setTimeout(30_000);
 
 const dayMs = 24 * hourMs;
 const minuteMs = 60_000;
@@ -139,9 +142,9 @@ describe('a workload’s certificate', () => {
   it('has a serial number of 16 bytes that is never the same', async () => {
     const authority = await open();
     const serials = await Promise.all(
-      Array.from({ length: 50 }, async () => parsed(await issue(authority)).serialNumber),
+      Array.from({ length: 20 }, async () => parsed(await issue(authority)).serialNumber),
     );
-    expect(new Set(serials).size).toBe(50);
+    expect(new Set(serials).size).toBe(20);
     expect(serials.every((serial) => /^[4-7][0-9A-F]{31}$/.test(serial))).toBe(true);
   });
 

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
-import { beforeAll, describe, expect, it } from '@jest/globals';
+import { beforeAll, describe, expect, it, jest } from '@jest/globals';
 import {
   type Extension,
   Pkcs10CertificateRequestGenerator,
@@ -12,6 +12,9 @@ import { readCsr, type SigningSubject } from '../../../../src/controller/ca/csr.
 import { createCsr } from '../../../../src/identity/csr.ts';
 import { generateKeyPair, type KeyPair, p256 } from '../../../../src/identity/key-pair.ts';
 import { idOf } from '../../identity/support/fake-ca.ts';
+
+// Certificates are made for real, perhaps while every core is busy.
+jest.setTimeout(30_000);
 
 const web = idOf('web');
 type Name = { readonly type: 'url' | 'dns' | 'ip' | 'email'; readonly value: string };

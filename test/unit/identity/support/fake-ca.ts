@@ -84,7 +84,7 @@ export function gate(): { readonly promise: Promise<void>; readonly open: () => 
 
 /** Waits, without the clock, for work on other threads (key generation, signing). */
 export async function until(condition: () => boolean): Promise<void> {
-  const giveUp = Date.now() + 4_000;
+  const giveUp = Date.now() + 20_000;
   while (!condition()) {
     if (Date.now() > giveUp) throw new Error(`never happened: ${condition.toString()}`);
     await flushPromises();
