@@ -31,6 +31,7 @@ process.exitCode = await runCli(process.argv.slice(2), env, [
     environment: environment.variables,
     stop: stop.signal,
     objectPath: objectPath ?? 'mesh.bpf.o',
+    loadNative,
   }),
 ]);
 // Timers and sockets of libraries must not keep a command alive that has finished.

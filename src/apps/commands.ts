@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../cli/command.ts';
 import { exitCodes } from '../cli/exit-codes.ts';
+import type { NativeBinding } from '../native/binding.ts';
 import type { LogLevel } from '../telemetry/admin-api.ts';
 import { createLogger, type RootLogger } from '../telemetry/logger.ts';
 import { controllerConfig, type ControllerFlags } from './config/controller-config.ts';
@@ -15,6 +16,7 @@ export interface ProcessDeps {
   /** Fires when the process is asked to stop. */
   readonly stop: AbortSignal;
   readonly objectPath: string;
+  readonly loadNative: () => NativeBinding;
 }
 
 export const addProcessCommands =
@@ -49,7 +51,7 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
         const { env } = context;
         await runNode(
           config,
-          { native: env.native(), log, version: env.version, objectPath: deps.objectPath },
+          { native: deps.loadNative(), log, version: env.version, objectPath: deps.objectPath },
           deps.stop,
         );
         return exitCodes.clean;
