@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../../src/base/clock.ts';
@@ -220,7 +220,6 @@ describe('the rescan', () => {
     write('a.yaml', namespace('a'));
     write('bad.yaml', 'kind: [');
     const { reports } = await follow(clock);
-    chmodSync(path('a.yaml'), 0o600);
     await rescan(clock);
     await rescan(clock);
     expect(reports.count).toBe(1);
