@@ -88,12 +88,14 @@ function documentProblems(
   document: Document.Parsed,
   positionAt: (offset: number) => SourcePosition,
 ): TextProblem[] {
-  const syntax = document.errors.map((error) => ({
-    position: positionAt(error.pos[0]),
-    field: '',
-    message: plainMessage(error),
-  }));
-  return syntax.length > 0 ? syntax : duplicateKeys(document, positionAt);
+  // One a line: what follows on the same line is mostly the parser's confusion over the first.
+  const syntax = new Map<number, TextProblem>();
+  for (const error of document.errors) {
+    const position = positionAt(error.pos[0]);
+    if (syntax.has(position.line)) continue;
+    syntax.set(position.line, { position, field: '', message: plainMessage(error) });
+  }
+  return syntax.size > 0 ? [...syntax.values()] : duplicateKeys(document, positionAt);
 }
 
 function duplicateKeys(
