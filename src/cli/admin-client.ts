@@ -38,10 +38,8 @@ async function exchange(
   return await promise;
 }
 
-function explain(socket: string, thrown: unknown, signal: AbortSignal): MeshError {
-  const cause = thrown instanceof Error ? thrown : new Error(String(thrown));
-  const code = 'code' in cause ? cause.code : undefined;
-  switch (code) {
+function explain(socket: string, cause: unknown, signal: AbortSignal): MeshError {
+  switch (fieldOf(cause, 'code')) {
     case 'ENOENT':
       return new MeshError('UNAVAILABLE', `no node process runs: ${socket} does not exist`, { cause });
     case 'ECONNREFUSED':
@@ -67,4 +65,9 @@ function explain(socket: string, thrown: unknown, signal: AbortSignal): MeshErro
   }
 }
 
-const isTimeout = (reason: unknown): boolean => reason instanceof Error && reason.name === 'TimeoutError';
+const isTimeout = (reason: unknown): boolean => fieldOf(reason, 'name') === 'TimeoutError';
+
+const fieldOf = (thrown: unknown, field: 'code' | 'name'): unknown =>
+  typeof thrown === 'object' && thrown !== null && field in thrown
+    ? thrown[field as keyof typeof thrown]
+    : undefined;

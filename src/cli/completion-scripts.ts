@@ -36,11 +36,6 @@ const words = (node: CompletionNode): string =>
     ...node.options.flatMap(({ flags }) => flags),
   ].join(' ');
 
-const valueOptions = (root: CompletionNode): readonly CompletionOption[] => {
-  const all = branches(root).flatMap(({ node }) => node.options);
-  return all.filter(({ takesValue }) => takesValue);
-};
-
 export function bashScript(root: CompletionNode): string {
   const paths = branches(root)
     .filter(({ path }) => path !== '')
@@ -54,7 +49,7 @@ _mesh_ebpf() {
       ${paths.join('|')}) path="\${path:+$path }$word" ;;
     esac
   done
-  case "$previous" in
+  case "$path:$previous" in
 ${valueCases(root).join('\n')}
   esac
   case "$path" in
@@ -68,11 +63,14 @@ complete -F _mesh_ebpf ${root.name}
 
 /** After an option that takes a value: its choices, or file names. */
 function valueCases(root: CompletionNode): readonly string[] {
-  const byFlags = new Map(valueOptions(root).map((option) => [option.flags.join('|'), option.choices]));
-  return [...byFlags].map(([flags, choices]) =>
-    choices.length === 0
-      ? `    ${flags}) COMPREPLY=($(compgen -f -- "$current")); return ;;`
-      : `    ${flags}) COMPREPLY=($(compgen -W '${choices.join(' ')}' -- "$current")); return ;;`,
+  return branches(root).flatMap(({ path, node }) =>
+    node.options
+      .filter(({ takesValue }) => takesValue)
+      .map(({ flags, choices }) => {
+        const pattern = flags.map((flag) => `'${path}:${flag}'`).join('|');
+        const offer = choices.length === 0 ? '-f' : `-W '${choices.join(' ')}'`;
+        return `    ${pattern}) COMPREPLY=($(compgen ${offer} -- "$current")); return ;;`;
+      }),
   );
 }
 

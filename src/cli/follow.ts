@@ -122,10 +122,12 @@ function rowPrinter(screen: Screen, format: OutputFormat): (rows: readonly Conne
   };
 }
 
-async function pause({ env }: CommandContext): Promise<void> {
+async function pause({ env: { clock, interrupted } }: CommandContext): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const cancel = env.clock.after(pollEveryMs, resolve);
-  env.interrupted.addEventListener('abort', () => resolve(), { once: true });
-  await promise;
+  const wake = (): void => resolve();
+  interrupted.addEventListener('abort', wake, { once: true });
+  const cancel = clock.after(pollEveryMs, wake);
+  if (!interrupted.aborted) await promise;
   cancel();
+  interrupted.removeEventListener('abort', wake);
 }

@@ -117,7 +117,8 @@ function explain(thrown: unknown, screen: Screen, env: CliEnv): ExitCode {
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? exitCodes.clean : exitCodes.usage;
   const error = asMeshError(thrown);
   env.stderr.write(`${errorText(error, screen.paintHint)}\n`);
-  if (error.code === 'INTERNAL' && !(thrown instanceof MeshError)) env.stderr.write(`${error.stack ?? ''}\n`);
+  // Not an error of ours: a bug, and whoever mends it needs to know where.
+  if (thrown instanceof Error && !(thrown instanceof MeshError)) env.stderr.write(`${thrown.stack ?? ''}\n`);
   if (error.code === 'INVALID_ARGUMENT') return exitCodes.usage;
   return error.code === 'NOT_FOUND' ? exitCodes.findings : exitCodes.undecided;
 }

@@ -56,8 +56,6 @@ function datapathAccess(loadNative: () => NativeBinding): DatapathAccess {
 }
 
 function outputStream(stream: WriteStream): OutputStream {
-  // `mesh-ebpf … | head` closes the pipe early: nobody is left to tell.
-  stream.on('error', () => {});
   return {
     write: (text) => void stream.write(text),
     get isTTY() {
@@ -109,4 +107,4 @@ function fail(path: string, cause: unknown): never {
 const isMissing = (thrown: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(codeOf(thrown));
 
 const codeOf = (thrown: unknown): string =>
-  thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : '';
+  typeof thrown === 'object' && thrown !== null && 'code' in thrown ? String(thrown.code) : '';

@@ -337,7 +337,7 @@ describe('mesh-ebpf doctor', () => {
   });
 });
 
-const locked = new MeshError('ALREADY_EXISTS', 'another process is in charge', { hint: 'stop it' });
+const guarded = new MeshError('ALREADY_EXISTS', 'another process is in charge', { hint: 'stop it' });
 
 interface Machine {
   readonly world: World;
@@ -350,8 +350,7 @@ function machine(
   const removed: string[] = [];
   const datapath: Partial<DatapathAccess> = {
     uninstall: (root) => {
-      if (options.locked === true)
-        throw new MeshError('ALREADY_EXISTS', 'another process is in charge', { hint: 'stop it' });
+      if (options.locked === true) throw guarded;
       removed.push(root);
       return 9;
     },
