@@ -23,7 +23,13 @@
         'src/socket_address.cc',
         'src/socket_options.cc',
       ],
-      'defines': ['NAPI_VERSION=9', 'NODE_ADDON_API_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
+      'defines': [
+        'NAPI_VERSION=9',
+        'NODE_ADDON_API_CPP_EXCEPTIONS',
+        'NODE_ADDON_API_DISABLE_DEPRECATED',
+        # Without this, terminating a worker thread inside a call of ours aborts the process.
+        'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
+      ],
       # -isystem, because warnings are errors here and neither Node's nor node-addon-api's headers are ours.
       'cflags_cc': [
         '-isystem', '<(module_root_dir)/../node_modules/node-addon-api',

@@ -35,10 +35,6 @@ NetnsThread::NetnsThread(Napi::Env env) : env_(env) {
     wake_.Unref(env);
 }
 
-NetnsThread::~NetnsThread() {
-    stop();
-}
-
 void NetnsThread::enqueue(std::unique_ptr<Job> job) {
     ensure_thread();
     if (under_way_++ == 0)
@@ -69,6 +65,7 @@ void NetnsThread::stop() {
     }
     if (thread_.joinable())
         thread_.join();
+    wake_.Release();
 }
 
 void NetnsThread::main() {

@@ -31,7 +31,6 @@ class NetnsThread {
     static void install(Napi::Env env);
     static NetnsThread &of(Napi::Env env);
 
-    ~NetnsThread();
     NetnsThread(const NetnsThread &) = delete;
     NetnsThread &operator=(const NetnsThread &) = delete;
 
@@ -77,7 +76,7 @@ class NetnsThread {
     explicit NetnsThread(Napi::Env env);
     void enqueue(std::unique_ptr<Job> job);
     void ensure_thread();
-    void stop();
+    void stop(); // once, when the environment ends
     void main();
     static bool visit(Job &job, int home);
     void settle_finished();

@@ -168,6 +168,11 @@ const junk = fc.oneof(
   fc.func(fc.anything()),
 );
 
+/** A junk integer may be somebody's descriptor, of which `dup` makes a copy. */
+function dispose(name: string, result: unknown): void {
+  if (name === 'dup' || name === 'openPath') native.closeFd(result as Fd);
+}
+
 describe('junk', () => {
   it.each([...functions.keys()].filter((name) => !untouchable.has(name)))(
     'given to %s ends in a result or a NativeError',
@@ -184,9 +189,4 @@ describe('junk', () => {
       );
     },
   );
-
-  /** A junk integer may be somebody's descriptor, of which `dup` makes a copy. */
-  function dispose(name: string, result: unknown): void {
-    if (name === 'dup' || name === 'openPath') native.closeFd(result as Fd);
-  }
 });

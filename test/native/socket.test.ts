@@ -40,6 +40,8 @@ const open = async (spec: Partial<SocketSpec>): Promise<Fd> =>
 /** Listening sockets as the namespace itself sees them. */
 const listening = (namespace: Netns): string => namespace.run('ss', '-Htln');
 
+const listeners = (namespace: Netns): number => listening(namespace).split(':80').length - 1;
+
 describe('a socket', () => {
   it('listens in the namespace asked for, and nowhere else', async () => {
     await open({ netns: netns.path, bindPort: 15001, backlog: 128 });
@@ -142,8 +144,7 @@ describe('a socket', () => {
     expect(made.map((fd) => native.socketName(fd).port).filter((_, i) => i % 3 !== 2)).toEqual(
       ports.filter((port) => port !== 0),
     );
-    const count = (namespace: Netns): number => listening(namespace).split(':80').length - 1;
-    expect([count(netns), count(other)]).toEqual([20, 20]);
+    expect([listeners(netns), listeners(other)]).toEqual([20, 20]);
   });
 
   it('leaves the process in its own namespace, failures included', async () => {
