@@ -16,6 +16,7 @@ import {
   callerName,
   type IssuancePolicy,
   type IssuanceVerdict,
+  ownIdentity,
 } from './caller.ts';
 import { type RateLimit, RateLimiter } from './rate-limiter.ts';
 
@@ -88,7 +89,8 @@ export class CaService {
     if (!this.#callers.take(callerName(caller))) {
       return this.#refuse(audit, 'RESOURCE_EXHAUSTED', 'too many requests; retry with a growing delay');
     }
-    const wanted = await readWish(message, caller);
+    const own = ownIdentity(caller, this.#deps.authority.trustDomain);
+    const wanted = await readWish(message, own);
     if ('status' in wanted) return this.#refuse(audit, wanted.status, wanted.reason);
     const verdict = this.#decide(caller, wanted.identity);
     if (!verdict.allowed) {
@@ -138,7 +140,7 @@ type Wish = SigningSubject & { readonly identity: SpiffeId };
 /** Whom the request asks to be: by its metadata, its SAN, or the token; those that are given must agree. */
 async function readWish(
   message: IstioCertificateRequest,
-  caller: Caller,
+  own: SpiffeId | undefined,
 ): Promise<Wish | Omit<Refusal, 'type'>> {
   try {
     const subject = await readCsr(message.csr);
@@ -147,7 +149,6 @@ async function readWish(
     if (impersonated !== undefined && subject.identity !== undefined && impersonated !== subject.identity) {
       return invalid(`the request asks for ${impersonated}, its CSR for ${subject.identity}`);
     }
-    const own = caller.type === 'workload' ? caller.identity : undefined;
     const identity = impersonated ?? subject.identity ?? own;
     if (identity === undefined) return invalid('the request names no identity; put the SPIFFE ID in the CSR');
     return { identity, publicKey: subject.publicKey };

@@ -1,11 +1,11 @@
 /** Who asks the certificate authority, once its token was checked, and what it may have. */
-import type { SpiffeId } from '../model/identity.ts';
+import { spiffeId, type SpiffeId, type TrustDomain } from '../model/identity.ts';
 import type { NodeName } from '../model/mesh.ts';
 
 /** A node speaks for the pods on it; a workload (dedicated ztunnel, virtual machine) for itself only. */
 export type Caller =
   | { readonly type: 'node'; readonly node: NodeName }
-  | { readonly type: 'workload'; readonly identity: SpiffeId };
+  | { readonly type: 'workload'; readonly namespace: string; readonly serviceAccount: string };
 
 export interface Authenticator {
   /** undefined for a token nobody has, or no longer has. Takes equally long for every wrong token. */
@@ -19,6 +19,10 @@ export interface IssuancePolicy {
   decide(caller: Caller, identity: SpiffeId): IssuanceVerdict;
 }
 
-/** `node/NAME` or the SPIFFE ID: for log lines and as the key of limits. */
+/** The one identity of a workload's token; a node has none of its own. */
+export const ownIdentity = (caller: Caller, trustDomain: TrustDomain): SpiffeId | undefined =>
+  caller.type === 'workload' ? spiffeId({ trustDomain, ...caller }) : undefined;
+
+/** `node/NAME` or `workload/NAMESPACE/SERVICE-ACCOUNT`: for log lines and as the key of limits. */
 export const callerName = (caller: Caller): string =>
-  caller.type === 'node' ? `node/${caller.node}` : caller.identity;
+  caller.type === 'node' ? `node/${caller.node}` : `workload/${caller.namespace}/${caller.serviceAccount}`;

@@ -7,25 +7,22 @@ import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { Type, type Static } from 'typebox';
 import { Value } from 'typebox/value';
 import { MeshError } from '../base/errors.ts';
-import { parseSpiffeId } from '../model/identity.ts';
 import type { NodeName } from '../model/mesh.ts';
 import { HotFile } from '../rpc/hot-file.ts';
-import { type Authenticator, type Caller, callerName } from './caller.ts';
+import type { Authenticator, Caller } from './caller.ts';
 
 interface Entry {
   readonly caller: Caller;
   readonly hash: Buffer;
 }
 
-const sha256Schema = Type.String({ pattern: '^[0-9a-f]{64}$' });
-const fileSchema = Type.Object({
-  tokens: Type.Array(
-    Type.Union([
-      Type.Object({ node: Type.String({ minLength: 1 }), sha256: sha256Schema }),
-      Type.Object({ identity: Type.String(), sha256: sha256Schema }),
-    ]),
-  ),
-});
+const hashesSchema = Type.Record(Type.String(), Type.String({ pattern: '^[0-9a-f]{64}$' }));
+
+/** Hash by node name, and by `NAMESPACE/SERVICE-ACCOUNT`. */
+const fileSchema = Type.Object(
+  { nodes: hashesSchema, serviceAccounts: hashesSchema },
+  { additionalProperties: false },
+);
 type TokenFile = Static<typeof fileSchema>;
 
 /** Longer than any token of ours or of Kubernetes; hashing is bounded by it. */
@@ -51,48 +48,65 @@ export class JoinTokens implements Authenticator {
   #entries(): readonly Entry[] {
     const text = this.#file.read();
     if (this.#decoded?.text !== text) {
-      this.#decoded = { text, entries: decode(text, this.#file.path).map(toEntry) };
+      this.#decoded = { text, entries: entriesOf(decode(text, this.#file.path)) };
     }
     return this.#decoded.entries;
   }
 }
 
-/** Makes a token, adds its hash to the file (made if absent) and returns the token: the only time it is seen. */
-export function addJoinToken(path: string, caller: Caller): string {
+/**
+ * Makes a token for the caller, in place of the one it had, and puts its hash into the file (made if absent).
+ * Returns the token: the only time it is seen.
+ */
+export function makeJoinToken(path: string, caller: Caller): string {
   const token = `mesh_${randomBytes(32).toString('base64url')}`;
-  const record = { ...subject(caller), sha256: sha256(token).toString('hex') };
-  replace(path, [...readTokens(path), record]);
+  const { section, name } = place(caller);
+  const file = readTokens(path);
+  replace(path, { ...file, [section]: { ...file[section], [name]: sha256(token).toString('hex') } });
   return token;
 }
 
-/** Removes all tokens of a node or workload; returns how many there were. */
-export function revokeJoinTokens(path: string, caller: Caller): number {
-  const tokens = readTokens(path);
-  const kept = tokens.filter((token) => callerName(toEntry(token).caller) !== callerName(caller));
-  if (kept.length < tokens.length) replace(path, kept);
-  return tokens.length - kept.length;
+/** Removes the caller's token; false if it had none. */
+export function revokeJoinToken(path: string, caller: Caller): boolean {
+  const { section, name } = place(caller);
+  const file = readTokens(path);
+  const { [name]: removed, ...kept } = file[section];
+  if (removed !== undefined) replace(path, { ...file, [section]: kept });
+  return removed !== undefined;
 }
 
 const sha256 = (token: string): Buffer => createHash('sha256').update(token).digest();
 
-const subject = (caller: Caller) =>
-  caller.type === 'node' ? { node: String(caller.node) } : { identity: String(caller.identity) };
+const place = (caller: Caller): { readonly section: keyof TokenFile; readonly name: string } =>
+  caller.type === 'node'
+    ? { section: 'nodes', name: caller.node }
+    : { section: 'serviceAccounts', name: `${caller.namespace}/${caller.serviceAccount}` };
 
-const toEntry = (token: TokenFile['tokens'][number]): Entry => ({
-  caller:
-    'node' in token
-      ? { type: 'node', node: token.node as NodeName }
-      : { type: 'workload', identity: parseSpiffeId(token.identity) },
-  hash: Buffer.from(token.sha256, 'hex'),
-});
+const entriesOf = ({ nodes, serviceAccounts }: TokenFile): readonly Entry[] => [
+  ...Object.entries(nodes).map(([node, hash]) => entry({ type: 'node', node: node as NodeName }, hash)),
+  ...Object.entries(serviceAccounts).map(([name, hash]) => entry(workload(name), hash)),
+];
 
-function readTokens(path: string): TokenFile['tokens'] {
-  return existsSync(path) ? decode(new HotFile(path, 'join tokens').read(), path) : [];
+const entry = (caller: Caller, hash: string): Entry => ({ caller, hash: Buffer.from(hash, 'hex') });
+
+const namePattern = /^([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)\/([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)$/;
+
+function workload(name: string): Caller {
+  const [, namespace, serviceAccount] = namePattern.exec(name) ?? [];
+  if (namespace !== undefined && serviceAccount !== undefined) {
+    return { type: 'workload', namespace, serviceAccount };
+  }
+  throw new MeshError('INVALID_ARGUMENT', `"${name}" among the join tokens is not NAMESPACE/SERVICE-ACCOUNT`);
 }
 
-function decode(text: string, path: string): TokenFile['tokens'] {
+const readTokens = (path: string): TokenFile =>
+  existsSync(path)
+    ? decode(new HotFile(path, 'join tokens').read(), path)
+    : { nodes: {}, serviceAccounts: {} };
+
+function decode(text: string, path: string): TokenFile {
   const file = parseJson(text);
-  if (Value.Check(fileSchema, file)) return file.tokens;
+  if (Value.Check(fileSchema, file)) return file;
   throw new MeshError('INVALID_ARGUMENT', `${path} is not a file of join tokens`, {
     hint: 'restore it, or remove it and make new tokens for all nodes',
   });
@@ -106,10 +120,10 @@ function parseJson(text: string): unknown {
   }
 }
 
-function replace(path: string, tokens: TokenFile['tokens']): void {
+function replace(path: string, file: TokenFile): void {
   const unfinished = `${path}.${randomUUID()}.tmp`;
   try {
-    writeFileSync(unfinished, `${JSON.stringify({ tokens }, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
+    writeFileSync(unfinished, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600, flag: 'wx' });
     renameSync(unfinished, path);
   } finally {
     rmSync(unfinished, { force: true });

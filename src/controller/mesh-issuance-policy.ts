@@ -2,10 +2,10 @@
  * The rule that keeps a stolen node from being everybody: a node gets certificates only for the identities of meshed
  * pods scheduled to it; a workload's own token gives that workload's identity only.
  */
-import type { SpiffeId } from '../model/identity.ts';
+import { identityParts, type SpiffeId } from '../model/identity.ts';
 import type { NodeName } from '../model/mesh.ts';
 import type { MeshReader, MeshView } from '../model/view.ts';
-import type { Caller, IssuancePolicy, IssuanceVerdict } from './caller.ts';
+import { type Caller, callerName, type IssuancePolicy, type IssuanceVerdict, ownIdentity } from './caller.ts';
 
 type Placement = ReadonlyMap<NodeName, ReadonlySet<SpiffeId>>;
 
@@ -20,9 +20,9 @@ export class MeshIssuancePolicy implements IssuancePolicy {
   decide(caller: Caller, identity: SpiffeId): IssuanceVerdict {
     switch (caller.type) {
       case 'workload':
-        return caller.identity === identity
+        return ownIdentity(caller, identityParts(identity).trustDomain) === identity
           ? { allowed: true }
-          : refuse(`the token is for ${caller.identity} only`);
+          : refuse(`the token is for ${callerName(caller)} only`);
       case 'node':
         return this.#byNode().get(caller.node)?.has(identity) === true
           ? { allowed: true }

@@ -104,6 +104,11 @@ export class GrpcCaClient implements CaClient {
     return metadata;
   }
 
+  #unavailableHint(details: string): string {
+    if (/not yet valid|expired/i.test(details)) return clockHint;
+    return /certificate/i.test(details) ? `check ${this.#options.rootsFile}` : reachHint;
+  }
+
   #describe(error: ServiceError): MeshError {
     if (error instanceof MeshError) return error;
     const who = `the certificate authority at ${this.#options.address}`;
@@ -119,12 +124,13 @@ export class GrpcCaClient implements CaClient {
       default:
         return new MeshError('UNAVAILABLE', `${who} cannot be used: ${error.details}`, {
           ...options,
-          hint: /certificate/i.test(error.details) ? `check ${this.#options.rootsFile}` : reachHint,
+          hint: this.#unavailableHint(error.details),
         });
     }
   }
 }
 
+const clockHint = 'compare the clocks of this node and of the controller (chronyc tracking)';
 const reachHint = 'check that the controller runs and that this node reaches its address';
 
 function connect(options: GrpcCaClientOptions, roots: string): IstioCertificateServiceClient {

@@ -17,6 +17,8 @@ jest.setTimeout(30_000);
 
 const [web, cart, db] = [idOf('web'), idOf('cart'), idOf('db')];
 
+const hourMs = 3_600_000;
+
 let rig: Rig;
 const servers: { server: Server; sockets: Set<Socket> }[] = [];
 
@@ -125,6 +127,17 @@ describe('a server that is not the authority', () => {
       code: 'UNAVAILABLE',
       message: expect.stringContaining('istiod.istio-system.svc'),
     });
+  });
+
+  it('whose certificate is over, or not yet valid, makes the node ask about clocks', async () => {
+    for (const shiftMs of [-30 * hourMs, 30 * hourMs]) {
+      await rig.stop();
+      rig.clock.shiftMs = shiftMs;
+      await rig.start();
+      await expect(sign(rig.client(), web)).rejects.toMatchObject({
+        hint: expect.stringContaining('clocks'),
+      });
+    }
   });
 
   it('with TLS 1.2 only is not used', async () => {

@@ -5,6 +5,7 @@ import { connect as connectTcp } from 'node:net';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { silentLogger } from '../../../src/base/log.ts';
 import { IstioCertificateServiceService } from '../../../src/rpc/generated/ca.ts';
 import { flushPromises } from '../../support/fake-clock.ts';
 import { idOf, nodeCaller, Rig, sign } from './rig.ts';
@@ -150,6 +151,28 @@ describe('upkeep', () => {
     for (let i = 0; i < 100 && second === first; i += 1) second = await serial();
     expect(second).not.toBe(first);
     expect(await sign(client, web)).toHaveLength(3);
+  });
+
+  it('rotates the intermediate before it ends, and nobody notices', async () => {
+    const intermediate = () => rig.controller.authority.status().lineages[0]?.intermediate;
+    const [before, roots, client] = [intermediate(), bundle(), rig.client()];
+    await sign(client, web);
+    rig.clock.shiftMs = 250 * 24 * hourMs;
+    await upkeep(() => intermediate() !== before);
+    expect(intermediate()).not.toBe(before);
+    expect(bundle()).toBe(roots);
+    expect((await sign(client, web))[1]).toBe(intermediate());
+  });
+
+  it('says once a day that the root should be rotated', async () => {
+    const warnings: string[] = [];
+    await rig.stop();
+    await rig.start({ log: { ...silentLogger, warn: (_fields, message) => void warnings.push(message) } });
+    rig.clock.shiftMs = 3_500 * 24 * hourMs;
+    for (let i = 0; i < 3; i += 1) await upkeep(() => false);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^the root certificate expires in 1\d\d days; rotate it now$/),
+    ]);
   });
 
   it('publishes a new root within a tick of its making by another process', async () => {

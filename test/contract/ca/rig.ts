@@ -7,7 +7,7 @@ import { type IpAddress, type Port, parseIp } from '../../../src/base/ip.ts';
 import { type Logger, silentLogger } from '../../../src/base/log.ts';
 import type { Authenticator, Caller } from '../../../src/controller/caller.ts';
 import { Controller } from '../../../src/controller/controller.ts';
-import { addJoinToken, JoinTokens } from '../../../src/controller/join-tokens.ts';
+import { makeJoinToken, JoinTokens } from '../../../src/controller/join-tokens.ts';
 import { createCsr } from '../../../src/identity/csr.ts';
 import { GrpcCaClient, type GrpcCaClientOptions } from '../../../src/identity/grpc-ca-client.ts';
 import { generateKeyPair } from '../../../src/identity/key-pair.ts';
@@ -117,7 +117,7 @@ export class Rig {
 
   /** Puts a new token for the caller into the file that clients read. */
   join(caller: Caller, file = 'token'): void {
-    writeFileSync(this.path(file), `${addJoinToken(this.path('tokens.json'), caller)}\n`);
+    writeFileSync(this.path(file), `${makeJoinToken(this.path('tokens.json'), caller)}\n`);
   }
 
   client(options: Partial<GrpcCaClientOptions> = {}): GrpcCaClient {

@@ -30,8 +30,7 @@ const callers: Record<string, Caller> = {
   'token-a': { type: 'node', node: 'node-a' as NodeName },
   'token-b': { type: 'node', node: 'node-b' as NodeName },
   'token-nowhere': { type: 'node', node: 'nowhere' as NodeName },
-  'token-web': { type: 'workload', identity: web },
-  'token-foreign': { type: 'workload', identity: foreign },
+  'token-web': { type: 'workload', namespace: 'shop', serviceAccount: 'web' },
 };
 const authenticator: Authenticator = { authenticate: async (token) => callers[token] };
 
@@ -160,11 +159,14 @@ describe('a workload with a token of its own', () => {
     expect((await ask({ token: 'token-web' })).type).toBe('issued');
     expect((await ask({ token: 'token-web', csr: await nameless() })).type).toBe('issued');
     const other = await ask({ token: 'token-web', csr: csrs.get(db) ?? '' });
-    expect(other).toMatchObject({ status: 'PERMISSION_DENIED', reason: expect.stringContaining(web) });
+    expect(other).toMatchObject({
+      status: 'PERMISSION_DENIED',
+      reason: expect.stringContaining('shop/web only'),
+    });
   });
 
-  it('gets nothing in another trust domain, whatever its token says', async () => {
-    const answer = await ask({ token: 'token-foreign', csr: csrs.get(foreign) ?? '' });
+  it('gets nothing in another trust domain', async () => {
+    const answer = await ask({ token: 'token-web', csr: csrs.get(foreign) ?? '' });
     expect(answer).toMatchObject({
       status: 'PERMISSION_DENIED',
       reason: expect.stringContaining('cluster.local'),
