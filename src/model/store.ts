@@ -190,15 +190,15 @@ function changesBetween<K, V extends object>(
   keyOf: (value: V) => K,
 ): readonly Change<K, V>[] {
   const changes: Change<K, V>[] = [];
-  const present = new Set<K>();
+  let added = 0;
   for (const value of after) {
     const key = keyOf(value);
-    present.add(key);
     const old = before.get(key);
+    if (old === undefined) added++;
     if (old !== value && !isDeepStrictEqual(old, value)) changes.push({ key, before: old, after: value });
   }
-  const added = changes.filter((change) => change.before === undefined).length;
-  if (present.size - added === before.size) return changes;
+  if (after.length - added === before.size) return changes;
+  const present = new Set(after.map(keyOf));
   for (const [key, value] of before) {
     if (!present.has(key)) changes.push({ key, before: value, after: undefined });
   }

@@ -39,7 +39,8 @@ export class VersionedMap<K, V extends object> implements ReadonlyMap<K, V> {
   }
 
   get(key: K): V | undefined {
-    return this.#patch.has(key) ? this.#patch.get(key) : this.#base.get(key);
+    const isPatched = this.#patch.size > 0 && this.#patch.has(key);
+    return isPatched ? this.#patch.get(key) : this.#base.get(key);
   }
 
   has(key: K): boolean {

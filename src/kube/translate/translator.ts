@@ -155,8 +155,10 @@ const modesOf = (namespaces: readonly SourcedObject<Namespace>[]): ReadonlyMap<s
 
 /** RFC 3339 in UTC, as Kubernetes writes it, sorts as text; pods without a time count as old. */
 function byAge({ object: a }: SourcedObject<Pod>, { object: b }: SourcedObject<Pod>): number {
-  const [first = '', second = ''] = [a.metadata.creationTimestamp, b.metadata.creationTimestamp];
-  return first === second ? 0 : first < second ? -1 : 1;
+  const first = a.metadata.creationTimestamp ?? '';
+  const second = b.metadata.creationTimestamp ?? '';
+  if (first === second) return 0;
+  return first < second ? -1 : 1;
 }
 
 type SlicesByService = ReadonlyMap<string, readonly SourcedObject<EndpointSlice>[]>;
