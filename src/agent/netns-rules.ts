@@ -12,14 +12,17 @@ const markAndMask = '0x53a/0xfff';
 const routingTable = 100;
 
 /**
- * `tcp_fwmark_accept`: accepted sockets inherit the SYN's mark (ip-sysctl.rst). The other two let strict
- * reverse-path filters, where a distribution sets them, judge marked packets on `lo` by the marked route.
+ * ip-sysctl.rst: accepted sockets inherit the SYN's mark (`tcp_fwmark_accept`), and so do answers without a socket,
+ * such as the RST of a closed port (`fwmark_reflect`). The other two let strict reverse-path filters, where a
+ * distribution sets them, judge marked packets on `lo` by the marked route.
  */
 const sysctls = [
   'net.ipv4.tcp_fwmark_accept=1',
+  'net.ipv4.fwmark_reflect=1',
   'net.ipv4.conf.lo.src_valid_mark=1',
   'net.ipv4.conf.lo.accept_local=1',
 ];
+const ipv6Sysctls = ['net.ipv6.fwmark_reflect=1'];
 
 type Verb = 'add' | 'del';
 
@@ -36,7 +39,7 @@ export interface NetnsRules {
 export const netnsRules: NetnsRules = { add: addRules, remove: removeRules };
 
 async function addRules(netns: string, families: readonly (4 | 6)[]): Promise<void> {
-  await inNetns(netns, 'sysctl', ['-qw', ...sysctls]);
+  await inNetns(netns, 'sysctl', ['-qw', ...sysctls, ...(families.includes(6) ? ipv6Sysctls : [])]);
   for (const family of families) await ipBatch(netns, family, rulesBatch('add'), /File exists/);
 }
 
