@@ -24,6 +24,7 @@ import type {
   EnginePod,
   HboneRoute,
   LiveControl,
+  PodListeners,
   Route,
   TunnelEngine,
 } from '../../../src/net/engine.ts';
@@ -45,6 +46,7 @@ export interface RigPod {
   readonly outbound: SocketAddress;
   readonly plaintext: SocketAddress;
   readonly hbone: SocketAddress;
+  readonly listeners: PodListeners;
 }
 
 export type Decide = (arrival: Arrival, observer: ConnectionObserver) => Decision | Promise<Decision>;
@@ -106,8 +108,9 @@ export class Rig {
       await this.#listen(ip),
     ];
     const pod: EnginePod = { uid: name as WorkloadUid, identity, addresses: [ip], netns: '' };
-    engine.addPod(pod, { outbound: outbound.fd, plaintext: plaintext.fd, hbone: hbone.fd });
-    return { engine, pod, outbound: outbound.at, plaintext: plaintext.at, hbone: hbone.at };
+    const listeners = { outbound: outbound.fd, plaintext: plaintext.fd, hbone: hbone.fd };
+    engine.addPod(pod, listeners);
+    return { engine, pod, listeners, outbound: outbound.at, plaintext: plaintext.at, hbone: hbone.at };
   }
 
   /** An application that listens; `serve` gets each connection. */

@@ -3,7 +3,9 @@ import { describe } from '@jest/globals';
 import { createTypeScriptEngine } from '../../../src/net/tunnel/engine.ts';
 import { describeCarrying } from './carrying.ts';
 import { describeDeciding } from './deciding.ts';
+import { describeLiving } from './living.ts';
 import { describePooling } from './pooling.ts';
+import { describePressing } from './pressing.ts';
 import { describeTrusting } from './trusting.ts';
 
 describe('the TypeScript engine', () => {
@@ -11,4 +13,6 @@ describe('the TypeScript engine', () => {
   describeDeciding(createTypeScriptEngine);
   describeTrusting(createTypeScriptEngine);
   describePooling(createTypeScriptEngine);
+  describePressing(createTypeScriptEngine);
+  describeLiving(createTypeScriptEngine);
 });

@@ -1,0 +1,113 @@
+/** How pods and engines come and go, and that nothing of them stays behind. */
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { connect } from 'node:net';
+import { readdirSync } from 'node:fs';
+import { MeshError } from '../../../src/base/errors.ts';
+import { parseSpiffeId } from '../../../src/model/identity.ts';
+import { echo, ending, readAll, Rig, until, type EngineFactory, type RigPod } from './rig.ts';
+import type { SocketAddress } from '../../../src/base/ip.ts';
+
+export function describeLiving(factory: EngineFactory): void {
+  describe('pods and engines', () => {
+    let rig: Rig;
+    let client: RigPod;
+    let server: RigPod;
+    beforeEach(async () => {
+      rig = await Rig.create(factory);
+      client = await rig.pod('a', 'client');
+      server = await rig.pod('b', 'server');
+      rig.routes = [rig.hboneRoute(server, await rig.application((socket) => socket.pipe(socket)))];
+    });
+    afterEach(() => rig.close());
+
+    it('a removed pod’s connections end with POD_REMOVED, and its ports are closed', async () => {
+      const socket = await rig.dial(client.outbound);
+      await echo(socket, 'x');
+      rig.b.removePod(server.pod.uid);
+      expect(await ending(socket)).toBe('reset');
+      const told = await rig.finished(2);
+      expect(told[1]?.finished[0]?.failure?.error.code).toBe('POD_REMOVED');
+      for (const at of [server.outbound, server.plaintext, server.hbone])
+        expect(await isOpen(at)).toBe(false);
+      expect(rig.b.stats()).toEqual({ connections: 0, tunnelsOut: 0, tunnelsIn: 0, bufferedBytes: 0 });
+    });
+
+    it('removing a pod leaves the others alone', async () => {
+      const other = await rig.pod('b', 'other');
+      const socket = await rig.dial(client.outbound);
+      await echo(socket, 'x');
+      rig.b.removePod(other.pod.uid);
+      expect(await echo(socket, 'still')).toBe('still');
+    });
+
+    it('a pod that is told again keeps its sockets and speaks under its new identity', async () => {
+      const renamed = parseSpiffeId('spiffe://cluster.local/ns/test/sa/renamed');
+      rig.credentials.set(renamed, await rig.ca.credentials(renamed));
+      rig.a.addPod({ ...client.pod, identity: renamed }, client.listeners);
+      await echo(await rig.dial(client.outbound), 'x');
+      expect(rig.told[1]?.arrival).toMatchObject({ type: 'hbone', peerIdentity: renamed });
+    });
+
+    it('a draining engine accepts nothing, lets connections finish, and then is done', async () => {
+      const socket = await rig.dial(client.outbound);
+      await echo(socket, 'x');
+      const drained = rig.a.drain(new AbortController().signal);
+      expect(await isOpen(client.outbound)).toBe(false);
+      expect(await echo(socket, 'still')).toBe('still');
+      socket.end();
+      await readAll(socket);
+      await drained;
+      for (const told of await rig.finished(2)) expect(told.finished).toMatchObject([{ failure: undefined }]);
+    });
+
+    it('a draining engine ends at its deadline what is left', async () => {
+      const socket = await rig.dial(client.outbound);
+      await echo(socket, 'x');
+      await rig.a.drain(AbortSignal.timeout(50));
+      expect(await ending(socket)).toBe('reset');
+      expect((await rig.finished(2))[0]?.finished[0]?.failure?.error.code).toBe('DRAINING');
+    });
+
+    it('an engine without connections drains at once', async () => {
+      await Promise.all([rig.a, rig.b].map((engine) => engine.drain(new AbortController().signal)));
+    });
+
+    it('a destroyed engine ends everything with the reason given', async () => {
+      const socket = await rig.dial(client.outbound);
+      await echo(socket, 'x');
+      rig.a.destroy(new MeshError('INTERNAL', 'a test'));
+      expect(await ending(socket)).toBe('reset');
+      expect((await rig.finished(2))[0]?.finished[0]?.failure?.error.code).toBe('INTERNAL');
+    });
+
+    it('nothing stays open after many connections of every fate', async () => {
+      const closed = await rig.closedPort();
+      const good = rig.routes;
+      const before = openDescriptors();
+      for (let round = 0; round < 30; round++) {
+        rig.routes = round % 3 === 0 ? [rig.hboneRoute(server, closed)] : good;
+        const sockets = await Promise.all(Array.from({ length: 5 }, () => rig.dial(client.outbound)));
+        for (const [i, socket] of sockets.entries()) {
+          if (i === 0) socket.resetAndDestroy();
+          else if (i === 1) socket.destroy();
+          else socket.end('x');
+        }
+        await Promise.all(sockets.slice(2).map(ending));
+      }
+      await until(() => rig.a.stats().connections + rig.b.stats().connections === 0);
+      rig.a.destroy(new MeshError('DRAINING', 'done'));
+      rig.b.destroy(new MeshError('DRAINING', 'done'));
+      // The listeners, three a pod, were open before.
+      await until(() => openDescriptors() <= before - 6);
+    });
+  });
+}
+
+const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
+
+const isOpen = (at: SocketAddress): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(at.port, at.ip, () => resolve(true));
+    socket.on('connect', () => socket.destroy());
+    socket.on('error', () => resolve(false));
+  });
