@@ -70,5 +70,3 @@ export const AuthorizationPolicySchema = Type.Object({
 });
 export type AuthorizationPolicyObject = Static<typeof AuthorizationPolicySchema>;
 export type PolicyRuleObject = Static<typeof RuleSchema>;
-export type PolicySource = Static<typeof SourceSchema>;
-export type PolicyOperation = Static<typeof OperationSchema>;
