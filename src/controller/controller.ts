@@ -66,6 +66,7 @@ export class Controller {
   ): Promise<{ readonly controller: Controller; readonly address: SocketAddress }> {
     const { clock, log, authenticator, mesh } = deps;
     const authority = await CertificateAuthority.open(options.authority, clock);
+    await renewIntermediate(authority, deps);
     const policy: IssuancePolicy = new MeshIssuancePolicy(mesh);
     const service = new CaService({ authority, authenticator, policy, clock, log });
     const server = new CaServer({ service, log }, await authority.issueServer(options.serverNames));
@@ -87,7 +88,10 @@ export class Controller {
   async #upkeep(): Promise<void> {
     const { clock, log } = this.#deps;
     try {
-      await this.#renewIntermediate();
+      await renewIntermediate(this.authority, this.#deps);
+      const retired = this.authority.dropRetired();
+      if (retired > 0) log.info({ retired }, 'the old root is no longer trusted; its key is destroyed');
+      this.#warnOfRoot();
       await this.#followRoots();
     } catch (thrown) {
       const { code, hint, message } = asMeshError(thrown);
@@ -96,16 +100,12 @@ export class Controller {
     if (!this.#stopped) this.#cancelUpkeep = clock.after(upkeepMs, () => void this.#upkeep());
   }
 
-  async #renewIntermediate(): Promise<void> {
+  #warnOfRoot(): void {
     const now = this.#deps.clock.now();
-    const { intermediateDue, warning } = upkeepNeeds(this.authority.status(), now);
-    if (warning !== undefined && now - this.#warnedAt >= warnEveryMs) {
-      this.#warnedAt = now;
-      this.#deps.log.warn({}, warning);
-    }
-    if (!intermediateDue) return;
-    await this.authority.rotateIntermediate();
-    this.#deps.log.info({}, 'intermediate certificate rotated');
+    const { warning } = upkeepNeeds(this.authority.status(), now);
+    if (warning === undefined || now - this.#warnedAt < warnEveryMs) return;
+    this.#warnedAt = now;
+    this.#deps.log.warn({}, warning);
   }
 
   /** A server certificate under the root in force, and the bundle that lets nodes verify it. */
@@ -120,4 +120,13 @@ export class Controller {
     this.#renewServerAt = now + (certificate.notAfter - now) / 2;
     this.#published = bundle;
   }
+}
+
+async function renewIntermediate(
+  authority: CertificateAuthority,
+  { clock, log }: Pick<ControllerDeps, 'clock' | 'log'>,
+): Promise<void> {
+  if (!upkeepNeeds(authority.status(), clock.now()).intermediateDue) return;
+  await authority.rotateIntermediate();
+  log.info({}, 'intermediate certificate rotated');
 }

@@ -48,6 +48,8 @@ export class CertificateManager implements CredentialSource {
   readonly #entries = new Map<SpiffeId, CertificateEntry>();
   /** Due now, waiting for one of the few places. */
   readonly #queue = new Set<CertificateEntry>();
+  /** As last told by `retain`; undefined until then, when every identity may be asked for. */
+  #retained: ReadonlySet<SpiffeId> | undefined;
   #running = 0;
   #closed = false;
 
@@ -59,6 +61,7 @@ export class CertificateManager implements CredentialSource {
 
   get(identity: SpiffeId, { signal }: { readonly signal: AbortSignal }): Promise<Credentials> {
     if (this.#closed) return Promise.reject(closing());
+    if (this.#retained?.has(identity) === false) return Promise.reject(gone(identity));
     const entry = this.#entry(identity);
     const usable = entry.usable(this.#deps.clock.now());
     if (usable !== undefined) return Promise.resolve(usable);
@@ -68,9 +71,10 @@ export class CertificateManager implements CredentialSource {
     return waiting;
   }
 
-  /** The identities of this node's pods: fetches what is missing, forgets the rest with their keys. */
+  /** The identities of this node's pods: fetches what is missing, forgets and refuses the rest. */
   retain(identities: ReadonlySet<SpiffeId>): void {
     if (this.#closed) return;
+    this.#retained = identities;
     for (const entry of this.#entries.values()) {
       if (!identities.has(entry.identity)) this.#forget(entry, gone(entry.identity));
     }
@@ -222,6 +226,6 @@ export class CertificateManager implements CredentialSource {
 }
 
 const gone = (identity: SpiffeId): MeshError =>
-  new MeshError('CERTIFICATE_UNAVAILABLE', `no pod of this node has the identity ${identity} any more`);
+  new MeshError('CERTIFICATE_UNAVAILABLE', `no pod of this node has the identity ${identity}`);
 
 const closing = (): MeshError => new MeshError('DRAINING', 'the certificate manager is shutting down');

@@ -152,9 +152,18 @@ export class CertificateAuthority {
     this.#write(version, { ...state, lineages });
   }
 
+  /** Destroys the keys of roots whose time is over. Returns how many there were. @throws MeshError CA_STATE */
+  dropRetired(): number {
+    const { version, state } = this.#read();
+    const kept = withoutRetired(state, this.#clock.now());
+    if (kept.lineages.length < state.lineages.length) this.#store.write(version, kept);
+    return state.lineages.length - kept.lineages.length;
+  }
+
   status(): AuthorityStatus {
-    const { state } = this.#read();
-    const issuing = issuingLineage(state, this.#clock.now());
+    const now = this.#clock.now();
+    const state = withoutRetired(this.#read().state, now);
+    const issuing = issuingLineage(state, now);
     return {
       trustDomain: state.trustDomain,
       lineages: state.lineages.map((lineage) => ({
@@ -213,7 +222,7 @@ export class CertificateAuthority {
     const notAfter = Math.min(now + lifetime, expiryOf(issuer));
     if (notAfter > now) return { notBefore: now - Math.min(clockSkewMs, lifetime / 2), notAfter };
     throw new MeshError('CA_STATE', 'the intermediate certificate has expired', {
-      hint: 'run: mesh-ebpf controller rotate intermediate',
+      hint: 'a running controller replaces it in time: look into its log, and restart it',
     });
   }
 

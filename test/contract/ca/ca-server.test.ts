@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
@@ -162,6 +162,25 @@ describe('upkeep', () => {
     expect(intermediate()).not.toBe(before);
     expect(bundle()).toBe(roots);
     expect((await sign(client, web))[1]).toBe(intermediate());
+  });
+
+  it('makes up for an intermediate that ended while the controller was not running', async () => {
+    await rig.stop();
+    rig.clock.shiftMs = 400 * 24 * hourMs;
+    await rig.start();
+    const [lineage] = rig.controller.authority.status().lineages;
+    expect(lineage?.intermediateExpires).toBeGreaterThan(rig.clock.now() + 300 * 24 * hourMs);
+  });
+
+  it('destroys the key of a root when its time is over', async () => {
+    await rig.controller.authority.rotateRoot();
+    const [old] = rig.controller.authority.status().lineages;
+    rig.clock.shiftMs = 49 * hourMs;
+    await upkeep(() => false);
+    const files = readdirSync(rig.path('ca'));
+    expect(files).toEqual(['authority-3.json']);
+    expect(readFileSync(rig.path('ca/authority-3.json'), 'utf8')).not.toContain(JSON.stringify(old?.root));
+    expect(bundle()).not.toContain(old?.root);
   });
 
   it('says once a day that the root should be rotated', async () => {

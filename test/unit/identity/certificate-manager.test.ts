@@ -155,7 +155,7 @@ describe('order of requests', () => {
     await get(idOf('renewing'));
     const { promise, open } = gate();
     ca.gate = promise;
-    manager.retain(new Set([idOf('renewing'), idOf('blocker'), idOf('warm')]));
+    manager.retain(new Set(['renewing', 'blocker', 'warm', 'urgent'].map(idOf)));
     await until(() => ca.running === 1);
     await clock.advance(14 * hourMs);
     const waiting = get(idOf('urgent'));
@@ -347,7 +347,15 @@ describe('identities of this node', () => {
   it('are fetched anew when they come back', async () => {
     const first = await get(web);
     manager.retain(new Set());
+    manager.retain(new Set([web]));
     expect(await get(web)).not.toBe(first);
+  });
+
+  it('that no pod has are not asked for', async () => {
+    manager.retain(new Set([db]));
+    await expect(get(web)).rejects.toMatchObject({ code: 'CERTIFICATE_UNAVAILABLE' });
+    await idle();
+    expect(ca.requests).toEqual([db]);
   });
 
   it('that are forgotten while a connection waits end its wait', async () => {
