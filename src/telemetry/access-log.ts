@@ -4,10 +4,13 @@
  */
 import { formatSocketAddress } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
-import type { ConnectionPeer, ConnectionRecord, ConnectionSummary } from '../model/connection.ts';
+import type { ConnectionRecord, ConnectionSummary } from '../model/connection.ts';
 import type { MeshConfig, Service, ServiceKey } from '../model/mesh.ts';
 import type { FailureThrottle } from './failure-throttle.ts';
 import { failedEarly, outcomeOf } from './outcome.ts';
+
+/** The logger leaves out what is undefined. */
+type LineFields = Readonly<Record<string, string | number | undefined>>;
 
 export interface AccessLogDeps {
   readonly log: Logger;
@@ -32,12 +35,9 @@ export class AccessLog {
   /** The line of a completed connection. Of a storm of equal failures only the first few are written. */
   completed(record: ConnectionRecord): void {
     const outcome = outcomeOf(record);
-    const admitted = this.#deps.throttle.admit(record);
-    if (!admitted.write) return;
-    const fields = {
-      ...this.#fields(record),
-      ...(admitted.suppressed > 0 && { suppressed: admitted.suppressed }),
-    };
+    const { write, suppressed } = this.#deps.throttle.admit(record);
+    if (!write) return;
+    const fields = this.#recordFields(record, suppressed);
     const { log } = this.#deps;
     if (failedEarly(record)) log.warn(fields, 'connection failed');
     else if (outcome === 'failed') log.error(fields, 'connection complete');
@@ -45,8 +45,9 @@ export class AccessLog {
     else log.info(fields, 'connection complete');
   }
 
-  #fields(record: ConnectionRecord): Record<string, unknown> {
+  #recordFields(record: ConnectionRecord, suppressed: number): LineFields {
     const outbound = record.direction === 'outbound';
+    const { error } = record;
     return {
       ...this.#peers(record),
       // From the reporting side's point of view, unlike the metrics (see traffic-metrics.ts).
@@ -54,46 +55,42 @@ export class AccessLog {
       bytes_recv: outbound ? record.bytesReceived : record.bytesSent,
       duration: `${Math.round(record.durationMs)}ms`,
       ...verdictFields(record),
-      ...errorFields(record),
+      ...(error !== undefined && {
+        error: error.message,
+        code: error.code,
+        hop: error.hop,
+        hint: error.hint,
+      }),
+      ...(suppressed > 0 && { suppressed }),
     };
   }
 
-  #peers(summary: ConnectionSummary): Record<string, unknown> {
-    const cluster = this.#deps.config.clusterId;
-    const service = summary.service === undefined ? undefined : this.#deps.service(summary.service);
-    return defined({
+  // Literal keys, and undefined for what is not known: this runs for every connection.
+  #peers(summary: ConnectionSummary): LineFields {
+    const { source, destination } = summary;
+    const { clusterId } = this.#deps.config;
+    return {
       connection: summary.id,
-      ...peerFields('src', summary.source, cluster),
-      ...peerFields('dst', summary.destination, cluster),
+      'src.addr': formatSocketAddress(source.address),
+      'src.workload': source.workload?.name,
+      'src.namespace': source.workload?.namespace,
+      'src.identity': source.identity,
+      'src.cluster': source.workload && clusterId,
+      'dst.addr': formatSocketAddress(destination.address),
       'dst.hbone_addr': summary.hboneAddress && formatSocketAddress(summary.hboneAddress),
-      'dst.service': service?.hostname ?? summary.service,
+      'dst.service': summary.service && (this.#deps.service(summary.service)?.hostname ?? summary.service),
+      'dst.workload': destination.workload?.name,
+      'dst.namespace': destination.workload?.namespace,
+      'dst.identity': destination.identity,
+      'dst.cluster': destination.workload && clusterId,
       direction: summary.direction,
       trace_id: summary.traceId,
-    });
+    };
   }
 }
 
-function peerFields(side: 'src' | 'dst', peer: ConnectionPeer, cluster: string): Record<string, unknown> {
-  return {
-    [`${side}.addr`]: formatSocketAddress(peer.address),
-    [`${side}.workload`]: peer.workload?.name,
-    [`${side}.namespace`]: peer.workload?.namespace,
-    [`${side}.identity`]: peer.identity,
-    [`${side}.cluster`]: peer.workload === undefined ? undefined : cluster,
-  };
-}
-
-function verdictFields({ verdict }: ConnectionSummary): Record<string, unknown> {
+/** Only where a policy had a say. */
+function verdictFields({ verdict }: ConnectionSummary): LineFields {
   if (verdict === undefined || (verdict.allowed && verdict.policy === undefined)) return {};
-  return defined({ 'verdict.policy': verdict.policy, 'verdict.reason': verdict.reason });
-}
-
-function errorFields({ error }: ConnectionRecord): Record<string, unknown> {
-  if (error === undefined) return {};
-  return defined({ error: error.message, code: error.code, hop: error.hop, hint: error.hint });
-}
-
-/** Drops what is not known: a field that is absent says so better than "undefined". */
-function defined(fields: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
+  return { 'verdict.policy': verdict.policy, 'verdict.reason': verdict.reason };
 }

@@ -218,7 +218,6 @@ export type ServiceList = List<'ServiceList', ServiceItem>;
 export type CertificateList = List<'CertificateList', CertificateItem>;
 export type PolicyList = List<'PolicyList', PolicyItem>;
 export type ConnectionsDocument = DocumentHead<'ConnectionList'> & ConnectionsBody;
-export type EnrolmentDocument = DocumentHead<'Enrolment'> & EnrolmentBody;
 
 /** The body of every answer that is not 2xx. */
 export type ErrorDocument = DocumentHead<'Error'> & {

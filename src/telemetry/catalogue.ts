@@ -75,6 +75,12 @@ export const meshCatalogue = {
     labels: ['map'],
     stability: 'core',
   },
+  mesh_datapath_events_total: {
+    type: 'counter',
+    help: 'What the BPF programs did with connections, by their counters',
+    labels: ['event'],
+    stability: 'unstable',
+  },
   mesh_datapath_writes_total: {
     type: 'counter',
     help: 'Entries written to and deleted from BPF maps',

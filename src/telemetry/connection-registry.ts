@@ -77,8 +77,11 @@ export class ConnectionRegistry {
     this.#rings.set(key, ring);
     ring.push({ sequence: this.#last, record });
     this.#kept += 1;
-    if (ring.length > this.#capacityPerPod) this.#forgetOldest(key, ring);
-    else if (this.#kept > this.#capacity) this.#forgetFromLargest();
+    const full = this.#kept > this.#capacity;
+    // A ring above its fair share pays for itself; only a small one needs the search for a larger.
+    const greedy = ring.length > this.#capacityPerPod || ring.length > this.#capacity / this.#rings.size;
+    if (ring.length > this.#capacityPerPod || (full && greedy)) this.#forgetOldest(key, ring);
+    else if (full) this.#forgetFromLargest();
   }
 
   live(filter: ConnectionFilter = {}): readonly ConnectionSummary[] {

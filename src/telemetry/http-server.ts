@@ -27,10 +27,13 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** One peer may neither keep others out nor hold a connection without asking. */
 const limits = {
-  maxConnections: 64,
+  maxConnections: 256,
+  maxConnectionsPerAddress: 16,
   requestTimeoutMs: 10_000,
   headersTimeoutMs: 5_000,
+  checkEveryMs: 1_000,
   maxHeaderBytes: 8192,
 };
 
@@ -40,15 +43,34 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     {
       requestTimeout: limits.requestTimeoutMs,
       headersTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: limits.checkEveryMs,
       maxHeaderSize: limits.maxHeaderBytes,
     },
     (request, response) => void serve(options, request, response),
   );
   server.maxConnections = limits.maxConnections;
+  limitPerAddress(server);
   if (options.onConnection !== undefined) server.on('connection', options.onConnection);
   await listen(server, options.listen);
   const address = server.address();
   return { port: isTcp(address) ? address.port : 0, close: () => close(server) };
+}
+
+/** Unix sockets have no address, and are root's alone. */
+function limitPerAddress(server: Server): void {
+  const open = new Map<string, number>();
+  server.on('connection', (socket) => {
+    const address = socket.remoteAddress;
+    if (address === undefined) return;
+    const count = (open.get(address) ?? 0) + 1;
+    open.set(address, count);
+    socket.once('close', () => {
+      const left = (open.get(address) ?? 1) - 1;
+      if (left === 0) open.delete(address);
+      else open.set(address, left);
+    });
+    if (count > limits.maxConnectionsPerAddress) socket.destroy();
+  });
 }
 
 async function serve(

@@ -5,6 +5,8 @@
 import { errorFields } from './error-fields.ts';
 
 const secretName = /(?:private.?key|password|passwd|secret|token|authorization|credential|join.?key)/i;
+/** What any of the values below contains: a cheap question asked of every string first. */
+const suspicious = /PRIVATE KEY|bearer|eyJ/i;
 const secretValue =
   /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)|\bbearer\s+[\w.~+/=-]+|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*/gi;
 const mask = '[redacted]';
@@ -15,12 +17,14 @@ export function maskSecrets(fields: Readonly<Record<string, unknown>>): Record<s
   return maskRecord(fields, 0);
 }
 
-export const maskText = (text: string): string => text.replace(secretValue, mask);
+export const maskText = (text: string): string =>
+  suspicious.test(text) ? text.replace(secretValue, mask) : text;
 
 function maskRecord(fields: object, depth: number): Record<string, unknown> {
   const masked: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(fields)) {
-    masked[name] = secretName.test(name) && isText(value) ? mask : maskValue(value, depth + 1);
+    if (value === undefined) continue;
+    masked[name] = isText(value) && namesSecret(name) ? mask : maskValue(value, depth + 1);
   }
   return masked;
 }
@@ -35,5 +39,18 @@ function maskValue(value: unknown, depth: number): unknown {
   if (Array.isArray(value)) return value.map((item) => maskValue(item, depth + 1));
   return maskRecord(value, depth);
 }
+
+/** Names of fields come from the code, so there are few; remembering them beats matching them. */
+function namesSecret(name: string): boolean {
+  let secret = knownNames.get(name);
+  if (secret === undefined) {
+    secret = secretName.test(name);
+    if (knownNames.size < maxKnownNames) knownNames.set(name, secret);
+  }
+  return secret;
+}
+
+const knownNames = new Map<string, boolean>();
+const maxKnownNames = 1000;
 
 const isText = (value: unknown): boolean => typeof value === 'string' || ArrayBuffer.isView(value);

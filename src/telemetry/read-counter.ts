@@ -25,9 +25,21 @@ export class ReadCounter extends Counter {
   }
 
   override get(): Promise<Snapshot> {
-    const { name, help, read } = this.#options;
+    return this.#snapshot(this.#options.read());
+  }
+
+  /**
+   * What prom-client asks for instead of `get` when it writes text. It remembers the text of "shared" labels by
+   * identity, so labels that stay the same object from scrape to scrape are formatted once.
+   */
+  getForPromString(): Promise<Snapshot> {
+    return this.#snapshot(this.#options.read().map(({ labels, value }) => ({ sharedLabels: labels, value })));
+  }
+
+  #snapshot(values: readonly object[]): Promise<Snapshot> {
+    const { name, help } = this.#options;
     // The declared enum of metric types does not exist at run time; prom-client itself answers with this string.
-    const snapshot: unknown = { name, help, type: 'counter', values: read(), aggregator: 'sum' };
+    const snapshot: unknown = { name, help, type: 'counter', values, aggregator: 'sum' };
     return Promise.resolve(snapshot as Snapshot);
   }
 }

@@ -15,7 +15,8 @@ function accessLog(): {
   const write =
     (level: string) =>
     (fields: Readonly<Line>, msg: string): void =>
-      void lines.push({ level, msg, ...fields });
+      // As pino does: what is undefined is left out.
+      void lines.push(JSON.parse(JSON.stringify({ level, msg, ...fields })) as Line);
   const sink: Logger = {
     debug: write('debug'),
     info: write('info'),

@@ -206,6 +206,12 @@ describe('the metrics of connections', () => {
     expect(await read('istio_tcp_received_bytes_total', { source_workload: 'long' })).toBe(9);
   });
 
+  it('say the same at the second scrape as at the first', async () => {
+    const { metrics, traffic } = setUp();
+    traffic.completed(record());
+    expect(await metrics.render()).toBe(await metrics.render());
+  });
+
   it('escape what a peer wrote into a name', async () => {
     const { metrics, traffic } = setUp();
     const hostile = workload('ns', 'x', { owner: { name: 'a"} 1\nfake_metric 7\n', kind: 'pod' } });

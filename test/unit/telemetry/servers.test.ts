@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { chmod, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, request as httpRequest } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLogger } from '../../../src/base/log.ts';
@@ -212,6 +213,21 @@ describe('the query of connections', () => {
   });
 });
 
+/** Resolves when `expected` of the sockets were closed by the other side, with their number. */
+async function countClosed(sockets: readonly Socket[], expected: number): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  let closed = 0;
+  for (const socket of sockets) {
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      closed += 1;
+      if (closed === expected) setImmediate(() => resolve(closed));
+    });
+    socket.resume();
+  }
+  return await promise;
+}
+
 describe('the metrics and readiness endpoints', () => {
   it('serve metrics where Prometheus and Istio look for them', async () => {
     const metrics = new Metrics();
@@ -255,6 +271,18 @@ describe('the metrics and readiness endpoints', () => {
     expect(await get()).toEqual([200, 'ready\n']);
     readiness.drain();
     expect(await get()).toEqual([503, 'not ready: shutting down\n']);
+  });
+
+  it('do not let one address hold so many connections that others cannot ask', async () => {
+    const server = await startMetricsServer(new Metrics(), { host: '127.0.0.1', port: 0 }, silentLogger);
+    running.push(server);
+    const sockets = Array.from({ length: 40 }, () =>
+      connect({ port: server.port, host: '127.0.0.1', localAddress: '127.0.0.2' }),
+    );
+    const refused = await countClosed(sockets, 24);
+    expect(refused).toBe(24);
+    expect((await fetch(`http://127.0.0.1:${server.port}/metrics`)).status).toBe(200);
+    for (const socket of sockets) socket.destroy();
   });
 
   it('say which address is taken when they cannot listen', async () => {
