@@ -107,14 +107,6 @@ describe('a prefix trie', () => {
     expect(native.mapDeleteBatch(fd, keys, 2)).toBe(2);
     expect(native.mapDump(fd)).toEqual({ keys: nothing, values: nothing, count: 0 });
   });
-
-  it('that is full answers ENOSPC', async () => {
-    const fd = map('prefixes');
-    const fill = (): void => {
-      for (let i = 0; i <= 16; i++) native.mapUpdate(fd, prefix(32, 10, 0, 0, i), u32(i), 0);
-    };
-    await expectNativeError(fill, 'ENOSPC');
-  });
 });
 
 describe('a map without batch operations', () => {
