@@ -9,12 +9,12 @@ import type { Logger } from '../base/log.ts';
 import type { WorkloadUid } from '../model/mesh.ts';
 import type { MeshDiff, MeshView } from '../model/view.ts';
 import type { NativeBinding } from '../native/binding.ts';
-import { abiVersion, type Config, type CounterName } from './abi/layout.ts';
+import type { CounterName } from './abi/layout.ts';
 import { readCounters } from './counters.ts';
 import { Installation } from './installation.ts';
 import { cgroupTarget } from './links.ts';
-import type { MapTable } from './map-table.ts';
 import { defaultMapSizes, mapSpecs, type MapSizes } from './maps.ts';
+import { NodeConfig } from './node-config.ts';
 import { findNetnsCookie } from './netns-cookie.ts';
 import { type CapturedConnection, takeOriginalDestination } from './original-destination.ts';
 import { EnrolledPods, type EnrolledPod, type PodEnrolment } from './pods.ts';
@@ -86,14 +86,14 @@ async function start(
   const cookies = installation.table(mapSpecs.cookies);
   const netnsCookie = (netns: string): Promise<bigint> => findNetnsCookie({ native, cookies }, netns);
   const nodeCookie = await netnsCookie(options.nodeNetns);
-  config.change({ nodeNetnsCookie: nodeCookie });
+  config.setNode(nodeCookie);
 
   const flows = installation.table(mapSpecs.flows);
   const counters = installation.table(mapSpecs.counters);
   const reconciler = new DestinationReconciler({
     destinations: installation.table(mapSpecs.destinations),
     capacity: sizes.destinations,
-    setCaptureUnknown: (captureUnknown) => config.change({ flags: { captureUnknown } }),
+    setCaptureUnknown: (on) => config.setCaptureUnknown(on),
     log,
   });
   const pods = new EnrolledPods({
@@ -112,7 +112,7 @@ async function start(
     unenrol: (uid) => pods.unenrol(uid),
     enrolled: () => pods.list(),
     activate() {
-      if (!installation.live) installation.switchOver();
+      if (!installation.live) config.switchOver();
       pods.sweep();
     },
     originalDestination: (client, local) => takeOriginalDestination(flows, client, local),
@@ -120,30 +120,6 @@ async function start(
     counters: () => readCounters(counters),
     close: () => installation.close(),
   };
-}
-
-/** The one entry of the `config` map. */
-class NodeConfig {
-  readonly #table: MapTable<number, Config>;
-  #current: Config;
-
-  /** Written at once: an installation without earlier knowledge of the mesh captures everything until it has some. */
-  constructor(installation: Installation, ztunnelCgroupId: bigint) {
-    this.#table = installation.table(mapSpecs.config);
-    const found = this.#table.get(0);
-    this.#current = {
-      nodeNetnsCookie: found?.nodeNetnsCookie ?? 0n,
-      ztunnelCgroupId,
-      flags: { captureUnknown: installation.adopted ? (found?.flags.captureUnknown ?? true) : true },
-      abi: abiVersion,
-    };
-    this.#table.set(0, this.#current);
-  }
-
-  change(change: Partial<Config>): void {
-    this.#current = { ...this.#current, ...change };
-    this.#table.set(0, this.#current);
-  }
 }
 
 /** A cgroup shared with pods would make them ztunnel, and one outside the root would not be seen at all. */

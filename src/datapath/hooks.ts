@@ -54,3 +54,14 @@ export const podHook: Hook = {
 };
 
 export const allHooks: readonly Hook[] = [...cgroupHooks, podHook];
+
+// Pinned links are named after their program, those of pods after the inode of the network namespace, which is what
+// the kernel says when asked for a link's target.
+const podLinkPrefix = 'netns-';
+
+/** The pin of a pod's link, by its namespace's inode. */
+export const podLink = (inode: bigint): string => `${podLinkPrefix}${inode}`;
+
+/** The inode in the name of such a pin; undefined for other links. */
+export const podOfLink = (name: string): bigint | undefined =>
+  name.startsWith(podLinkPrefix) ? BigInt(name.slice(podLinkPrefix.length)) : undefined;

@@ -7,7 +7,7 @@
 import type { Logger } from '../base/log.ts';
 import { MeshError } from '../base/errors.ts';
 import type { Fd, NativeBinding } from '../native/binding.ts';
-import { cgroupHooks, podHook } from './hooks.ts';
+import { cgroupHooks, podHook, podLink, podOfLink } from './hooks.ts';
 import { cgroupTarget, ensureLink, type LoadedProgram } from './links.ts';
 import { MapTable } from './map-table.ts';
 import { allMapSpecs, type MapSizes, type MapSpec } from './maps.ts';
@@ -25,12 +25,9 @@ export interface InstallationOptions {
   readonly log: Logger;
 }
 
-/** Link names: the hook's program for cgroup links, the namespace's inode for those of pods. */
-const podLinkPrefix = 'netns-';
-
 export class Installation {
-  /** The maps are those an earlier agent left: what they say is in force. */
-  readonly adopted: boolean;
+  /** Earlier programs are in force on maps that are not this installation's, until `switchOver`. */
+  readonly staged: boolean;
   readonly #options: InstallationOptions;
   readonly #pins: Pins;
   readonly #programs: Programs;
@@ -41,17 +38,29 @@ export class Installation {
     this.#options = options;
     this.#pins = pins;
     this.#programs = programs;
-    this.adopted = !allMapSpecs.some(
-      ({ name, holds }) => holds === 'policy' && programs.newMaps.includes(name),
-    );
+    this.staged = this.hasNewPolicyMaps && pins.list('links').length > 0;
   }
 
   /** @throws MeshError UNSUPPORTED, ABI_MISMATCH, BPF_LOAD */
   static open(options: InstallationOptions): Installation {
     const pins = new Pins(options.native, options.pinRoot);
     pins.prepare();
-    const programs = loadPrograms({ native: options.native, pins }, options.objectPath, options.sizes);
-    return new Installation(options, pins, programs);
+    try {
+      const programs = loadPrograms({ native: options.native, pins }, options.objectPath, options.sizes);
+      return new Installation(options, pins, programs);
+    } catch (thrown) {
+      pins.unlock();
+      throw thrown;
+    }
+  }
+
+  /** Maps that decide about traffic had to be made anew, and are empty. */
+  get hasNewPolicyMaps(): boolean {
+    return allMapSpecs.some(({ name, holds }) => holds === 'policy' && this.isNew(name));
+  }
+
+  isNew(map: string): boolean {
+    return this.#programs.newMaps.includes(map);
   }
 
   /** The programs in force read this installation's maps. */
@@ -67,15 +76,14 @@ export class Installation {
 
   /** Goes live at once if that can bypass nothing: no links yet, or the same maps as before. */
   start(): void {
-    const replacing = this.#pins.list('links').length > 0 && !this.adopted;
-    if (replacing) {
-      this.#options.log.warn(
-        { newMaps: this.#programs.newMaps },
-        'BPF maps had to be made anew: the programs installed before stay in force until the new ones are filled',
-      );
+    if (!this.staged) {
+      this.switchOver();
       return;
     }
-    this.switchOver();
+    this.#options.log.warn(
+      { newMaps: this.#programs.newMaps },
+      'BPF maps had to be made anew: the programs installed before stay in force until the new ones are filled',
+    );
   }
 
   /** Pins what is new and brings every link to the current programs. What captures comes last. */
@@ -110,16 +118,14 @@ export class Installation {
 
   /** Namespaces, by inode, that have a link or had one when they went away. */
   attachedPods(): bigint[] {
-    return this.#pins
-      .list('links')
-      .filter((name) => name.startsWith(podLinkPrefix))
-      .map((name) => BigInt(name.slice(podLinkPrefix.length)));
+    return this.#pins.list('links').flatMap((name) => podOfLink(name) ?? []);
   }
 
   /** Lets go of the descriptors. Everything pinned goes on working. */
   close(): void {
     for (const { fd } of this.#programs.programs.values()) this.#options.native.closeFd(fd);
     for (const fd of this.#programs.maps.values()) this.#options.native.closeFd(fd);
+    this.#pins.unlock();
   }
 
   #deps(): { native: NativeBinding; pins: Pins } {
@@ -153,5 +159,3 @@ export class Installation {
     if (this.#options.native.linkInfo(fd).targetId !== 0n) this.#options.native.linkDetach(fd);
   }
 }
-
-const podLink = (inode: bigint): string => `${podLinkPrefix}${inode}`;

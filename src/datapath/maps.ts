@@ -29,8 +29,7 @@ export interface MapSpec<K, V> {
   readonly purpose: string;
   /** What stops when the map is full. */
   readonly whenFull: string;
-  /** Kernel map type number (`enum bpf_map_type`). */
-  readonly type: number;
+  readonly type: keyof typeof mapTypes;
   /** Its capacity; 0 for the kind that has none. */
   readonly entries: (sizes: MapSizes) => number;
   /**
@@ -42,7 +41,15 @@ export interface MapSpec<K, V> {
   readonly value: Field<V>;
 }
 
-const mapType = { hash: 1, array: 2, perCpuArray: 6, lruHash: 9, sockHash: 18, socketStorage: 24 } as const;
+/** By the kernel's numbers (`enum bpf_map_type`), under the names bpftool gives them. */
+export const mapTypes = {
+  hash: 1,
+  array: 2,
+  percpu_array: 6,
+  lru_hash: 9,
+  sockhash: 18,
+  sk_storage: 24,
+} as const;
 
 const spec = <K, V>(value: MapSpec<K, V>): MapSpec<K, V> => value;
 
@@ -51,7 +58,7 @@ export const mapSpecs = {
     name: 'config',
     purpose: 'what the programs need to know of the node',
     whenFull: 'never: one entry',
-    type: mapType.array,
+    type: 'array',
     entries: () => 1,
     holds: 'policy',
     key: u32,
@@ -61,7 +68,7 @@ export const mapSpecs = {
     name: 'pods',
     purpose: 'enrolled pods of this node, by network namespace cookie',
     whenFull: 'further pods are not enrolled',
-    type: mapType.hash,
+    type: 'hash',
     entries: (sizes) => sizes.pods,
     holds: 'policy',
     key: u64,
@@ -71,7 +78,7 @@ export const mapSpecs = {
     name: 'local_pods',
     purpose: 'pod id by address, for the enrolled pods of this node',
     whenFull: 'further pods are not enrolled',
-    type: mapType.hash,
+    type: 'hash',
     entries: (sizes) => sizes.pods * addressesPerPod,
     holds: 'policy',
     key: address,
@@ -81,7 +88,7 @@ export const mapSpecs = {
     name: 'destinations',
     purpose: 'addresses that enrolled pods reach through ztunnel only',
     whenFull: 'everything enrolled pods dial goes through ztunnel',
-    type: mapType.hash,
+    type: 'hash',
     entries: (sizes) => sizes.destinations,
     holds: 'policy',
     key: address,
@@ -91,7 +98,7 @@ export const mapSpecs = {
     name: 'listeners',
     purpose: 'plaintext listener by pod id',
     whenFull: 'further pods are not enrolled',
-    type: mapType.sockHash,
+    type: 'sockhash',
     entries: (sizes) => sizes.pods,
     holds: 'policy',
     key: u32,
@@ -102,7 +109,7 @@ export const mapSpecs = {
     name: 'sockets',
     purpose: 'original destination of each captured socket',
     whenFull: 'never: lives in the socket',
-    type: mapType.socketStorage,
+    type: 'sk_storage',
     entries: () => 0,
     holds: 'transient',
     key: u32,
@@ -112,7 +119,7 @@ export const mapSpecs = {
     name: 'flows',
     purpose: 'origin and original destination of connections, by tuple',
     whenFull: 'new captured connections are refused',
-    type: mapType.hash,
+    type: 'hash',
     entries: (sizes) => sizes.flows,
     holds: 'transient',
     key: layout.flowKey,
@@ -122,7 +129,7 @@ export const mapSpecs = {
     name: 'cookies',
     purpose: 'network namespace cookies the agent asked for, by socket cookie',
     whenFull: 'never: the oldest answer goes',
-    type: mapType.lruHash,
+    type: 'lru_hash',
     entries: () => cookieEntries,
     holds: 'transient',
     key: u64,
@@ -132,7 +139,7 @@ export const mapSpecs = {
     name: 'counters',
     purpose: 'events since the programs were installed',
     whenFull: 'never: one entry a counter',
-    type: mapType.perCpuArray,
+    type: 'percpu_array',
     entries: () => layout.counterNames.length,
     holds: 'transient',
     key: u32,

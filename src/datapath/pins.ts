@@ -3,31 +3,55 @@
  * without a process, which is how enforcement survives the agent. Each pin is made under `new/` and renamed into
  * place, so a name always means a complete object, and a crash leaves at worst `new/`, which the next start clears.
  */
-import { mkdirSync, readdirSync, renameSync, rmdirSync, statfsSync, unlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { MeshError } from '../base/errors.ts';
 import type { Fd, NativeBinding } from '../native/binding.ts';
 import { bpfCall, unlessMissing } from './bpf-error.ts';
+import { isOnFileSystem } from './file-system.ts';
 
 export type PinKind = 'maps' | 'progs' | 'links';
 
 export const pinKinds: readonly PinKind[] = ['links', 'progs', 'maps'];
 
-/** BPF_FS_MAGIC of <linux/magic.h>. */
-const bpffsMagic = 0xcafe4a11;
+type PinCalls = Pick<NativeBinding, 'pin' | 'openPinned' | 'openPath' | 'tryLock' | 'closeFd'>;
 
 export class Pins {
   readonly root: string;
-  readonly #native: Pick<NativeBinding, 'pin' | 'openPinned' | 'closeFd'>;
+  readonly #native: PinCalls;
+  #lock: Fd | undefined;
 
-  constructor(native: Pick<NativeBinding, 'pin' | 'openPinned' | 'closeFd'>, root: string) {
+  constructor(native: PinCalls, root: string) {
     this.#native = native;
     this.root = root;
   }
 
-  /** Makes the directories. @throws MeshError UNSUPPORTED if the root is not on a BPF file system. */
+  /**
+   * Becomes the only writer until `unlock`, or the end of the process.
+   * @throws MeshError NOT_FOUND if there is no such root, ALREADY_EXISTS if there is another writer
+   */
+  lock(): void {
+    const fd = bpfCall('BPF_LOAD', `opening ${this.root}`, () => this.#native.openPath(this.root));
+    if (this.#native.tryLock(fd)) {
+      this.#lock = fd;
+      return;
+    }
+    this.#native.closeFd(fd);
+    throw new MeshError('ALREADY_EXISTS', `another process is in charge of ${this.root}`, {
+      hint: 'stop the other mesh-ebpf node program first',
+    });
+  }
+
+  unlock(): void {
+    if (this.#lock !== undefined) this.#native.closeFd(this.#lock);
+    this.#lock = undefined;
+  }
+
+  /** Makes the directories and locks them. @throws MeshError UNSUPPORTED if the root is not on a BPF file system. */
   prepare(): void {
-    assertBpffs(dirname(this.root));
+    assertBpffs(nearestExisting(dirname(this.root)));
+    mkdirSync(this.root, { recursive: true, mode: 0o700 });
+    this.lock();
     for (const kind of pinKinds) mkdirSync(join(this.root, kind), { recursive: true, mode: 0o700 });
     this.#clearNew();
     mkdirSync(this.#staging());
@@ -68,6 +92,13 @@ export class Pins {
     return readDirectory(join(this.root, kind)).toSorted();
   }
 
+  /** Every file and directory below the root. */
+  paths(): string[] {
+    return (unlessMissing(() => readdirSync(this.root, { recursive: true })) ?? []).map((name) =>
+      join(this.root, String(name)),
+    );
+  }
+
   /** Removes every pin and directory, the root too. */
   removeAll(): void {
     for (const kind of pinKinds) {
@@ -92,10 +123,11 @@ export class Pins {
   }
 }
 
-/** The parent must exist and be a BPF file system. */
+const nearestExisting = (path: string): string =>
+  existsSync(path) || path === dirname(path) ? path : nearestExisting(dirname(path));
+
 function assertBpffs(directory: string): void {
-  const type = unlessMissing(() => statfsSync(directory).type);
-  if (type === bpffsMagic) return;
+  if (isOnFileSystem('bpf', directory)) return;
   throw new MeshError('UNSUPPORTED', `${directory} is not on a BPF file system`, {
     hint: 'mount it: mount -t bpf bpf /sys/fs/bpf',
   });

@@ -25,6 +25,7 @@ export interface PodEnrolment {
   readonly cookie: bigint;
   /** Path of its network namespace. */
   readonly netns: string;
+  /** The first of each family is the one its captured connections come from. */
   readonly addresses: readonly IpAddress[];
   /** Stays the caller's, and must stay open while the pod is enrolled. */
   readonly plaintextListener: Fd;
@@ -187,8 +188,9 @@ function recover({ pods, localPods }: PodDeps): Map<WorkloadUid, EnrolledPod> {
     pods.entries().map(([cookie, entry]) => {
       const uid = entry.uid as WorkloadUid;
       const own = addresses.get(entry.id)?.map(([ip]) => ip) ?? [];
+      const all = new Set([entry.ip4, entry.ip6, ...own].filter((ip) => ip !== undefined));
       const { id: podId, label, netnsInode } = entry;
-      return [uid, { uid, podId, label, cookie, netnsInode, addresses: own }];
+      return [uid, { uid, podId, label, cookie, netnsInode, addresses: [...all] }];
     }),
   );
 }

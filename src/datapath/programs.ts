@@ -12,7 +12,7 @@ import { abiVersion } from './abi/layout.ts';
 import { bpfCall } from './bpf-error.ts';
 import { allHooks } from './hooks.ts';
 import type { LoadedProgram } from './links.ts';
-import { type AnyMapSpec, type MapSizes, allMapSpecs, mapSpecs } from './maps.ts';
+import { type AnyMapSpec, type MapSizes, allMapSpecs, mapSpecs, mapTypes } from './maps.ts';
 import type { Pins } from './pins.ts';
 
 export interface LoadDeps {
@@ -69,7 +69,7 @@ function reuse(deps: LoadDeps, object: BpfObject, spec: AnyMapSpec, sizes: MapSi
 }
 
 const fits = (info: MapInfo, spec: AnyMapSpec, sizes: MapSizes): boolean =>
-  info.type === spec.type &&
+  info.type === mapTypes[spec.type] &&
   info.keySize === spec.keyBytes &&
   info.valueSize === spec.valueBytes &&
   info.maxEntries === spec.entries(sizes);

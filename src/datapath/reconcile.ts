@@ -60,25 +60,22 @@ export class DestinationReconciler {
     return result;
   }
 
+  /** Whatever stops it, the programs are told before anyone else. */
   #write(entries: [IpAddress, Destination][], extra: IpAddress[]): ReconcileResult {
-    this.#deps.destinations.deleteAll(extra);
     try {
+      this.#deps.destinations.deleteAll(extra);
       this.#deps.destinations.setAll(entries);
       return { written: entries.length, deleted: extra.length, complete: true };
     } catch (thrown) {
+      this.#complete = false;
+      this.#deps.setCaptureUnknown(true);
       if (!(thrown instanceof MeshError && thrown.code === 'BPF_MAP_FULL')) throw thrown;
-      this.#overflow();
+      this.#deps.log.error(
+        { code: thrown.code, map: 'destinations', capacity: this.#deps.capacity },
+        'the destinations map is too small for the mesh: everything enrolled pods dial goes through ztunnel',
+      );
       return { written: 0, deleted: extra.length, complete: false };
     }
-  }
-
-  #overflow(): void {
-    this.#deps.setCaptureUnknown(true);
-    this.#complete = false;
-    this.#deps.log.error(
-      { code: 'BPF_MAP_FULL', map: 'destinations', capacity: this.#deps.capacity },
-      'the destinations map is too small for the mesh: everything enrolled pods dial goes through ztunnel',
-    );
   }
 }
 

@@ -1,65 +1,144 @@
-/** What applications in enrolled pods see, and what ztunnel finds, when they connect. */
+/** What applications in enrolled pods experience when they connect. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Socket } from 'node:net';
-import { parseIp, parsePort, type SocketAddress } from '../../src/base/ip.ts';
-import type { Datapath } from '../../src/datapath/datapath.ts';
-import { Lab, type LabPod } from './support/lab.ts';
-import { meshView } from './support/view.ts';
+import { type Mesh, startMesh, stopMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
 
-let lab: Lab;
-let datapath: Datapath;
-let client: LabPod;
-let server: LabPod;
-let outside: LabPod;
-
-const address = (ip: string | undefined, port: number | undefined): SocketAddress => ({
-  ip: parseIp(ip ?? ''),
-  port: parsePort(port ?? 0),
+let mesh: Mesh;
+beforeAll(async () => {
+  mesh = await startMesh();
 });
+afterAll(() => stopMesh(mesh));
 
-/** Plays ztunnel's outbound listener: tells the application what it knows of its connection. */
-function answerWithOriginalDestination(socket: Socket): void {
-  const found = datapath.originalDestination(
-    address(socket.remoteAddress, socket.remotePort),
-    address(socket.localAddress, socket.localPort),
-  );
-  socket.end(
-    found === undefined ? 'unknown' : `captured ${found.destination.ip} ${found.destination.port}`,
-  );
+const fromA = (script: string, arg: unknown): Promise<unknown> => mesh.lab.run(mesh.a, script, arg);
+
+/** The application sees the address it dialled and its own; ztunnel knows what was dialled, and by whom. */
+function expectCaptured(outcome: unknown, ip: string, port: number, own: string): void {
+  expect(outcome).toMatchObject({
+    peer: [ip, port],
+    own: [own, expect.any(Number)],
+    data: `captured ${ip.replace('::ffff:', '')} ${port} by pod 1`,
+  });
 }
 
-beforeAll(async () => {
-  lab = new Lab();
-  [client, server, outside] = [lab.addPod('a'), lab.addPod('b'), lab.addPod('x')];
-  datapath = await lab.open();
-  for (const pod of [client, server]) {
-    await lab.listen(pod.netns, 15001, answerWithOriginalDestination);
-    await lab.enrol(
-      datapath,
-      pod,
-      await lab.listen(pod.netns, 15006, (socket) =>
-        socket.end(`plaintext ${address(socket.localAddress, socket.localPort).ip} ${socket.localPort}`),
-      ),
-    );
-  }
-  for (const pod of [client, server, outside]) {
-    await lab.listen(pod.netns, 8080, (socket) => socket.end(`application ${pod.name}`));
-  }
-  datapath.apply(meshView({ meshed: [client, server], vips: ['10.96.0.10', 'fd96::10'] }));
-});
+describe('a connection of an enrolled pod into the mesh', () => {
+  it('to a pod’s IPv4 address reaches ztunnel, while the application sees what it dialled', async () => {
+    const { a, b } = mesh;
+    expectCaptured(await fromA(scripts.connect, [b.ip4, 8080]), b.ip4, 8080, a.ip4);
+  });
 
-afterAll(() => {
-  datapath.close();
-  lab.close();
-});
+  it('to a pod’s IPv6 address does too', async () => {
+    const { a, b } = mesh;
+    expectCaptured(await fromA(scripts.connect, [b.ip6, 8080]), b.ip6, 8080, a.ip6);
+  });
 
-describe('a connection of an enrolled pod', () => {
-  it('to another meshed pod reaches ztunnel, while the application sees what it dialled', async () => {
-    expect(await lab.inPod(client, scripts.connect, [server.ip4, 8080])).toEqual({
-      peer: [server.ip4, 8080],
-      own: [client.ip4, expect.any(Number)],
-      data: `captured ${server.ip4} 8080`,
+  it('to an IPv4 address through an IPv6 socket does too', async () => {
+    const { a, b } = mesh;
+    const mapped = `::ffff:${b.ip4}`;
+    expectCaptured(await fromA(scripts.connect, [mapped, 8080]), mapped, 8080, `::ffff:${a.ip4}`);
+  });
+
+  it('to a Service’s address does too, in both families', async () => {
+    const { a } = mesh;
+    expectCaptured(await fromA(scripts.connect, ['10.96.0.10', 80]), '10.96.0.10', 80, a.ip4);
+    expectCaptured(await fromA(scripts.connect, ['fd96::10', 80]), 'fd96::10', 80, a.ip6);
+  });
+
+  it('to another pod’s mesh port reaches ztunnel, which knows to refuse it', async () => {
+    const { a, b } = mesh;
+    expectCaptured(await fromA(scripts.connect, [b.ip4, 15008]), b.ip4, 15008, a.ip4);
+  });
+
+  it('works non-blocking, with connect() called again while it is on its way', async () => {
+    const outcome = await fromA(scripts.connectNonBlocking, [mesh.b.ip4, 8080]);
+    expect(outcome).toMatchObject({ codes: ['EINPROGRESS', 0, 'EISCONN'] });
+    expectCaptured(outcome, mesh.b.ip4, 8080, mesh.a.ip4);
+  });
+
+  it('keeps the address and port the application bound before', async () => {
+    const { a, b } = mesh;
+    const outcome = await fromA(scripts.bindAndConnect, [b.ip4, 8080, a.ip4, 40_001]);
+    expectCaptured(outcome, b.ip4, 8080, a.ip4);
+    expect(outcome).toMatchObject({ own: [a.ip4, 40_001] });
+    const unspecified = await fromA(scripts.bindAndConnect, [b.ip6, 8080, '::', 40_002]);
+    expect(unspecified).toMatchObject({ own: [a.ip6, 40_002] });
+    expectCaptured(unspecified, b.ip6, 8080, a.ip6);
+  });
+
+  it('cannot get past ztunnel by binding a loopback address', async () => {
+    const { b } = mesh;
+    const outcome = await fromA(scripts.bindAndConnect, [b.ip4, 8080, '127.0.0.1', 0]);
+    expectCaptured(outcome, b.ip4, 8080, '127.0.0.1');
+  });
+
+  it('is captured with TCP Fast Open and with Multipath TCP', async () => {
+    const { a, b } = mesh;
+    expectCaptured(await fromA(scripts.connectFastOpen, [b.ip4, 8080]), b.ip4, 8080, a.ip4);
+    // getpeername() of a Multipath TCP socket shows ztunnel: the hook is asked about another socket than connect was.
+    expect(await fromA(scripts.connectMultipath, [b.ip4, 8080])).toMatchObject({
+      data: `captured ${b.ip4} 8080 by pod 1`,
     });
+  });
+
+  it('is told apart when one socket connects first here, then there', async () => {
+    const { b, x } = mesh;
+    const into = [b.ip4, 8080];
+    const out = [x.ip4, 8080];
+    expect(await fromA(scripts.connectTwice, [into, out])).toMatchObject([
+      { peer: into, data: `captured ${b.ip4} 8080 by pod 1` },
+      { peer: out, data: 'application x' },
+    ]);
+    expect(await fromA(scripts.connectTwice, [out, into])).toMatchObject([
+      { peer: out, data: 'application x' },
+      { peer: into, data: `captured ${b.ip4} 8080 by pod 1` },
+    ]);
+  });
+});
+
+describe('a connection of an enrolled pod elsewhere', () => {
+  it('to a destination outside the mesh is left alone, in both families', async () => {
+    const { a, x } = mesh;
+    expect(await fromA(scripts.connect, [x.ip4, 8080])).toMatchObject({
+      peer: [x.ip4, 8080],
+      own: [a.ip4, expect.any(Number)],
+      data: 'application x',
+    });
+    expect(await fromA(scripts.connect, [x.ip6, 8080])).toMatchObject({ data: 'application x' });
+  });
+
+  it.each(['127.0.0.1', '::1', '0.0.0.0', '::', '::ffff:127.0.0.1', 'own IPv4', 'own IPv6'])(
+    'to itself at %s is left alone, but for the mesh’s ports, which are refused',
+    async (name) => {
+      const ip = name === 'own IPv4' ? mesh.a.ip4 : name === 'own IPv6' ? mesh.a.ip6 : name;
+      expect(await fromA(scripts.connect, [ip, 8080])).toMatchObject({ data: 'application a' });
+      for (const port of [15001, 15006, 15008]) {
+        expect(await fromA(scripts.connect, [ip, port])).toEqual({ error: 'EPERM' });
+      }
+    },
+  );
+});
+
+describe('a pod without an address of one family', () => {
+  it('cannot reach the mesh over that family, but everything else', async () => {
+    const { lab, a, b, x, datapath } = mesh;
+    await lab.enrol(datapath, a, [a.ip4]);
+    expect(await fromA(scripts.connect, [b.ip6, 8080])).toEqual({ error: 'EPERM' });
+    expect(await fromA(scripts.connect, [x.ip6, 8080])).toMatchObject({ data: 'application x' });
+    expectCaptured(await fromA(scripts.connect, [b.ip4, 8080]), b.ip4, 8080, a.ip4);
+    await lab.enrol(datapath, a);
+    expectCaptured(await fromA(scripts.connect, [b.ip6, 8080]), b.ip6, 8080, a.ip6);
+  });
+});
+
+describe('what the programs count', () => {
+  it('grows with what they do', async () => {
+    const { b, x, datapath } = mesh;
+    const before = datapath.counters();
+    await fromA(scripts.connect, [b.ip4, 8080]);
+    await fromA(scripts.connect, [x.ip4, 8080]);
+    await fromA(scripts.connect, ['127.0.0.1', 15001]);
+    const after = datapath.counters();
+    expect(after.captured - before.captured).toBe(1n);
+    expect(after.direct - before.direct).toBe(1n);
+    expect(after.refusedMeshPort - before.refusedMeshPort).toBe(1n);
   });
 });

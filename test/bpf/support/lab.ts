@@ -3,12 +3,16 @@
  * pod behind it, and a scratch cgroup with this process (as ztunnel), the host's processes and the pods in places of
  * their own. Needs root, a cgroup v2 mount and a BPF file system; says so if one is missing.
  */
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmdirSync, statfsSync, writeFileSync } from 'node:fs';
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseIp, type IpAddress } from '../../../src/base/ip.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { type Datapath, type DatapathOptions, openDatapath } from '../../../src/datapath/datapath.ts';
+import type { PinKind } from '../../../src/datapath/pins.ts';
+import { uninstallDatapath } from '../../../src/datapath/uninstall.ts';
 import type { WorkloadUid } from '../../../src/model/mesh.ts';
 import type { Fd, NativeBinding } from '../../../src/native/binding.ts';
 import { loadNative } from '../../../src/native/load.ts';
@@ -19,19 +23,17 @@ export const objectPath = new URL('../../../build/bpf/mesh.bpf.o', import.meta.u
 const prefix = 'mebpf-bpf';
 const bpffs = '/sys/fs/bpf';
 
-export interface LabPod {
+export interface LabPod extends Place {
   readonly name: string;
   readonly uid: WorkloadUid;
-  readonly netns: string;
-  readonly cgroup: string;
   readonly ip4: IpAddress;
   readonly ip6: IpAddress;
 }
 
-export interface Outcome {
-  /** What the script printed, as JSON. */
-  readonly result: unknown;
-  readonly stderr: string;
+/** Where a process runs. */
+export interface Place {
+  readonly netns: string;
+  readonly cgroup: string;
 }
 
 /** Runs a shell line and returns what it prints. */
@@ -46,6 +48,8 @@ export class Lab {
   readonly #pods: LabPod[] = [];
   readonly #servers: Server[] = [];
   readonly #sockets = new Set<Socket>();
+  readonly #plaintextListeners = new Map<WorkloadUid, Fd>();
+  readonly #directories: string[] = [];
   readonly #homeCgroup: string;
 
   constructor() {
@@ -121,6 +125,7 @@ export class Lab {
     const server = createServer((socket) => {
       this.#sockets.add(socket);
       socket.on('error', () => {});
+      socket.resume();
       accept(socket);
     });
     await new Promise<void>((resolve) => server.listen({ fd: native.dup(fd) }, resolve));
@@ -128,34 +133,74 @@ export class Lab {
     return fd;
   }
 
-  async enrol(datapath: Datapath, pod: LabPod, plaintextListener: Fd): Promise<number> {
+  /** The socket `enrol` is to give to the datapath. */
+  plaintextListener(pod: LabPod, fd: Fd): void {
+    this.#plaintextListeners.set(pod.uid, fd);
+  }
+
+  async enrol(datapath: Datapath, pod: LabPod, addresses: readonly IpAddress[] = [pod.ip4, pod.ip6]): Promise<number> {
+    const plaintextListener = this.#plaintextListeners.get(pod.uid);
+    if (plaintextListener === undefined) throw new Error(`${pod.name} has no plaintext listener`);
     return datapath.enrol({
       uid: pod.uid,
       label: `test/${pod.name}`,
       cookie: await datapath.netnsCookie(pod.netns),
       netns: pod.netns,
-      addresses: [pod.ip4, pod.ip6],
+      addresses,
       plaintextListener,
     });
   }
 
   /** Runs Python in a namespace and cgroup, with `arg` as JSON; the script prints JSON. */
-  async run(where: { netns: string; cgroup: string }, script: string, arg: unknown = null): Promise<unknown> {
-    const line = 'echo $$ > "$0/cgroup.procs"; exec nsenter --net="$1" /usr/bin/env python3 -c "$2" "$3"';
-    const code = `import sys, json, socket, errno\narg = json.loads(sys.argv[1])\n${script}`;
-    const child = spawn('/bin/sh', ['-c', line, where.cgroup, where.netns, code, JSON.stringify(arg)]);
+  async run(where: Place, script: string, arg: unknown = null): Promise<unknown> {
+    const child = this.#spawn(where, script, arg);
+    child.stdin.end();
     const [out, err] = [collect(child.stdout), collect(child.stderr)];
     const status = await new Promise((resolve) => child.on('close', resolve));
     if (status !== 0) throw new Error(`script failed with ${String(status)}: ${await err}`);
     return JSON.parse(await out) as unknown;
   }
 
-  inPod(pod: LabPod, script: string, arg: unknown = null): Promise<unknown> {
-    return this.run(pod, script, arg);
+  /** Runs a script that holds something, until `release`; returns when it has printed its line. */
+  async hold(where: Place, script: string, arg: unknown): Promise<() => Promise<void>> {
+    const child = this.#spawn(where, script, arg);
+    const ended = new Promise<void>((resolve) => child.on('close', () => resolve()));
+    const failure = collect(child.stderr);
+    await Promise.race([
+      new Promise((resolve) => child.stdout.once('data', resolve)),
+      ended.then(async () => {
+        throw new Error(`script ended early: ${await failure}`);
+      }),
+    ]);
+    return () => {
+      child.stdin.end();
+      return ended;
+    };
   }
 
-  onHost(script: string, arg: unknown = null): Promise<unknown> {
-    return this.run({ netns: this.nodeNetns, cgroup: this.hostCgroup }, script, arg);
+  removePins(): void {
+    uninstallDatapath(native, this.pinRoot);
+  }
+
+  /** The same programs in other instructions, as another compiler would have made them. */
+  variantObject(): string {
+    const out = mkdtempSync(join(tmpdir(), `${prefix}-`));
+    this.#directories.push(out);
+    sh(`make -s -C ${new URL('../../../bpf', import.meta.url).pathname} OUT=${out} CPU=v2`);
+    return join(out, 'mesh.bpf.o');
+  }
+
+  pin(kind: PinKind, name: string): string {
+    return `${this.pinRoot}/${kind}/${name}`;
+  }
+
+  get host(): Place {
+    return { netns: this.nodeNetns, cgroup: this.hostCgroup };
+  }
+
+  /** This process's cgroup, in any namespace. */
+  ztunnelIn(netns: string): Place {
+    return { netns, cgroup: this.ztunnelCgroup };
   }
 
   close(): void {
@@ -165,7 +210,15 @@ export class Lab {
     for (const name of ['node', ...this.#pods.map((pod) => pod.name)]) sh(`ip netns del ${netnsName(name)}`);
     for (const pod of this.#pods) rmdirSync(pod.cgroup);
     for (const path of [this.ztunnelCgroup, this.hostCgroup, this.cgroupRoot]) rmdirSync(path);
-    sh(`rm -rf ${this.pinRoot}`);
+    this.removePins();
+    for (const path of this.#directories) rmSync(path, { recursive: true });
+  }
+
+  #spawn(where: Place, script: string, arg: unknown): ChildProcessWithoutNullStreams {
+    const line = 'echo $$ > "$0/cgroup.procs"; exec nsenter --net="$1" python3 -c "$2" "$3"';
+    const code = `import sys, json, socket, errno\narg = json.loads(sys.argv[1])\n${script}`;
+    const env = { ...process.env, PATH: `/usr/bin:${process.env['PATH'] ?? ''}` };
+    return spawn('/bin/sh', ['-c', line, where.cgroup, where.netns, code, JSON.stringify(arg)], { env });
   }
 
   #addNetns(name: string): string {

@@ -1,17 +1,114 @@
 /** Python for the pods' side of the tests: sockets used the way applications use them. Each prints JSON. */
 
-/** Connects `[ip, port]` and prints the peer and own address it sees, and what it receives; or the errno's name. */
-export const connect = `
-ip, port = arg
-family = socket.AF_INET6 if ':' in ip else socket.AF_INET
-s = socket.socket(family, socket.SOCK_STREAM)
-s.settimeout(3)
-try:
+const common = `
+def families(ip): return socket.AF_INET6 if ':' in ip else socket.AF_INET
+
+def guarded(action):
+    try:
+        print(json.dumps(action()))
+    except socket.timeout:
+        print(json.dumps({'error': 'timeout'}))
+    except OSError as e:
+        print(json.dumps({'error': errno.errorcode[e.errno]}))
+
+def story(s):
+    return {'peer': list(s.getpeername()[:2]), 'own': list(s.getsockname()[:2]), 'data': s.recv(100).decode()}
+
+def new(ip, protocol=0):
+    s = socket.socket(families(ip), socket.SOCK_STREAM, protocol)
+    s.settimeout(3)
+    return s
+`;
+
+/** Connects to `[ip, port]` and prints the peer and own address it sees, and what it receives; or the errno's name. */
+export const connect = `${common}
+def main():
+    s = new(arg[0])
+    s.connect((arg[0], arg[1]))
+    return story(s)
+guarded(main)
+`;
+
+/** The same with a Multipath TCP socket. */
+export const connectMultipath = `${common}
+def main():
+    s = new(arg[0], 262)
+    s.connect((arg[0], arg[1]))
+    return story(s)
+guarded(main)
+`;
+
+/** The same with TCP Fast Open: sendto() instead of connect(). */
+export const connectFastOpen = `${common}
+def main():
+    s = new(arg[0])
+    s.settimeout(None)
+    s.sendto(b'hello', 0x20000000, (arg[0], arg[1]))
+    return story(s)
+guarded(main)
+`;
+
+/** The same from `[ip, port, ownIp, ownPort]`, bound before. */
+export const bindAndConnect = `${common}
+def main():
+    s = new(arg[0])
+    s.bind((arg[2], arg[3]))
+    s.connect((arg[0], arg[1]))
+    return story(s)
+guarded(main)
+`;
+
+/** The same, non-blocking, calling connect() until it says that the socket is connected. */
+export const connectNonBlocking = `${common}
+import select
+def main():
+    s = new(arg[0])
+    s.setblocking(False)
+    codes = [s.connect_ex((arg[0], arg[1]))]
+    select.select([], [s], [], 3)
+    codes.append(s.connect_ex((arg[0], arg[1])))
+    codes.append(s.connect_ex((arg[0], arg[1])))
+    s.settimeout(3)
+    return {'codes': [errno.errorcode.get(c, c) for c in codes], **story(s)}
+guarded(main)
+`;
+
+/** Connects one socket to the first address, disconnects it (AF_UNSPEC), and connects it to the second. */
+export const connectTwice = `${common}
+import ctypes
+def main():
+    s = new(arg[0][0])
+    s.connect(tuple(arg[0]))
+    first = story(s)
+    unspec = (ctypes.c_char * 16)()
+    ctypes.CDLL(None).connect(s.fileno(), unspec, 16)
+    s.connect(tuple(arg[1]))
+    return [first, story(s)]
+guarded(main)
+`;
+
+/** Connects to `[ip, port]` the way ztunnel delivers: from `from`, an address that is not local. */
+export const connectTransparent = `${common}
+def main():
+    ip, port, source = arg
+    s = new(ip)
+    s.setsockopt(socket.SOL_SOCKET, 36, 0x53a)
+    if ':' in ip: s.setsockopt(socket.IPPROTO_IPV6, 75, 1)
+    else: s.setsockopt(socket.IPPROTO_IP, 19, 1)
+    s.bind((source, 0))
     s.connect((ip, port))
-    peer, own = s.getpeername()[:2], s.getsockname()[:2]
-    print(json.dumps({'peer': peer, 'own': own, 'data': s.recv(100).decode()}))
-except socket.timeout:
-    print(json.dumps({'error': 'timeout'}))
-except OSError as e:
-    print(json.dumps({'error': errno.errorcode[e.errno]}))
+    return story(s)
+guarded(main)
+`;
+
+/** Opens `count` connections to `[ip, port]`, prints how many, and holds them until its standard input ends. */
+export const holdConnections = `${common}
+ip, port, count = arg
+held = []
+for _ in range(count):
+    s = new(ip)
+    s.connect((ip, port))
+    held.append(s)
+print(json.dumps(len(held)), flush=True)
+sys.stdin.read()
 `;

@@ -1,0 +1,73 @@
+/**
+ * What is attached where, as the kernel says and not as anybody remembers: each pinned link is opened and asked. Works
+ * from the pins alone. Called by the CLI.
+ */
+import type { LinkInfo, NativeBinding, ProgramInfo } from '../../native/binding.ts';
+import { cgroupHooks, type Hook, podHook, podLink, podOfLink } from '../hooks.ts';
+import { MapTable } from '../map-table.ts';
+import { mapSpecs } from '../maps.ts';
+import { Pins } from '../pins.ts';
+
+export interface AttachedProgram {
+  readonly program: string;
+  readonly attachPoint: string;
+  readonly purpose: string;
+  /** False: the link is missing, was detached, or its namespace is gone. */
+  readonly attached: boolean;
+  /** A cgroup's id or a pod's label; the namespace's inode where the pod is not known. */
+  readonly target: string;
+  /** The kernel's hash of the program's instructions; undefined if not attached. */
+  readonly tag: string | undefined;
+  readonly runs: bigint;
+  /** Mean time of one run; undefined unless `kernel.bpf_stats_enabled` is 1. */
+  readonly averageNs: number | undefined;
+}
+
+/** The cgroup hooks, then one entry for each enrolled pod. */
+export function listPrograms(native: NativeBinding, pinRoot: string): AttachedProgram[] {
+  const pins = new Pins(native, pinRoot);
+  const loaded = new Map(native.listPrograms().map((info) => [info.id, info]));
+  const describe = (hook: Hook, linkName: string, target: (info: LinkInfo) => string): AttachedProgram =>
+    attachedProgram(
+      hook,
+      pins.with('links', linkName, (fd) => native.linkInfo(fd)),
+      loaded,
+      target,
+    );
+  const labels = podLabels(native, pins);
+  const links = pins.list('links').flatMap((name) => podOfLink(name) ?? []);
+  const inodes = new Set([...labels.keys(), ...links]);
+  return [
+    ...cgroupHooks.map((hook) => describe(hook, hook.program, (info) => `cgroup ${info.targetId}`)),
+    ...[...inodes].map((inode) =>
+      describe(podHook, podLink(inode), () => labels.get(inode) ?? `namespace ${inode}`),
+    ),
+  ];
+}
+
+function attachedProgram(
+  { program, attachPoint, purpose }: Hook,
+  link: LinkInfo | undefined,
+  loaded: ReadonlyMap<number, ProgramInfo>,
+  target: (info: LinkInfo) => string,
+): AttachedProgram {
+  const info = link === undefined ? undefined : loaded.get(link.programId);
+  const runs = info?.runCount ?? 0n;
+  return {
+    program,
+    attachPoint,
+    purpose,
+    attached: link !== undefined && link.targetId !== 0n,
+    target: link === undefined ? '' : target(link),
+    tag: info?.tag,
+    runs,
+    averageNs: info === undefined || runs === 0n ? undefined : Number(info.runTimeNs / runs),
+  };
+}
+
+function podLabels(native: NativeBinding, pins: Pins): Map<bigint, string> {
+  const entries = pins.with('maps', mapSpecs.pods.name, (fd) =>
+    new MapTable(native, fd, mapSpecs.pods).entries(),
+  );
+  return new Map(entries?.map(([, pod]) => [pod.netnsInode, pod.label]));
+}

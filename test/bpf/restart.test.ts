@@ -1,0 +1,172 @@
+/** What is pinned outlives the agent; the next one adopts it, repairs what is damaged, and replaces what is old. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { unlinkSync } from 'node:fs';
+import { encode } from '../../src/datapath/abi/field.ts';
+import { listPrograms } from '../../src/datapath/inspect/programs.ts';
+import { mapSpecs, type MapSpec } from '../../src/datapath/maps.ts';
+import type { Fd } from '../../src/native/binding.ts';
+import { native } from './support/lab.ts';
+import { enrolBoth, type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from './support/mesh.ts';
+import * as scripts from './support/scripts.ts';
+
+let mesh: Mesh;
+beforeAll(async () => {
+  mesh = await startMesh();
+});
+afterAll(() => stopMesh(mesh));
+beforeEach(expectEverythingWorks);
+
+const dial = async (from: 'a' | 'x', ip: string): Promise<unknown> => {
+  const outcome = await mesh.lab.run(mesh[from], scripts.connect, [ip, 8080]);
+  return typeof outcome === 'object' && outcome !== null && 'data' in outcome ? outcome.data : outcome;
+};
+
+async function expectEverythingWorks(): Promise<void> {
+  const { a, b, x, lab } = mesh;
+  expect(await dial('a', b.ip4)).toBe(`captured ${b.ip4} 8080 by pod 1`);
+  expect(await dial('a', x.ip4)).toBe('application x');
+  expect(await dial('x', a.ip6)).toBe(`plaintext ${a.ip6} 8080`);
+  expect(await lab.run(lab.host, scripts.connect, [b.ip4, 8080])).toMatchObject({ data: 'application b' });
+}
+
+const stop = (): void => stopAgent(mesh);
+const restart = (options?: Parameters<typeof startAgent>[1]): Promise<void> => startAgent(mesh, options);
+
+const programTags = (): (string | undefined)[] =>
+  listPrograms(native, mesh.lab.pinRoot).map(({ tag }) => tag);
+
+function pinnedId(kind: 'maps' | 'progs', name: string): number {
+  return withPin(kind, name, (fd) => (kind === 'maps' ? native.mapInfo(fd).id : native.programInfo(fd).id));
+}
+
+function withPin<T>(kind: 'maps' | 'progs' | 'links', name: string, use: (fd: Fd) => T): T {
+  const fd = native.openPinned(mesh.lab.pin(kind, name));
+  try {
+    return use(fd);
+  } finally {
+    native.closeFd(fd);
+  }
+}
+
+function deleteEntry<K, V>(spec: MapSpec<K, V>, key: K): void {
+  expect(withPin('maps', spec.name, (fd) => native.mapDelete(fd, encode(spec.key, key)))).toBe(true);
+}
+
+function addEntry<K, V>(spec: MapSpec<K, V>, key: K, value: V): void {
+  withPin('maps', spec.name, (fd) =>
+    native.mapUpdate(fd, encode(spec.key, key), encode(spec.value, value), 0),
+  );
+}
+
+describe('without an agent', () => {
+  it('connections go on being captured and admitted as before', async () => {
+    stop();
+    const { b, x } = mesh;
+    expect(await dial('a', b.ip4)).toBe('no agent');
+    expect(await dial('a', x.ip4)).toBe('application x');
+    expect(await dial('x', b.ip4)).toBe(`plaintext ${b.ip4} 8080`);
+    await restart();
+  });
+});
+
+describe('the next agent', () => {
+  it('adopts maps, programs, links and pods, and pods keep their ids', async () => {
+    const ids = (): number[] => [pinnedId('maps', 'pods'), pinnedId('progs', 'mesh_connect4')];
+    const before = { ids: ids(), pods: mesh.datapath.enrolled() };
+    stop();
+    mesh.datapath = await mesh.lab.open();
+    mesh.running = true;
+    expect(mesh.datapath.enrolled()).toEqual(before.pods);
+    await expectEverythingWorks();
+    stop();
+    await restart();
+    expect(mesh.datapath.enrolled()).toEqual(before.pods);
+    expect(ids()).toEqual(before.ids);
+  });
+
+  it('restores entries that were lost and removes entries that nobody wants', async () => {
+    const { a, b, x, lab, datapath } = mesh;
+    const cookie = await datapath.netnsCookie(a.netns);
+    stop();
+    deleteEntry(mapSpecs.pods, cookie);
+    deleteEntry(mapSpecs.localPods, a.ip6);
+    deleteEntry(mapSpecs.destinations, b.ip4);
+    const flags = { workload: true, service: false };
+    addEntry(mapSpecs.destinations, x.ip4, { flags, label: 'test/x' });
+    addEntry(mapSpecs.localPods, x.ip4, 99);
+    expect(await dial('x', a.ip6)).toEqual({ error: 'ECONNREFUSED' });
+    expect(await dial('a', b.ip4)).toBe(`plaintext ${b.ip4} 8080`);
+    await restart();
+    await expectEverythingWorksWithId(mesh.datapath.enrolled().find(({ uid }) => uid === a.uid)?.podId ?? 0);
+    expect(withPin('maps', 'local_pods', (fd) => native.mapLookup(fd, encode(mapSpecs.localPods.key, x.ip4)))).toBeNull();
+    // Back to the ids that the other tests expect.
+    stop();
+    lab.removePins();
+    await restart();
+  });
+
+  it('attaches again what was detached or unpinned', async () => {
+    stop();
+    withPin('links', 'mesh_connect4', (fd) => native.linkDetach(fd));
+    unlinkSync(mesh.lab.pin('links', 'mesh_sockops'));
+    const inode = native.netnsId(mesh.a.netns).inode;
+    withPin('links', `netns-${inode}`, (fd) => native.linkDetach(fd));
+    expect(await dial('x', mesh.a.ip4)).toBe('application a');
+    await restart();
+    expect(listPrograms(native, mesh.lab.pinRoot).map(({ attached }) => attached)).toEqual(Array(7).fill(true));
+  });
+
+  it('with other programs updates the links in place, on the same maps', async () => {
+    const before = { tags: programTags(), pods: pinnedId('maps', 'pods') };
+    stop();
+    await restart({ objectPath: mesh.lab.variantObject() });
+    const tags = programTags();
+    expect(tags).toHaveLength(before.tags.length);
+    expect(tags).not.toEqual(before.tags);
+    expect(pinnedId('maps', 'pods')).toBe(before.pods);
+    await expectEverythingWorks();
+    stop();
+    await restart();
+    expect(programTags()).toEqual(before.tags);
+  });
+
+  it('with other map sizes puts the new maps in force only when they are filled', async () => {
+    const { b, x } = mesh;
+    const before = pinnedId('maps', 'pods');
+    stop();
+    mesh.datapath = await mesh.lab.open({ sizes: { pods: 32, destinations: 128, flows: 128 } });
+    // The old programs and maps still enforce.
+    expect(pinnedId('maps', 'pods')).toBe(before);
+    expect(await dial('x', b.ip4)).toBe(`plaintext ${b.ip4} 8080`);
+    expect(await dial('a', x.ip4)).toBe('application x');
+    expect(await dial('a', b.ip4)).toBe('no agent');
+    mesh.running = true;
+    await enrolBoth(mesh);
+    mesh.datapath.apply(wholeMesh(mesh));
+    mesh.datapath.activate();
+    expect(pinnedId('maps', 'pods')).not.toBe(before);
+    await expectEverythingWorks();
+    stop();
+    await restart();
+  });
+
+  it('survives the loss of all map pins', async () => {
+    stop();
+    for (const spec of Object.values(mapSpecs)) unlinkSync(mesh.lab.pin('maps', spec.name));
+    await restart();
+  });
+});
+
+describe('two agents', () => {
+  it('cannot be in charge of the same pins', async () => {
+    await expect(mesh.lab.open()).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+  });
+});
+
+async function expectEverythingWorksWithId(podId: number): Promise<void> {
+  const { a, b, x } = mesh;
+  expect(podId).toBeGreaterThan(0);
+  expect(await dial('a', b.ip4)).toBe(`captured ${b.ip4} 8080 by pod ${podId}`);
+  expect(await dial('a', x.ip4)).toBe('application x');
+  expect(await dial('x', a.ip6)).toBe(`plaintext ${a.ip6} 8080`);
+}
