@@ -47,13 +47,15 @@ export class GrpcCaClient implements CaClient {
   }
 
   async sign(request: SigningRequest, options: { readonly signal: AbortSignal }): Promise<readonly string[]> {
+    const message = toMessage(request);
+    const metadata = this.#metadata();
     const client = this.#client();
     try {
-      const response = await this.#call(client, toMessage(request), options.signal);
+      const response = await this.#call(client, message, metadata, options.signal);
       return response.certChain;
     } catch (thrown) {
       const error = this.#describe(thrown as ServiceError);
-      if (error.code !== 'CA_REFUSED') this.#drop(client);
+      if (error.code !== 'CA_REFUSED' && !options.signal.aborted) this.#drop(client);
       throw error;
     }
   }
@@ -81,9 +83,9 @@ export class GrpcCaClient implements CaClient {
   #call(
     client: IstioCertificateServiceClient,
     message: IstioCertificateRequest,
+    metadata: Metadata,
     signal: AbortSignal,
   ): Promise<IstioCertificateResponse> {
-    const metadata = this.#metadata();
     const deadline = Date.now() + (this.#options.deadlineMs ?? defaultDeadlineMs);
     return new Promise((resolve, reject) => {
       const call = client.createCertificate(message, metadata, { deadline }, (error, response) => {
@@ -99,9 +101,22 @@ export class GrpcCaClient implements CaClient {
 
   #metadata(): Metadata {
     const metadata = new Metadata();
-    metadata.set('authorization', `Bearer ${this.#token.read().trim()}`);
+    metadata.set('authorization', `Bearer ${this.#readToken()}`);
     if (this.#options.clusterId !== undefined) metadata.set('clusterid', this.#options.clusterId);
     return metadata;
+  }
+
+  /** Checked here, because the gRPC library quotes a value it cannot send: the token would be in the log. */
+  #readToken(): string {
+    const token = this.#token.read().trim();
+    if (/^[\x21-\x7e]+$/.test(token)) return token;
+    throw new MeshError(
+      'UNAVAILABLE',
+      `${this.#options.tokenFile} does not hold one token and nothing else`,
+      {
+        hint: 'make a join token for this node and put it into the file',
+      },
+    );
   }
 
   #unavailableHint(details: string): string {
@@ -110,7 +125,6 @@ export class GrpcCaClient implements CaClient {
   }
 
   #describe(error: ServiceError): MeshError {
-    if (error instanceof MeshError) return error;
     const who = `the certificate authority at ${this.#options.address}`;
     const options = { cause: error, details: { grpcStatus: status[error.code] ?? String(error.code) } };
     switch (error.code) {

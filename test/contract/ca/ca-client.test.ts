@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
+import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { systemClock } from '../../../src/base/clock.ts';
 import { parseIp } from '../../../src/base/ip.ts';
@@ -260,6 +261,17 @@ describe('files that change while the node runs', () => {
       message: expect.stringContaining('roots.pem'),
     });
   });
+
+  it.each(['', 'two\ntokens', 'café'])(
+    'with %j for a token are an error that does not show it',
+    async (text) => {
+      await rig.start();
+      writeFileSync(rig.path('token'), text);
+      const error = await sign(rig.client(), web).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: 'UNAVAILABLE', hint: expect.stringContaining('join token') });
+      if (text !== '') expect(inspect(error)).not.toContain(text);
+    },
+  );
 
   it('with nonsense for roots are an error, not a crash', async () => {
     await rig.start();
