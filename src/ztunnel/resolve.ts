@@ -50,7 +50,7 @@ function resolveService(facts: Facts, service: Service, random: () => number): R
   return withRoutes(named, targets, service);
 }
 
-/** Ready endpoints of the dialled family in random order; those that are leaving only when no other is left. */
+/** Ready endpoints of the dialled family in random order; those that serve but are leaving only when no other is left. */
 function pickEndpoints(
   endpoints: readonly Endpoint[],
   port: Port,
@@ -59,7 +59,7 @@ function pickEndpoints(
 ): SocketAddress[] {
   const usable = endpoints.filter((endpoint) => isIpv4(endpoint.address) === v4 && endpoint.ports.has(port));
   const ready = usable.filter((endpoint) => endpoint.ready && !endpoint.terminating);
-  const pool = ready.length > 0 ? ready : usable.filter((endpoint) => endpoint.terminating);
+  const pool = ready.length > 0 ? ready : usable.filter((endpoint) => endpoint.ready && endpoint.terminating);
   return sample(pool, maxAttempts, random).flatMap((endpoint) => {
     const target = endpoint.ports.get(port);
     return target === undefined ? [] : [{ ip: endpoint.address, port: target }];

@@ -18,9 +18,7 @@ const world: MeshSpec = {
     service('shop/cart', '10.96.0.10', '80:8080', [{ address: '10.244.2.7' }, { address: '10.244.2.8' }]),
     service('shop/mixed', '10.96.0.11', '80:8080', [{ address: '10.244.2.9' }]),
     service('shop/empty', '10.96.0.12', '80:8080', [{ address: '10.244.2.7', ready: false }]),
-    service('shop/leaving', '10.96.0.13', '80:8080', [
-      { address: '10.244.2.7', ready: false, terminating: true },
-    ]),
+    service('shop/leaving', '10.96.0.13', '80:8080', [{ address: '10.244.2.7', terminating: true }]),
     service('shop/web', '10.96.0.14', '80:9090', [{ address: '10.244.1.5' }]),
   ],
 };
@@ -125,7 +123,7 @@ describe('a connection an application opens', () => {
     expect(codeOf(setup({ original: at(original) }).decide(dial()))).toBe(code);
   });
 
-  it('uses endpoints that are leaving when no other is left', () => {
+  it('uses endpoints that serve but are leaving when no other is left', () => {
     expect(routesOf(setup({ original: at('10.96.0.13:80') }).decide(dial()))).toHaveLength(1);
   });
 
