@@ -37,6 +37,8 @@ export class SessionCore {
   readonly wastedStreams: Budget;
 
   closed = false;
+  /** Set by the session: nothing more is to be decoded, not even the rest of the chunk at hand. */
+  stopReading: () => void = () => {};
   /**
    * Whether new streams are still taken. `announced`: GOAWAY is out, but requests that crossed it are served.
    * `final`: no more; the session closes with its last stream.
@@ -231,6 +233,7 @@ export class SessionCore {
   close(error: MeshError | undefined, goaway?: { readonly code: ErrorCode; readonly debug: string }): void {
     if (this.closed) return;
     this.closed = true;
+    this.stopReading();
     if (goaway !== undefined) {
       const last = this.role === 'server' ? this.streams.last : 0;
       this.push(encodeGoaway(last, goaway.code, goaway.debug));

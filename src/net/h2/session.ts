@@ -26,6 +26,7 @@ export class H2Session implements TunnelSession {
       maxFrameSize: this.#core.local.maxFrameSize,
       expectPreface: options.role === 'server',
     });
+    this.#core.stopReading = () => this.#decoder.stop();
   }
 
   get availableStreams(): number {
@@ -63,7 +64,6 @@ export class H2Session implements TunnelSession {
     } catch (thrown) {
       this.#fail(thrown);
     }
-    if (this.closed) this.#decoder.stop();
   }
 
   #fail(thrown: unknown): void {
@@ -74,7 +74,6 @@ export class H2Session implements TunnelSession {
 
   transportClosed(error?: MeshError): void {
     if (!this.closed) this.#core.transportClosed(error);
-    this.#decoder.stop();
   }
 
   pull(budget: number): Uint8Array[] {
@@ -165,7 +164,6 @@ export class H2Session implements TunnelSession {
 
   destroy(error: MeshError, code: ErrorCode = errorCode.noError): void {
     this.#core.close(error, { code, debug: '' });
-    this.#decoder.stop();
   }
 }
 

@@ -305,6 +305,13 @@ describe('parting', () => {
     expect(a.frames()).toEqual([]);
   });
 
+  it('says nothing more once it has closed, even of the same piece', () => {
+    const end = server();
+    end.session.receive(Buffer.concat([frame('GOAWAY', 0, 0, uint32(0, 0)), connect(1), data(1, 'x')]));
+    expect(end.events).toEqual(['goaway NO_ERROR 0', 'closed in order']);
+    expect(end.session.openStreams).toBe(0);
+  });
+
   it('takes the end of an idle connection for what it is', () => {
     const end = client();
     end.session.transportClosed();
