@@ -133,7 +133,11 @@ const sysctls: readonly Sysctl[] = [
     good: ['1', '2'],
     cost: 'BPF programs run in the interpreter: each connect is slower',
   },
-  { name: 'net.ipv4.ip_forward', good: ['1'], cost: 'pods of this node cannot reach other nodes' },
+  {
+    name: 'net.ipv4.ip_forward',
+    good: ['1'],
+    cost: 'on a Kubernetes node, pods cannot reach other nodes (the lab does not need it)',
+  },
   { name: 'net.ipv6.conf.all.disable_ipv6', good: ['0'], cost: 'pods have no IPv6' },
 ];
 

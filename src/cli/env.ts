@@ -46,7 +46,9 @@ export interface DatapathAccess {
   features(places: ProbedPlaces): Promise<readonly Feature[]>;
   /** Returns how many pins there were. */
   uninstall(pinRoot: string): number;
-  leftovers(pinRoot: string): Promise<readonly Leftover[]>;
+  installed(pinRoot: string): readonly Leftover[];
+  /** What is still there of `of`; of everything that looks like ours when absent. */
+  leftovers(pinRoot: string, of?: readonly Leftover[]): Promise<readonly Leftover[]>;
 }
 
 /** Removes one kind of thing outside the datapath's pins, such as rules and routes in pods' namespaces. */

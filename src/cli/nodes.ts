@@ -3,7 +3,7 @@
  * the command's exit status "could not find out"; it is never left out silently.
  */
 import { asMeshError, MeshError } from '../base/errors.ts';
-import { adminApiVersion, type DocumentHead } from '../telemetry/admin-api.ts';
+import { adminApiVersion, type DocumentHead, type ErrorDocument } from '../telemetry/admin-api.ts';
 import type { CliEnv } from './env.ts';
 import { type Place, socketName, socketPlaces } from './places.ts';
 
@@ -130,11 +130,7 @@ function headOf(document: unknown): { readonly kind: string } | undefined {
 }
 
 function nodeError(document: unknown): MeshError {
-  const { code, message, hint } = document as Partial<{
-    code: MeshError['code'];
-    message: string;
-    hint: string | null;
-  }>;
+  const { code, message, hint } = document as Partial<ErrorDocument>;
   const options = typeof hint === 'string' ? { hint } : {};
   return new MeshError(code ?? 'INTERNAL', message ?? 'the node reported an error without words', options);
 }

@@ -51,7 +51,11 @@ export const printJsonLine = (screen: Screen, document: object): void =>
 
 function toYaml(value: object): string {
   // What JSON has no words for (undefined) shall be left out of YAML too.
-  const document = new Document(JSON.parse(JSON.stringify(value)), { aliasDuplicateObjects: false });
+  const document = new Document(JSON.parse(JSON.stringify(value)), {
+    aliasDuplicateObjects: false,
+    // Quotes what readers of YAML 1.1 would take for a date or a truth value.
+    version: '1.1',
+  });
   visit(document, {
     Scalar(_key, node) {
       // Only double quotes have escapes; `escapeUnsafe` below writes them.

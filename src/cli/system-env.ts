@@ -8,7 +8,7 @@ import { asMeshError, MeshError } from '../base/errors.ts';
 import { dumpMap, listMaps } from '../datapath/inspect/maps.ts';
 import { listPrograms } from '../datapath/inspect/programs.ts';
 import { probeFeatures } from '../datapath/probe.ts';
-import { findLeftovers, uninstallDatapath } from '../datapath/uninstall.ts';
+import { findLeftovers, installedObjects, uninstallDatapath } from '../datapath/uninstall.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import { adminRequest } from './admin-client.ts';
 import type { Cleaner, CliEnv, DatapathAccess, FileAccess, OutputStream, TerminalVariables } from './env.ts';
@@ -51,7 +51,9 @@ function datapathAccess(loadNative: () => NativeBinding): DatapathAccess {
     programs: (pinRoot) => listPrograms(loadNative(), pinRoot),
     features: async (places) => await probeFeatures(loadNative(), places),
     uninstall: (pinRoot) => uninstallDatapath(loadNative(), pinRoot),
-    leftovers: async (pinRoot) => await findLeftovers({ native: loadNative(), clock: systemClock }, pinRoot),
+    installed: (pinRoot) => installedObjects(loadNative(), pinRoot),
+    leftovers: async (pinRoot, of) =>
+      await findLeftovers({ native: loadNative(), clock: systemClock }, pinRoot, of),
   };
 }
 

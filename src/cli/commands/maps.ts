@@ -99,7 +99,12 @@ async function printEntries(
   select: (rows: readonly Row[]) => readonly Row[],
 ): Promise<ExitCode> {
   const roots = await findPinRoots(context.env, options);
-  const { items, unreachable } = readPinRoots(roots, (root) => select(context.env.datapath.dump(root, map)));
+  let total = 0;
+  const { items, unreachable } = readPinRoots(roots, (root) => {
+    const rows = context.env.datapath.dump(root, map);
+    total += rows.length;
+    return select(rows);
+  });
   return printNodeListing<Dumped>(context.screen(), options.output, {
     kind: 'MapEntryList',
     extra: { map },
@@ -107,7 +112,7 @@ async function printEntries(
     columns: entryColumns(items),
     name: () => map,
     unreachable,
-    empty: `no such entry in ${map}`,
+    empty: total === 0 ? `${map} is empty` : `no such entry in ${map}, of ${total}`,
   });
 }
 

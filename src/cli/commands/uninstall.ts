@@ -1,6 +1,7 @@
 /** `uninstall`: takes everything of the mesh off this machine, and with `--verify` proves that nothing is left. */
 import type { Command } from 'commander';
 import { asMeshError } from '../../base/errors.ts';
+import type { Leftover } from '../../datapath/uninstall.ts';
 import { type CommandContext, examples, type OutputOptions, withOutput } from '../command.ts';
 import type { CliEnv } from '../env.ts';
 import { errorText } from '../error-text.ts';
@@ -55,9 +56,10 @@ async function uninstall(context: CommandContext, options: Options): Promise<Exi
     screen.hint('nothing was removed');
     return exitCodes.findings;
   }
+  // One node of several: its objects must be known beforehand to tell them from the others'.
+  const own = options.pinRoot === undefined ? undefined : installedIn(env, roots);
   const steps = planned.length === 0 ? [] : await remove(env, screen, roots);
-  const left =
-    options.verify === true ? await leftovers(env, roots, options.pinRoot !== undefined) : undefined;
+  const left = options.verify === true ? await leftovers(env, roots, own) : undefined;
   return report(screen, options, steps, left);
 }
 
@@ -100,20 +102,21 @@ async function remove(env: CliEnv, screen: Screen, roots: readonly PinRoot[]): P
   return steps;
 }
 
-/** The kernel's word. Where one node of several was removed, only its pins can be told from the others'. */
+const installedIn = (env: CliEnv, roots: readonly PinRoot[]): readonly Leftover[] =>
+  roots.flatMap(({ path }) => env.datapath.installed(path));
+
+/** The kernel's word, on `own` objects or on everything that looks like the mesh's. */
 async function leftovers(
-  env: CliEnv,
+  { datapath, cleaners }: CliEnv,
   roots: readonly PinRoot[],
-  oneOnly: boolean,
+  own: readonly Leftover[] | undefined,
 ): Promise<readonly string[]> {
-  const others = oneOnly && (await existingPinRoots(env)).length > 0;
   const paths = roots.length > 0 ? roots.map(({ path }) => path) : [anyRoot];
   const found = new Set<string>();
   for (const path of paths) {
-    const left = await env.datapath.leftovers(path);
-    for (const { kind, name } of left) if (!others || kind === 'pin') found.add(`${kind} ${name}`);
+    for (const { kind, name } of await datapath.leftovers(path, own)) found.add(`${kind} ${name}`);
   }
-  if (!others) for (const cleaner of env.cleaners) for (const line of await cleaner.find()) found.add(line);
+  for (const cleaner of cleaners) for (const line of await cleaner.find()) found.add(line);
   return [...found];
 }
 

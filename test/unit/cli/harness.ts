@@ -103,6 +103,7 @@ export const noDatapath: CliEnv['datapath'] = {
   programs: refuse,
   features: () => Promise.reject(new MeshError('UNSUPPORTED', 'the native addon is not built')),
   uninstall: refuse,
+  installed: refuse,
   leftovers: () => Promise.reject(new MeshError('UNSUPPORTED', 'the native addon is not built')),
 };
 

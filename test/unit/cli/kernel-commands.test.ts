@@ -151,6 +151,11 @@ describe('mesh-ebpf maps', () => {
     expect(none.err).toMatch(/no such entry/);
   });
 
+  it('tells an empty map from an entry that is not there', async () => {
+    expect((await run('maps dump pods', world({ dump: () => [] }))).err).toMatch(/pods is empty/);
+    expect((await run('maps get pods nobody', world({}))).err).toMatch(/no such entry in pods, of 2/);
+  });
+
   it.each(['maps dump podz', 'maps dump', 'maps get pods', 'maps dump pods --where x', 'maps'])(
     'refuses "%s" before reading anything',
     async (line) => {
@@ -354,8 +359,11 @@ function machine(
       removed.push(root);
       return 9;
     },
-    leftovers: () =>
-      Promise.resolve((options.left ?? []).map((name) => ({ kind: 'program' as const, name }))),
+    installed: () => [{ kind: 'program', name: 'mesh_connect4 (5)' }],
+    leftovers: (_root, of) => {
+      const left = (options.left ?? []).map((name) => ({ kind: 'program' as const, name }));
+      return Promise.resolve(left.filter(({ name }) => of?.some((own) => own.name === name) ?? true));
+    },
   };
   const cleaner = {
     name: 'rules and routes of pods',
@@ -381,9 +389,9 @@ describe('mesh-ebpf uninstall', () => {
   });
 
   it('names what is left and exits 1', async () => {
-    const { code, out } = await run('uninstall --verify', machine({ left: ['17 mesh_connect4'] }).world);
+    const { code, out } = await run('uninstall --verify', machine({ left: ['mesh_connect4 (17)'] }).world);
     expect(code).toBe(1);
-    expect(out).toMatch(/LEFT: 1 thing\n +program 17 mesh_connect4/);
+    expect(out).toMatch(/LEFT: 1 thing\n +program mesh_connect4 \(17\)/);
   });
 
   it('removes nothing with --dry-run', async () => {
@@ -420,10 +428,17 @@ describe('mesh-ebpf uninstall', () => {
   });
 
   it('takes only one node with --pin-root, and does not call the other’s programs leftovers', async () => {
-    const { world: here, removed } = machine({ left: ['17 mesh_connect4'] });
+    const { world: here, removed } = machine({ left: ['mesh_connect4 (17)'] });
     const { code } = await run(`uninstall --verify --pin-root ${rootOf('node-a')}`, here);
     expect(code).toBe(0);
     expect(removed).toEqual([rootOf('node-a'), 'rules']);
+  });
+
+  it('notices what is left of that one node', async () => {
+    const { world: here } = machine({ left: ['mesh_connect4 (5)', 'mesh_connect4 (17)'] });
+    const { code, out } = await run(`uninstall --verify --pin-root ${rootOf('node-a')}`, here);
+    expect(code).toBe(1);
+    expect(out).toMatch(/LEFT: 1 thing\n +program mesh_connect4 \(5\)/);
   });
 
   it('is content when nothing is installed', async () => {

@@ -154,6 +154,10 @@ describe('mesh-ebpf status', () => {
     expect(err).toMatch(/mesh-ebpf doctor/);
   });
 
+  it('quotes times in yaml, which older readers would take for dates', async () => {
+    expect((await run('status -o yaml', { nodes: twoNodes })).out).toMatch(/startedAt: "2026-/);
+  });
+
   it('says what a starting node waits for', async () => {
     const starting = {
       node: 'node-a',
