@@ -13,7 +13,9 @@ import { defaultEngineOptions, type EngineOptions } from './options.ts';
 import { OwnDials } from './own-dials.ts';
 import { PodServer, type PodServerDeps } from './pod-server.ts';
 import { ClientContexts } from './tls-contexts.ts';
+import { writeBufferSize } from './tunnel.ts';
 import { Turn } from './turn.ts';
+import { WriteBuffers } from './write-buffers.ts';
 
 export interface EngineDeps {
   readonly sockets: SocketFactory;
@@ -29,7 +31,6 @@ export function createTypeScriptEngine(deps: EngineDeps, options: Partial<Engine
 
 class TypeScriptEngine implements TunnelEngine {
   readonly #pods = new Map<WorkloadUid, PodServer>();
-  /** Removed, with connections that are still being closed. */
   readonly #podDeps: PodServerDeps;
   #draining: (() => void) | undefined;
 
@@ -40,6 +41,7 @@ class TypeScriptEngine implements TunnelEngine {
       options,
       ownDials,
       turn: new Turn(),
+      writeBuffers: new WriteBuffers(writeBufferSize),
       contexts: new ClientContexts(),
       dialer: new Dialer({ ...deps, ownDials }, { timeoutMs: options.dialTimeoutMs }),
       changed: () => this.#draining?.(),

@@ -11,9 +11,12 @@ import { Keepalive } from './keepalive.ts';
 import type { EngineOptions } from './options.ts';
 import { StreamEnd } from './stream-end.ts';
 import type { Turn } from './turn.ts';
+import type { WriteBuffers } from './write-buffers.ts';
 
 /** What one TLS write carries: several frames and records, and little enough to stay in the processor's cache. */
 const writeSize = 64 << 10;
+/** A pull exceeds its budget by at most one frame of 64 KiB, and by control frames. */
+export const writeBufferSize = writeSize + (64 << 10) + (16 << 10);
 /** Handed to the TLS socket and not yet taken by the kernel; more would only sit there. */
 const maxInFlight = 256 << 10;
 /** How long the last frames may take to leave before the connection is cut. */
@@ -22,6 +25,7 @@ const closeGraceMs = 1000;
 export interface TunnelDeps {
   readonly clock: Clock;
   readonly turn: Turn;
+  readonly writeBuffers: WriteBuffers;
   readonly options: EngineOptions;
 }
 
@@ -110,9 +114,12 @@ export class Tunnel {
     this.#pumpAsked = false;
     while (this.#socket.writable && this.#socket.writableLength < maxInFlight) {
       const chunks = this.session.pull(writeSize);
-      const [first] = chunks;
-      if (first === undefined) break;
-      this.#socket.write(chunks.length === 1 ? first : Buffer.concat(chunks), this.#pump);
+      if (chunks.length === 0) break;
+      const { bytes, release } = this.#deps.writeBuffers.gather(chunks);
+      this.#socket.write(bytes, () => {
+        release();
+        this.#pump();
+      });
     }
   };
 

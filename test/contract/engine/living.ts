@@ -27,8 +27,8 @@ export function describeLiving(factory: EngineFactory): void {
       expect(await ending(socket)).toBe('reset');
       const told = await rig.finished(2);
       expect(told[1]?.finished[0]?.failure?.error.code).toBe('POD_REMOVED');
-      for (const at of [server.outbound, server.plaintext, server.hbone])
-        expect(await isOpen(at)).toBe(false);
+      const open = await Promise.all([server.outbound, server.plaintext, server.hbone].map(isOpen));
+      expect(open).toEqual([false, false, false]);
       expect(rig.b.stats()).toEqual({ connections: 0, tunnelsOut: 0, tunnelsIn: 0, bufferedBytes: 0 });
     });
 
