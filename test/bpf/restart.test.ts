@@ -39,6 +39,8 @@ function pinnedId(kind: 'maps' | 'progs', name: string): number {
   return withPin(kind, name, (fd) => (kind === 'maps' ? native.mapInfo(fd).id : native.programInfo(fd).id));
 }
 
+const pinnedIds = (): number[] => [pinnedId('maps', 'pods'), pinnedId('progs', 'mesh_connect4')];
+
 function withPin<T>(kind: 'maps' | 'progs' | 'links', name: string, use: (fd: Fd) => T): T {
   const fd = native.openPinned(mesh.lab.pin(kind, name));
   try {
@@ -71,8 +73,7 @@ describe('without an agent', () => {
 
 describe('the next agent', () => {
   it('adopts maps, programs, links and pods, and pods keep their ids', async () => {
-    const ids = (): number[] => [pinnedId('maps', 'pods'), pinnedId('progs', 'mesh_connect4')];
-    const before = { ids: ids(), pods: mesh.datapath.enrolled() };
+    const before = { ids: pinnedIds(), pods: mesh.datapath.enrolled() };
     stop();
     mesh.datapath = await mesh.lab.open();
     mesh.running = true;
@@ -81,7 +82,7 @@ describe('the next agent', () => {
     stop();
     await restart();
     expect(mesh.datapath.enrolled()).toEqual(before.pods);
-    expect(ids()).toEqual(before.ids);
+    expect(pinnedIds()).toEqual(before.ids);
   });
 
   it('restores entries that were lost and removes entries that nobody wants', async () => {

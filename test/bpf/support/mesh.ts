@@ -4,7 +4,7 @@ import { parseIp, parsePort, type SocketAddress } from '../../../src/base/ip.ts'
 import type { Datapath, DatapathOptions } from '../../../src/datapath/datapath.ts';
 import type { MeshView } from '../../../src/model/view.ts';
 import { Lab, type LabPod } from './lab.ts';
-import { meshOf, pod, service } from '../../support/mesh-builder.ts';
+import { meshOf, pod as workload, service } from '../../support/mesh-builder.ts';
 
 export interface Mesh {
   readonly lab: Lab;
@@ -22,7 +22,7 @@ export function wholeMesh(pods: Pick<Mesh, 'a' | 'b'>): MeshView {
   const members = [pods.a, pods.b];
   const endpoints = members.map(({ ip4 }) => ({ address: ip4 }));
   return meshOf({
-    workloads: members.map(({ name, ip4, ip6 }) => pod(`test/${name}`, { ips: [ip4, ip6] })),
+    workloads: members.map(({ name, ip4, ip6 }) => workload(`test/${name}`, { ips: [ip4, ip6] })),
     services: [
       service('test/web', '10.96.0.10', '80:8080', endpoints),
       service('test/web6', 'fd96::10', '80:8080', endpoints),

@@ -1,0 +1,129 @@
+/** Which addresses enrolled pods reach through ztunnel only. */
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { parseIp } from '../../../src/base/ip.ts';
+import { changedDestinations, destinationAt, desiredDestinations } from '../../../src/datapath/desired.ts';
+import type { MeshState, Service, Workload, WorkloadUid } from '../../../src/model/mesh.ts';
+import { meshOf, pod, service } from '../../support/mesh-builder.ts';
+
+const web = pod('shop/web', { ips: ['10.0.0.1', 'fd00::1'] });
+const plain = pod('shop/plain', { ips: ['10.0.0.2'], protocol: 'tcp' });
+
+const at = (state: Partial<MeshState>, ip: string): ReturnType<typeof destinationAt> =>
+  destinationAt(meshOf(state).view, parseIp(ip));
+
+describe('an address is captured', () => {
+  it('when a workload in the mesh has it, in either family', () => {
+    const expected = { flags: { workload: true, service: false }, label: 'shop/web' };
+    expect(at({ workloads: [web] }, '10.0.0.1')).toEqual(expected);
+    expect(at({ workloads: [web] }, 'fd00::1')).toEqual(expected);
+  });
+
+  it('when it is a Service’s and any endpoint is in the mesh, ready or not', () => {
+    const mixed = service('shop/api', '10.96.0.1', '80:8080', [
+      { address: '10.0.0.2' },
+      { address: '10.0.0.1', ready: false },
+    ]);
+    expect(at({ workloads: [web, plain], services: [mixed] }, '10.96.0.1')).toEqual({
+      flags: { workload: false, service: true },
+      label: 'shop/api',
+    });
+  });
+
+  it('when it is a Service’s that has no endpoints: ztunnel says so at once', () => {
+    const empty = service('shop/api', '10.96.0.1', '80:8080', []);
+    expect(at({ services: [empty] }, '10.96.0.1')?.flags.service).toBe(true);
+  });
+});
+
+describe('an address is left alone', () => {
+  it('when nobody is known by it', () => {
+    expect(at({ workloads: [web] }, '192.0.2.1')).toBeUndefined();
+  });
+
+  it('when its workload takes plain TCP, or shares the node’s network', () => {
+    expect(at({ workloads: [plain] }, '10.0.0.2')).toBeUndefined();
+    expect(at({ workloads: [{ ...web, hostNetwork: true }] }, '10.0.0.1')).toBeUndefined();
+  });
+
+  it('when it is a Service’s of which no endpoint is in the mesh', () => {
+    const outside = service('shop/api', '10.96.0.1', '80:8080', [
+      { address: '10.0.0.2' },
+      { address: '192.0.2.7' },
+    ]);
+    expect(at({ workloads: [plain], services: [outside] }, '10.96.0.1')).toBeUndefined();
+  });
+});
+
+describe('following changes', () => {
+  const ips = ['10.0.0.1', '10.0.0.2', '10.0.0.3', 'fd00::1'].map(parseIp);
+  const vips = ['10.96.0.1', '10.96.0.2', 'fd96::1'].map(parseIp);
+
+  const workload: fc.Arbitrary<Workload> = fc
+    .record({
+      name: fc.constantFrom('a', 'b', 'c', 'd'),
+      addresses: fc.uniqueArray(fc.constantFrom(...ips), { maxLength: 2 }),
+      protocol: fc.constantFrom('hbone', 'tcp'),
+      hostNetwork: fc.boolean(),
+    })
+    .map(({ name, ...spec }) => ({
+      ...pod(`shop/${name}`, { ips: [] }),
+      ...spec,
+      uid: name as WorkloadUid,
+    }));
+
+  const someService: fc.Arbitrary<Service> = fc
+    .record({
+      name: fc.constantFrom('x', 'y', 'z'),
+      vips: fc.uniqueArray(fc.constantFrom(...vips), { maxLength: 2 }),
+      endpoints: fc.uniqueArray(fc.constantFrom(...ips), { maxLength: 3 }),
+    })
+    .map(({ name, vips: own, endpoints }) => ({
+      ...service(
+        `shop/${name}`,
+        '10.96.0.9',
+        '80:8080',
+        endpoints.map((address) => ({ address })),
+      ),
+      vips: own,
+    }));
+
+  const state: fc.Arbitrary<MeshState> = fc.record({
+    workloads: fc.uniqueArray(workload, { maxLength: 4, selector: ({ uid }) => uid }),
+    services: fc.uniqueArray(someService, { maxLength: 3, selector: ({ key }) => key }),
+    policies: fc.constant([]),
+  });
+
+  it('step by step leads where computing everything anew does', () => {
+    fc.assert(
+      fc.property(fc.array(state, { minLength: 1, maxLength: 6 }), (states) => {
+        const store = meshOf({});
+        const map = desiredDestinations(store.view);
+        store.subscribe((view, diff) => {
+          const { wanted, unwanted } = changedDestinations(view, diff);
+          for (const ip of unwanted) map.delete(ip);
+          for (const [ip, entry] of wanted) map.set(ip, entry);
+        });
+        for (const next of states) {
+          store.replace(next);
+          expect(Object.fromEntries(map)).toEqual(Object.fromEntries(desiredDestinations(store.view)));
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('costs what the change touches, not the size of the mesh', () => {
+    const crowd = Array.from({ length: 1000 }, (_, i) =>
+      pod(`shop/p${i}`, { ips: [`10.1.${i >> 8}.${i & 255}`] }),
+    );
+    const store = meshOf({ workloads: crowd });
+    const touched: number[] = [];
+    store.subscribe((view, diff) => {
+      const { wanted, unwanted } = changedDestinations(view, diff);
+      touched.push(wanted.size + unwanted.length);
+    });
+    store.replace({ workloads: [...crowd, web], services: [], policies: [] });
+    expect(touched).toEqual([2]);
+  });
+});

@@ -1,0 +1,153 @@
+/** Codecs of C data: what is written is read back, and lies where C puts it. */
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { ipFromBytes } from '../../../src/base/ip.ts';
+import {
+  bits,
+  choice,
+  decode,
+  encode,
+  encodeAll,
+  type Field,
+  optionalAddress,
+  struct,
+  text,
+  u16,
+  u32,
+  u64,
+  u8,
+} from '../../../src/datapath/abi/field.ts';
+import * as layout from '../../../src/datapath/abi/layout.ts';
+
+const bytes16 = fc.uint8Array({ minLength: 16, maxLength: 16 });
+const ip = fc.oneof(
+  bytes16.map((bytes) => ipFromBytes(bytes)),
+  bytes16.map((bytes) =>
+    ipFromBytes(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...bytes.slice(12))),
+  ),
+);
+// An address field that may be absent cannot hold the unspecified address.
+const optionalIp = fc.option(
+  ip.filter((address) => address !== '::'),
+  { nil: undefined },
+);
+const number16 = fc.integer({ min: 0, max: 0xffff });
+const number32 = fc.integer({ min: 0, max: 0xffffffff });
+const number64 = fc.bigInt({ min: 0n, max: 0xffffffffffffffffn });
+const shortText = fc.string({ maxLength: 15, unit: 'grapheme' }).filter((s) => !s.includes('\0'));
+
+const origin = fc.record({
+  originalIp: optionalIp,
+  podId: number32,
+  originalPort: number16,
+  kind: fc.constantFrom(...(Object.keys(layout.originKinds) as layout.OriginKind[])),
+});
+
+function expectRoundTrip<T>(field: Field<T>, values: fc.Arbitrary<T>): void {
+  fc.assert(
+    fc.property(values, (value) => {
+      expect(decode(field, encode(field, value))).toEqual(value);
+    }),
+  );
+}
+
+describe('every struct of the ABI', () => {
+  it('reads back what was written', () => {
+    expectRoundTrip(layout.origin, origin);
+    expectRoundTrip(layout.flow, fc.record({ socketCookie: number64, origin }));
+    expectRoundTrip(
+      layout.flowKey,
+      fc.record({ sourceIp: ip, destinationIp: ip, sourcePort: number16, destinationPort: number16 }),
+    );
+    expectRoundTrip(
+      layout.config,
+      fc.record({
+        nodeNetnsCookie: number64,
+        ztunnelCgroupId: number64,
+        flags: fc.record({ captureUnknown: fc.boolean() }),
+        abi: number32,
+      }),
+    );
+    expectRoundTrip(
+      layout.pod,
+      fc.record({
+        netnsInode: number64,
+        id: number32,
+        uid: shortText,
+        label: shortText,
+        ip4: optionalIp,
+        ip6: optionalIp,
+      }),
+    );
+    expectRoundTrip(
+      layout.destination,
+      fc.record({ flags: fc.record({ workload: fc.boolean(), service: fc.boolean() }), label: shortText }),
+    );
+  });
+});
+
+describe('a struct', () => {
+  it('places its members by C’s rules of alignment', () => {
+    const sample = struct<{ first: number; second: bigint; third: number; lastPort: number }>('sample', {
+      first: u8,
+      second: u64,
+      third: u32,
+      lastPort: u16,
+    });
+    expect(sample.members).toEqual([
+      { name: 'first', offsetBytes: 0, sizeBytes: 1 },
+      { name: 'second', offsetBytes: 8, sizeBytes: 8 },
+      { name: 'third', offsetBytes: 16, sizeBytes: 4 },
+      { name: 'last_port', offsetBytes: 20, sizeBytes: 2 },
+    ]);
+    expect(sample.sizeBytes).toBe(24);
+  });
+
+  it('leaves its padding zero, whatever was in the buffer', () => {
+    const sample = struct<{ a: number; b: number }>('sample', { a: u8, b: u32 });
+    const bytes = new Uint8Array(8).fill(0xff);
+    sample.write(new DataView(bytes.buffer), 0, { a: 1, b: 2 });
+    expect([...bytes]).toEqual([1, 0, 0, 0, 2, 0, 0, 0]);
+  });
+});
+
+describe('text', () => {
+  it('that is too long is cut, but not within a character', () => {
+    expect(decode(text(8), encode(text(8), 'abcdefghij'))).toBe('abcdefg');
+    expect(decode(text(8), encode(text(8), 'abcdefäö'))).toBe('abcdef');
+  });
+
+  it('of a label is cut the same way by fitLabel', () => {
+    fc.assert(
+      fc.property(fc.string({ maxLength: 100, unit: 'grapheme' }), (label) => {
+        const kept = { flags: { workload: true, service: false }, label: layout.fitLabel(label) };
+        expect(decode(layout.destination, encode(layout.destination, kept))).toEqual(kept);
+      }),
+    );
+  });
+});
+
+describe('a field', () => {
+  it('of named flags ignores bits that have no name', () => {
+    const flags = bits(u32, { on: 1, off: 4 });
+    expect(decode(flags, encode(u32, 0b1011))).toEqual({ on: true, off: false });
+  });
+
+  it('of named values refuses a value that has no name', () => {
+    const kinds = choice(u8, { one: 1 });
+    expect(() => decode(kinds, Uint8Array.of(2))).toThrow(expect.objectContaining({ code: 'ABI_MISMATCH' }));
+  });
+
+  it('refuses bytes of another size', () => {
+    expect(() => decode(u32, new Uint8Array(3))).toThrow(expect.objectContaining({ code: 'ABI_MISMATCH' }));
+  });
+
+  it('for an address may be empty', () => {
+    expect(decode(optionalAddress, new Uint8Array(16))).toBeUndefined();
+    expect([...encode(optionalAddress, undefined)]).toEqual(Array(16).fill(0));
+  });
+
+  it('is encoded many times in a row for the batch calls', () => {
+    expect(encodeAll(u16, [1, 2])).toEqual(new Uint8Array([...encode(u16, 1), ...encode(u16, 2)]));
+  });
+});
