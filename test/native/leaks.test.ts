@@ -128,6 +128,15 @@ describe('nothing is left behind by', () => {
     await expectNothingLeft(cycles / 50, () => withLoaded(subject, (object) => object.mapNames()));
   }, 120_000);
 
+  it('objects that nobody closed, once they are garbage', async () => {
+    const before = openFds();
+    for (let i = 0; i < 20; i++) subject.open().load();
+    expect(openFds()).toBeGreaterThan(before + 100);
+    collectGarbage();
+    await settle();
+    expect(openFds()).toBeLessThanOrEqual(before);
+  });
+
   it('ring buffers that were started and closed', async () => {
     const events = withLoaded(subject, (object) => object.mapFd('events'));
     await expectNothingLeft(cycles / 10, async () => {
