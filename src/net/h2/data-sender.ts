@@ -3,12 +3,17 @@
  * neither a bulk transfer nor a window shared by all lets one stream starve another. A native byte mover would replace
  * this class and `DataReceiver`; it decides nothing about streams.
  */
-import { initialWindow, maxWindow } from './constants.ts';
+import { frameHeaderSize, initialWindow, maxWindow } from './constants.ts';
 import { encodeDataHeader } from './encode.ts';
 import type { Stream } from './stream.ts';
 
-/** Bytes of one frame. Larger ones save nothing and make other streams wait longer. */
-const quantum = 64 << 10;
+/**
+ * Bytes of one frame. Larger ones save nothing and make other streams wait longer. With its header it fills four TLS
+ * records (RFC 8446 §5.1) to the last byte: a fifth one with nine bytes in it would cost as much as a full one.
+ */
+const quantum = (64 << 10) - frameHeaderSize;
+/** What may be added to a frame if the queue is empty then, rather than making another. */
+const remainder = 1 << 10;
 
 export class DataSender {
   /** What the connection may still send, over all streams. */
@@ -64,11 +69,13 @@ export class DataSender {
       const stream = this.#ready.values().next().value;
       if (stream === undefined) return;
       this.#ready.delete(stream);
-      const bytes = Math.min(stream.sendQueue.bytes, stream.sendWindow, this.#window, maxFrameSize, quantum);
-      const endStream = stream.ending && bytes === stream.sendQueue.bytes;
+      const queued = stream.sendQueue.bytes;
+      const share = queued <= quantum + remainder ? queued : quantum;
+      const bytes = Math.min(share, stream.sendWindow, this.#window, maxFrameSize);
+      const endStream = stream.ending && bytes === queued;
       out.push(encodeDataHeader(stream.id, bytes, endStream));
       this.#take(stream, bytes, out);
-      left -= bytes;
+      left -= frameHeaderSize + bytes;
       sent(stream, bytes, endStream);
     }
   }

@@ -24,7 +24,8 @@ describe('sending', () => {
     end.session.receive(settings(4, 1 << 20, 5, 1 << 20));
     const id = end.session.openStream(connectFields);
     end.session.send(id, Buffer.alloc(70_000));
-    expect(end.frames().slice(-1)).toEqual(['DATA 1 65535 bytes']);
+    const sent = parseFrames(end.pullAll()).filter(({ name }) => name === 'DATA');
+    expect(sent.reduce((sum, { payload }) => sum + payload.length, 0)).toBe(65_535);
     end.session.receive(frame('WINDOW_UPDATE', 0, 0, uint32(10_000)));
     expect(end.frames()).toEqual(['DATA 1 4465 bytes']);
   });
@@ -97,6 +98,19 @@ describe('sending', () => {
     const size = Buffer.concat(a.session.pull(100_000)).length;
     expect(size).toBeGreaterThanOrEqual(100_000);
     expect(size).toBeLessThan(100_000 + 65_536 + 18);
+  });
+
+  it('fills what was asked for to the byte when more is queued, so that TLS records are full', () => {
+    const { a } = tunnel();
+    a.session.send(stream(1), Buffer.alloc(200_000));
+    expect(Buffer.concat(a.session.pull(65_536)).length).toBe(65_536);
+    expect(Buffer.concat(a.session.pull(65_536)).length).toBe(65_536);
+  });
+
+  it('makes one frame of a chunk of 64 KiB', () => {
+    const { a } = tunnel();
+    a.session.send(stream(1), Buffer.alloc(65_536));
+    expect(a.frames()).toEqual(['DATA 1 65536 bytes']);
   });
 
   it('passes payload on without a copy', () => {
