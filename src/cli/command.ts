@@ -1,7 +1,6 @@
 /** What every command shares: its context, and the options that mean the same everywhere. */
 import { type Command, Option } from 'commander';
 import type { CliEnv } from './env.ts';
-import type { ExitCode } from './exit-codes.ts';
 import type { NodeSelection } from './nodes.ts';
 import { type OutputFormat, outputFormats } from './output.ts';
 import type { Screen } from './screen.ts';
@@ -12,11 +11,11 @@ export interface CommandContext {
   readonly env: CliEnv;
   /** Made when the command runs: only then is `--color` known. */
   readonly screen: () => Screen;
-  /** Makes a commander action of a function that returns the exit status. */
+  /** Makes a commander action of a function that returns the exit status: an `ExitCode`, or that of a program it ran. */
   // The options' type is what the command declares; commander cannot know it.
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- inferred from `run`
   readonly action: <Options extends object>(
-    run: (options: Options, args: readonly string[]) => Promise<ExitCode>,
+    run: (options: Options, args: readonly string[]) => Promise<number>,
   ) => (...given: unknown[]) => Promise<void>;
 }
 

@@ -3,7 +3,12 @@ import type { ConnectionEnd, ConnectionItem } from '../telemetry/admin-api.ts';
 import { formatAge, formatBytes, formatDuration } from './format.ts';
 import type { Cell, Column } from './table.ts';
 
-export type ConnectionRow = ConnectionItem & { readonly node: string };
+export type ConnectionRow = ConnectionItem & {
+  /** The node that told of it; of a joined row the source's. */
+  readonly node: string;
+  /** Set on rows joined from both sides (`join-sides.ts`). */
+  readonly seenBy?: 'both';
+};
 
 /** `AGO`: ages relative to `now`. `TIME`: the time of day, for a stream that stays on the screen. */
 export function connectionColumns(now: number, when: 'AGO' | 'TIME'): readonly Column<ConnectionRow>[] {
@@ -12,7 +17,7 @@ export function connectionColumns(now: number, when: 'AGO' | 'TIME'): readonly C
     { header: 'FROM', cell: ({ source }) => endName(source), shrink: true },
     { header: 'TO', cell: target, shrink: true },
     { header: 'PATH', cell: path },
-    { header: 'SIDE', cell: ({ direction }) => (direction === 'outbound' ? 'source' : 'dest') },
+    { header: 'SEEN BY', cell: seenBy },
     { header: 'SENT', cell: ({ bytesSent }) => formatBytes(bytesSent), align: 'right' },
     { header: 'RECEIVED', cell: ({ bytesReceived }) => formatBytes(bytesReceived), align: 'right' },
     {
@@ -36,6 +41,9 @@ function ended({ openedAt, durationMs }: ConnectionItem, now: number, when: 'AGO
   const end = Date.parse(openedAt) + durationMs;
   return when === 'AGO' ? formatAge(now - end) : new Date(end).toISOString().slice(11, 23);
 }
+
+const seenBy = ({ seenBy: both, direction }: ConnectionRow): string =>
+  both ?? (direction === 'outbound' ? 'source' : 'destination');
 
 const endName = ({ workload, address }: ConnectionEnd): string => workload ?? address;
 

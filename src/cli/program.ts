@@ -47,8 +47,8 @@ export async function runCli(
   args: readonly string[],
   env: CliEnv,
   groups: readonly CommandGroup[] = [],
-): Promise<ExitCode> {
-  let code: ExitCode = exitCodes.clean;
+): Promise<number> {
+  let code: number = exitCodes.clean;
   const program = createProgram(env, groups, (result) => {
     code = result;
   });
@@ -64,7 +64,7 @@ export async function runCli(
 export function createProgram(
   env: CliEnv,
   groups: readonly CommandGroup[],
-  finished: (code: ExitCode) => void,
+  finished: (code: number) => void,
 ): Command {
   const program = new Command('mesh-ebpf')
     .description('An ambient service mesh: eBPF capture, SPIFFE identity, mutual TLS, no sidecars.')

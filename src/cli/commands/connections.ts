@@ -14,6 +14,7 @@ import { connectionColumns, type ConnectionRow } from '../connection-columns.ts'
 import { type ExitCode, exitCodesHelp } from '../exit-codes.ts';
 import { followConnections } from '../follow.ts';
 import { printNodeListing } from '../listing.ts';
+import { joinSides } from '../join-sides.ts';
 import { type Answers, askNodes } from '../nodes.ts';
 import type { Screen } from '../screen.ts';
 import { parseCount, parseDuration, parsePod, type PodReference } from '../usage.ts';
@@ -45,6 +46,10 @@ export function addConnectionsCommand(program: Command, context: CommandContext)
     .option('-f, --follow', 'go on and show connections as they end; Ctrl-C stops')
     .addHelpText(
       'after',
+      '\nWith -o table the two sides of a tunnel are one line; the other formats have a record from each node.',
+    )
+    .addHelpText(
+      'after',
       examples(
         'connections -n shop',
         'connections --denied --since 10m',
@@ -73,11 +78,12 @@ async function list(context: CommandContext, options: ConnectionOptions): Promis
       [...recent, ...live].map((item): ConnectionRow => ({ node, ...item })),
     )
     .toSorted((a, b) => endOf(a) - endOf(b));
+  const shown = options.output === 'table' ? joinSides(rows) : rows;
   const screen = context.screen();
   const lost = answers.documents.reduce((sum, document) => sum + document.lost, 0);
   const code = printNodeListing(screen, options.output, {
     kind: 'ConnectionList',
-    rows,
+    rows: shown,
     columns: connectionColumns(context.env.clock.now(), 'AGO'),
     name: ({ node, id }) => `connection/${node}/${id}`,
     extra: { lost },

@@ -2,7 +2,6 @@
 import { MeshError } from '../../../src/base/errors.ts';
 import type { CommandGroup } from '../../../src/cli/command.ts';
 import type { AdminRequest, CliEnv } from '../../../src/cli/env.ts';
-import type { ExitCode } from '../../../src/cli/exit-codes.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import { adminApiVersion } from '../../../src/telemetry/admin-api.ts';
 
@@ -27,7 +26,7 @@ export interface World {
 }
 
 export interface Run {
-  readonly code: ExitCode;
+  readonly code: number;
   readonly out: string;
   readonly err: string;
   readonly requests: readonly (AdminRequest & { readonly socket: string })[];

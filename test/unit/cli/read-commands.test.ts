@@ -347,6 +347,44 @@ describe('mesh-ebpf connections', () => {
     expect(out).toMatch(/FAILED at dial: 10\.0\.1\.8:8080 refused the connection \[DIAL_FAILED\]/);
   });
 
+  it('makes one line of the two sides of a tunnel, with the outcome from the side that knows more', async () => {
+    const refused = connection('c-1', {
+      outcome: 'failed',
+      error: { code: 'CONNECT_REFUSED', hop: 'peer', message: 'answered 401', hint: null },
+    });
+    const inbound = { ...denied('c-7'), direction: 'inbound' } as const;
+    const nodes = [
+      all('node-a', {
+        '/v1/connections': {
+          node: 'node-a',
+          ...document('ConnectionList', { live: [], recent: [refused], last: 1, lost: 0 }),
+        },
+      }),
+      all('node-b', {
+        '/v1/connections': {
+          node: 'node-b',
+          ...document('ConnectionList', { live: [], recent: [inbound], last: 1, lost: 0 }),
+        },
+      }),
+    ];
+    const table = await run('connections', { nodes });
+    expect(table.out.trim().split('\n')).toHaveLength(2);
+    expect(table.out).toMatch(/both .*DENIED by shop\/db-allow: no rule matched/);
+    const wide = await run('connections -o wide', { nodes });
+    expect(wide.out.trim().split('\n')).toHaveLength(3);
+  });
+
+  it('keeps apart what has no trace in common', async () => {
+    const plain = [
+      connection('c-1', { traceId: null }),
+      connection('c-2', { traceId: null, direction: 'inbound' }),
+      connection('c-3', { traceId: 'a'.repeat(32), direction: 'inbound' }),
+      connection('c-4'),
+    ];
+    const { out } = await run('connections', { nodes: [remembering({ recent: plain })] });
+    expect(out.trim().split('\n')).toHaveLength(5);
+  });
+
   it('asks the node for exactly what was wanted', async () => {
     const { requests } = await run('connections -p shop/web-1 --denied --since 10m -l 5', {
       nodes: [remembering({})],
