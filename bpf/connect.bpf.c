@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * cgroup/connect4 and connect6: decides at connect() whether a connection goes to ztunnel, goes its own way, or is
- * refused, and notes in the socket what sockops is to record. No packet exists yet; the application sees a refusal
- * as EPERM. Destinations outside the mesh cost two or three map look-ups here and nothing afterwards.
+ * cgroup/connect4 and connect6: decides at connect() whether a connection goes to ztunnel, goes its own way,
+ * or is refused, and notes in the socket what sockops is to record. No packet exists yet; the application
+ * sees a refusal as EPERM. Destinations outside the mesh cost two or three map look-ups here and nothing
+ * afterwards.
  */
 #include <linux/bpf.h>
 #include <linux/in.h>
@@ -21,18 +22,16 @@ enum verdict {
     CAPTURE, /* ALLOW, to the address that was put into `dst` */
 };
 
-/* Where the agent connects to learn a network namespace's cookie: 192.0.2.1 (RFC 5737), which no one routes. */
+/* Where the agent connects to learn a namespace's cookie: 192.0.2.1 (RFC 5737), which no one routes. */
 #define COOKIE_PROBE_IP bpf_htonl(0xc0000201)
 #define COOKIE_PROBE_PORT 65535
 
-static __always_inline bool is_mesh_port(__u16 port)
-{
+static __always_inline bool is_mesh_port(__u16 port) {
     return port == MESH_PORT_OUTBOUND || port == MESH_PORT_PLAINTEXT || port == MESH_PORT_HBONE;
 }
 
 /* False if the kernel had no memory for it. */
-static __always_inline bool remember(struct bpf_sock_addr *ctx, const struct mesh_origin *origin)
-{
+static __always_inline bool remember(struct bpf_sock_addr *ctx, const struct mesh_origin *origin) {
     struct mesh_origin *stored =
         bpf_sk_storage_get(&sockets, ctx->sk, (void *)origin, BPF_SK_STORAGE_GET_F_CREATE);
     if (!stored)
@@ -41,18 +40,17 @@ static __always_inline bool remember(struct bpf_sock_addr *ctx, const struct mes
     return true;
 }
 
-static __always_inline void forget(struct bpf_sock_addr *ctx)
-{
+static __always_inline void forget(struct bpf_sock_addr *ctx) {
     struct mesh_origin *stored = bpf_sk_storage_get(&sockets, ctx->sk, NULL, 0);
     if (stored)
         stored->kind = MESH_ORIGIN_NONE;
 }
 
-/* The host's and ztunnel's connections go where they were going; those to an enrolled pod are announced to its
- * sk_lookup. Without memory they are not, and then count as plaintext there: never more trusted by accident. */
+/* The host's and ztunnel's connections go where they were going; those to an enrolled pod are announced to
+ * its sk_lookup. Without memory they are not, and then count as plaintext there: never more trusted by
+ * accident. */
 static __always_inline enum verdict announce(struct bpf_sock_addr *ctx, const struct mesh_addr *dst,
-                                             enum mesh_origin_kind kind)
-{
+                                             enum mesh_origin_kind kind) {
     __u32 *pod_id = bpf_map_lookup_elem(&local_pods, dst);
     if (pod_id) {
         struct mesh_origin origin = {.pod_id = *pod_id, .kind = kind};
@@ -63,24 +61,21 @@ static __always_inline enum verdict announce(struct bpf_sock_addr *ctx, const st
     return ALLOW;
 }
 
-static __always_inline enum verdict direct(struct bpf_sock_addr *ctx)
-{
+static __always_inline enum verdict direct(struct bpf_sock_addr *ctx) {
     forget(ctx);
     count(MESH_COUNTER_DIRECT);
     return ALLOW;
 }
 
-static __always_inline enum verdict refuse(enum mesh_counter why)
-{
+static __always_inline enum verdict refuse(enum mesh_counter why) {
     count(why);
     return REFUSE;
 }
 
-/* To ztunnel's listener in the pod itself: the pod's own address keeps getsockname() true and the connection's
- * tuple unique on the node. */
+/* To ztunnel's listener in the pod itself: the pod's own address keeps getsockname() true and the
+ * connection's tuple unique on the node. */
 static __always_inline enum verdict capture(struct bpf_sock_addr *ctx, const struct mesh_pod *pod,
-                                            struct mesh_addr *dst, __u16 port)
-{
+                                            struct mesh_addr *dst, __u16 port) {
     const struct mesh_addr *own = addr_is_v4(dst) ? &pod->ip4 : &pod->ip6;
     struct mesh_origin origin = {
         .original_ip = *dst, .original_port = port, .pod_id = pod->id, .kind = MESH_ORIGIN_CAPTURED};
@@ -94,16 +89,14 @@ static __always_inline enum verdict capture(struct bpf_sock_addr *ctx, const str
     return CAPTURE;
 }
 
-static __always_inline bool is_own(const struct mesh_pod *pod, const struct mesh_addr *dst)
-{
+static __always_inline bool is_own(const struct mesh_pod *pod, const struct mesh_addr *dst) {
     __u32 *pod_id = bpf_map_lookup_elem(&local_pods, dst);
     return pod_id && *pod_id == pod->id;
 }
 
 /* A connection of an enrolled pod's application. */
 static __always_inline enum verdict decide_for_pod(struct bpf_sock_addr *ctx, const struct mesh_config *node,
-                                                   const struct mesh_pod *pod, struct mesh_addr *dst)
-{
+                                                   const struct mesh_pod *pod, struct mesh_addr *dst) {
     __u16 port = bpf_ntohs(ctx->user_port);
 
     if (addr_is_loopback(dst) || is_own(pod, dst))
@@ -121,22 +114,19 @@ static __always_inline enum verdict decide_for_pod(struct bpf_sock_addr *ctx, co
 }
 
 /* The agent asks for a namespace's cookie by a UDP connect() from there, which never sends anything. */
-static __always_inline bool is_cookie_probe(struct bpf_sock_addr *ctx, const struct mesh_addr *dst)
-{
+static __always_inline bool is_cookie_probe(struct bpf_sock_addr *ctx, const struct mesh_addr *dst) {
     return ctx->protocol == IPPROTO_UDP && ctx->user_port == bpf_htons(COOKIE_PROBE_PORT) &&
            addr_is_v4(dst) && dst->word[3] == COOKIE_PROBE_IP;
 }
 
-static __always_inline enum verdict answer_cookie_probe(struct bpf_sock_addr *ctx)
-{
+static __always_inline enum verdict answer_cookie_probe(struct bpf_sock_addr *ctx) {
     __u64 socket = bpf_get_socket_cookie(ctx);
     __u64 netns = bpf_get_netns_cookie(ctx);
     bpf_map_update_elem(&cookies, &socket, &netns, BPF_ANY);
     return REFUSE;
 }
 
-static __always_inline enum verdict decide(struct bpf_sock_addr *ctx, struct mesh_addr *dst)
-{
+static __always_inline enum verdict decide(struct bpf_sock_addr *ctx, struct mesh_addr *dst) {
     __u32 zero = 0;
     const struct mesh_config *node = bpf_map_lookup_elem(&config, &zero);
     if (!node)
@@ -162,8 +152,7 @@ static __always_inline enum verdict decide(struct bpf_sock_addr *ctx, struct mes
 
 /* Decides about IPv4 sockets' connections. */
 SEC("cgroup/connect4")
-int mesh_connect4(struct bpf_sock_addr *ctx)
-{
+int mesh_connect4(struct bpf_sock_addr *ctx) {
     struct mesh_addr dst = addr_v4(ctx->user_ip4);
     enum verdict verdict = decide(ctx, &dst);
     if (verdict != CAPTURE)
@@ -175,8 +164,7 @@ int mesh_connect4(struct bpf_sock_addr *ctx)
 
 /* Decides about IPv6 sockets' connections, IPv4-mapped destinations included. */
 SEC("cgroup/connect6")
-int mesh_connect6(struct bpf_sock_addr *ctx)
-{
+int mesh_connect6(struct bpf_sock_addr *ctx) {
     struct mesh_addr dst = addr_v6(ctx->user_ip6);
     enum verdict verdict = decide(ctx, &dst);
     if (verdict != CAPTURE)

@@ -16,8 +16,7 @@ char _license[] SEC("license") = "Apache-2.0";
 #define DONE 1
 
 /* What a captured socket was connected to; NULL for every other. */
-static __always_inline const struct mesh_origin *captured(struct bpf_sock_addr *ctx)
-{
+static __always_inline const struct mesh_origin *captured(struct bpf_sock_addr *ctx) {
     if (ctx->user_port != bpf_htons(MESH_PORT_OUTBOUND))
         return NULL;
     const struct mesh_origin *origin = bpf_sk_storage_get(&sockets, ctx->sk, NULL, 0);
@@ -26,8 +25,7 @@ static __always_inline const struct mesh_origin *captured(struct bpf_sock_addr *
 
 /* Answers for IPv4 sockets. */
 SEC("cgroup/getpeername4")
-int mesh_peername4(struct bpf_sock_addr *ctx)
-{
+int mesh_peername4(struct bpf_sock_addr *ctx) {
     const struct mesh_origin *origin = captured(ctx);
     if (!origin)
         return DONE;
@@ -38,8 +36,7 @@ int mesh_peername4(struct bpf_sock_addr *ctx)
 
 /* Answers for IPv6 sockets, IPv4-mapped destinations included. */
 SEC("cgroup/getpeername6")
-int mesh_peername6(struct bpf_sock_addr *ctx)
-{
+int mesh_peername6(struct bpf_sock_addr *ctx) {
     const struct mesh_origin *origin = captured(ctx);
     if (!origin)
         return DONE;

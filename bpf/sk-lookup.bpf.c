@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * sk_lookup, linked to every enrolled pod's network namespace: decides which listening socket a new connection
- * reaches. It does not run for packets of established connections. SK_DROP looks to the peer like a closed port.
+ * sk_lookup, linked to every enrolled pod's network namespace: decides which listening socket a new
+ * connection reaches. It does not run for packets of established connections. SK_DROP looks to the peer like
+ * a closed port.
  */
 #include <linux/bpf.h>
 #include <linux/in.h>
@@ -14,8 +15,7 @@
 
 char _license[] SEC("license") = "Apache-2.0";
 
-static __always_inline struct mesh_flow_key flow_key(struct bpf_sk_lookup *ctx)
-{
+static __always_inline struct mesh_flow_key flow_key(struct bpf_sk_lookup *ctx) {
     struct mesh_flow_key key = {
         .source_port = bpf_ntohs(ctx->remote_port),
         .destination_port = ctx->local_port,
@@ -31,28 +31,25 @@ static __always_inline struct mesh_flow_key flow_key(struct bpf_sk_lookup *ctx)
     return key;
 }
 
-static __always_inline enum mesh_origin_kind origin_of(const struct mesh_flow_key *key)
-{
+static __always_inline enum mesh_origin_kind origin_of(const struct mesh_flow_key *key) {
     const struct mesh_flow *flow = bpf_map_lookup_elem(&flows, key);
     return flow ? flow->origin.kind : MESH_ORIGIN_NONE;
 }
 
-static __always_inline int pass(enum mesh_counter why)
-{
+static __always_inline int pass(enum mesh_counter why) {
     count(why);
     return SK_PASS;
 }
 
-static __always_inline int drop(enum mesh_counter why)
-{
+static __always_inline int drop(enum mesh_counter why) {
     count(why);
     return SK_DROP;
 }
 
-/* To ztunnel's plaintext listener of the pod that has this address. The accepted socket's local address stays what
- * the peer dialled. Fails closed: whoever cannot be handed to ztunnel does not get to the application either. */
-static __always_inline int to_ztunnel(struct bpf_sk_lookup *ctx, const struct mesh_addr *local)
-{
+/* To ztunnel's plaintext listener of the pod that has this address. The accepted socket's local address stays
+ * what the peer dialled. Fails closed: whoever cannot be handed to ztunnel does not get to the application
+ * either. */
+static __always_inline int to_ztunnel(struct bpf_sk_lookup *ctx, const struct mesh_addr *local) {
     __u32 *pod_id = bpf_map_lookup_elem(&local_pods, local);
     if (!pod_id)
         return drop(MESH_COUNTER_DROPPED_UNKNOWN);
@@ -66,14 +63,13 @@ static __always_inline int to_ztunnel(struct bpf_sk_lookup *ctx, const struct me
 
 /* Admits to the application, hands to ztunnel, or drops. */
 SEC("sk_lookup")
-int mesh_sk_lookup(struct bpf_sk_lookup *ctx)
-{
+int mesh_sk_lookup(struct bpf_sk_lookup *ctx) {
     if (ctx->protocol != IPPROTO_TCP)
         return SK_PASS;
 
     struct mesh_flow_key key = flow_key(ctx);
-    /* The kernel drops loopback addresses that come in from outside, so this is the pod talking to itself; connect
-     * has refused the mesh's ports there. */
+    /* The kernel drops loopback addresses that come in from outside, so this is the pod talking to itself;
+     * connect has refused the mesh's ports there. */
     if (addr_is_loopback(&key.destination_ip))
         return SK_PASS;
     /* ztunnel's own listener; TLS says who is allowed to use it. */
@@ -86,8 +82,8 @@ int mesh_sk_lookup(struct bpf_sk_lookup *ctx)
     if (key.destination_port == MESH_PORT_OUTBOUND || key.destination_port == MESH_PORT_PLAINTEXT)
         return drop(MESH_COUNTER_DROPPED_MESH_PORT);
 
-    /* The pod dials its own address. From outside, IPv4 drops this as a martian; over IPv6 the answer would go to
-     * the pod itself, which resets it. (ingress_ifindex is newer than 5.10, and not `lo` here.) */
+    /* The pod dials its own address. From outside, IPv4 drops this as a martian; over IPv6 the answer would
+     * go to the pod itself, which resets it. (ingress_ifindex is newer than 5.10, and not `lo` here.) */
     if (addr_equal(&key.source_ip, &key.destination_ip))
         return SK_PASS;
     if (origin == MESH_ORIGIN_HOST || origin == MESH_ORIGIN_ZTUNNEL)

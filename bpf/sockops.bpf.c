@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * sock_ops: publishes what connect noted in a socket under the connection's tuple, which is known just before the
- * SYN leaves, and takes it back when the socket closes. The accepting side (sk_lookup, the agent) knows a
+ * sock_ops: publishes what connect noted in a socket under the connection's tuple, which is known just before
+ * the SYN leaves, and takes it back when the socket closes. The accepting side (sk_lookup, the agent) knows a
  * connection by its tuple only.
  */
 #include <linux/bpf.h>
@@ -18,8 +18,7 @@ char _license[] SEC("license") = "Apache-2.0";
 #define DONE 1
 
 /* IPv4 connections of IPv6 sockets have their addresses mapped already. */
-static __always_inline struct mesh_flow_key flow_key(struct bpf_sock_ops *ctx)
-{
+static __always_inline struct mesh_flow_key flow_key(struct bpf_sock_ops *ctx) {
     struct mesh_flow_key key = {
         .source_port = ctx->local_port,
         .destination_port = bpf_ntohl(ctx->remote_port),
@@ -35,10 +34,9 @@ static __always_inline struct mesh_flow_key flow_key(struct bpf_sock_ops *ctx)
     return key;
 }
 
-/* Fails closed when the map is full: sk_lookup drops a captured connection without a record, and takes one of the
- * host or of ztunnel for plaintext. */
-static __always_inline void publish(struct bpf_sock_ops *ctx)
-{
+/* Fails closed when the map is full: sk_lookup drops a captured connection without a record, and takes one of
+ * the host or of ztunnel for plaintext. */
+static __always_inline void publish(struct bpf_sock_ops *ctx) {
     struct bpf_sock *sk = ctx->sk;
     if (!sk)
         return;
@@ -56,11 +54,10 @@ static __always_inline void publish(struct bpf_sock_ops *ctx)
 }
 
 /* The record must last until the handshake is over, which only the accepting side knows (with SYN cookies the
- * kernel asks sk_lookup again for the last packet), so it lasts as long as the socket. The callback runs before the
- * kernel frees the tuple; where a TIME_WAIT socket was put in its place, a successor may have published under the
- * same tuple, and the cookie keeps that one's record. */
-static __always_inline void withdraw(struct bpf_sock_ops *ctx)
-{
+ * kernel asks sk_lookup again for the last packet), so it lasts as long as the socket. The callback runs
+ * before the kernel frees the tuple; where a TIME_WAIT socket was put in its place, a successor may have
+ * published under the same tuple, and the cookie keeps that one's record. */
+static __always_inline void withdraw(struct bpf_sock_ops *ctx) {
     struct mesh_flow_key key = flow_key(ctx);
     const struct mesh_flow *flow = bpf_map_lookup_elem(&flows, &key);
     if (flow && flow->socket_cookie == bpf_get_socket_cookie(ctx))
@@ -69,8 +66,7 @@ static __always_inline void withdraw(struct bpf_sock_ops *ctx)
 
 /* Records each connection that has an origin, for as long as it exists. */
 SEC("sockops")
-int mesh_sockops(struct bpf_sock_ops *ctx)
-{
+int mesh_sockops(struct bpf_sock_ops *ctx) {
     if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
         publish(ctx);
     else if (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] == BPF_TCP_CLOSE)

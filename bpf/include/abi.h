@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Everything the kernel side shares with user space: layouts of map keys and values, and the constants in them.
- * Its twin is src/datapath/abi/layout.ts; test/bpf/abi.test.ts compares the two through this object's BTF, and the
- * agent does so again at every start. Fixed-width types only, padding spelled out, sizes asserted.
+ * Everything the kernel side shares with user space: layouts of map keys and values, and the constants in
+ * them. Its twin is src/datapath/abi/layout.ts; test/bpf/abi.test.ts compares the two through this object's
+ * BTF, and the agent does so again at every start. Fixed-width types only, padding spelled out, sizes
+ * asserted.
  */
 #pragma once
 
@@ -39,17 +40,17 @@ enum mesh_config_flag {
 
 /* Indices of the `counters` map. */
 enum mesh_counter {
-    MESH_COUNTER_CAPTURED,           /* connections sent to ztunnel: the destination is in the mesh */
-    MESH_COUNTER_CAPTURED_UNKNOWN,   /* connections sent to ztunnel: `destinations` is incomplete */
-    MESH_COUNTER_DIRECT,             /* connections of enrolled pods left alone */
-    MESH_COUNTER_REFUSED_MESH_PORT,  /* a pod dialled one of its own mesh ports */
-    MESH_COUNTER_REFUSED_NO_ADDRESS, /* the pod has no address of the family it needs for capture */
-    MESH_COUNTER_REFUSED_NO_MEMORY,  /* the kernel had no room to remember an original destination */
-    MESH_COUNTER_FLOWS_FULL,         /* a connection could not be recorded in `flows` */
-    MESH_COUNTER_ADMITTED_ORIGIN,    /* inbound, recorded as the host's or ztunnel's: to the application */
-    MESH_COUNTER_PLAINTEXT,          /* inbound, everything else: to ztunnel's plaintext listener */
-    MESH_COUNTER_DROPPED_MESH_PORT,  /* inbound to a capture port without having been captured */
-    MESH_COUNTER_DROPPED_UNKNOWN,    /* inbound to an address no enrolled pod has */
+    MESH_COUNTER_CAPTURED,            /* connections sent to ztunnel: the destination is in the mesh */
+    MESH_COUNTER_CAPTURED_UNKNOWN,    /* connections sent to ztunnel: `destinations` is incomplete */
+    MESH_COUNTER_DIRECT,              /* connections of enrolled pods left alone */
+    MESH_COUNTER_REFUSED_MESH_PORT,   /* a pod dialled one of its own mesh ports */
+    MESH_COUNTER_REFUSED_NO_ADDRESS,  /* the pod has no address of the family it needs for capture */
+    MESH_COUNTER_REFUSED_NO_MEMORY,   /* the kernel had no room to remember an original destination */
+    MESH_COUNTER_FLOWS_FULL,          /* a connection could not be recorded in `flows` */
+    MESH_COUNTER_ADMITTED_ORIGIN,     /* inbound, recorded as the host's or ztunnel's: to the application */
+    MESH_COUNTER_PLAINTEXT,           /* inbound, everything else: to ztunnel's plaintext listener */
+    MESH_COUNTER_DROPPED_MESH_PORT,   /* inbound to a capture port without having been captured */
+    MESH_COUNTER_DROPPED_UNKNOWN,     /* inbound to an address no enrolled pod has */
     MESH_COUNTER_DROPPED_NO_LISTENER, /* inbound while the pod's plaintext listener is missing */
     MESH_COUNTER_COUNT,
 };

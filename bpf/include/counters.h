@@ -4,8 +4,7 @@
 
 #include "maps.h"
 
-static __always_inline void count(enum mesh_counter which)
-{
+static __always_inline void count(enum mesh_counter which) {
     __u32 index = which;
     __u64 *counter = bpf_map_lookup_elem(&counters, &index);
     if (counter)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The maps, each with its purpose and its only writers. Sizes here are placeholders: the agent sets them from its
- * configuration before load (src/datapath/maps.ts lists them and what each bounds). `__weak` lets every program
- * file include this header; the linker keeps one definition and checks that all agree.
+ * The maps, each with its purpose and its only writers. Sizes here are placeholders: the agent sets them from
+ * its configuration before load (src/datapath/maps.ts lists them and what each bounds). `__weak` lets every
+ * program file include this header; the linker keeps one definition and checks that all agree.
  */
 #pragma once
 
@@ -45,7 +45,8 @@ struct {
     __type(value, struct mesh_destination);
 } destinations SEC(".maps") __weak;
 
-/* Each enrolled pod's plaintext listener: pod id -> socket. Written by the agent; emptied by the kernel on close. */
+/* Each enrolled pod's plaintext listener: pod id -> socket. Written by the agent; emptied by the kernel on
+ * close. */
 struct {
     __uint(type, BPF_MAP_TYPE_SOCKHASH);
     __uint(max_entries, 1);

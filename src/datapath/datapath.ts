@@ -42,7 +42,7 @@ export interface Datapath {
    * the whole map: at start, and now and then.
    */
   apply(view: MeshView, diff?: MeshDiff): ReconcileResult;
-  /** @throws MeshError INVALID_ARGUMENT, BPF_MAP_FULL, BPF_ATTACH; then the pod is not enrolled */
+  /** @throws MeshError INVALID_ARGUMENT, NETNS, BPF_MAP_FULL, BPF_ATTACH; then the pod is not enrolled */
   enrol(pod: PodEnrolment): number;
   /** Call before closing the pod's listeners. False if it was not enrolled. */
   unenrol(uid: WorkloadUid): boolean;

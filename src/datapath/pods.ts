@@ -40,10 +40,12 @@ export interface EnrolledPod {
   readonly addresses: readonly IpAddress[];
 }
 
+type Table<K, V> = Pick<MapTable<K, V>, 'get' | 'set' | 'setAll' | 'delete' | 'deleteAll' | 'entries'>;
+
 export interface PodDeps {
-  readonly pods: MapTable<bigint, Pod>;
-  readonly localPods: MapTable<IpAddress, number>;
-  readonly listeners: MapTable<number, bigint>;
+  readonly pods: Table<bigint, Pod>;
+  readonly localPods: Table<IpAddress, number>;
+  readonly listeners: Table<number, bigint>;
   readonly links: {
     attachPod(inode: bigint, netns: string): void;
     detachPod(inode: bigint): void;
@@ -79,7 +81,7 @@ export class EnrolledPods {
    * Enrols a pod, or brings one that is enrolled up to date: after a restart, with new addresses, in a new
    * namespace. If it fails, a new pod is not enrolled at all and a known one stays as it was or becomes stricter.
    * @returns its id, the same as long as it is enrolled
-   * @throws MeshError INVALID_ARGUMENT, BPF_MAP_FULL, BPF_ATTACH
+   * @throws MeshError INVALID_ARGUMENT, NETNS, BPF_MAP_FULL, BPF_ATTACH
    */
   enrol(request: PodEnrolment): number {
     this.#check(request);
@@ -128,10 +130,16 @@ export class EnrolledPods {
     if (removed > 0) log.info({ removed }, 'removed what belonged to no enrolled pod');
   }
 
-  #check({ uid, cookie, addresses }: PodEnrolment): void {
+  #check({ uid, cookie, netns, addresses }: PodEnrolment): void {
     if (cookie === this.#deps.nodeCookie) {
       throw new MeshError('INVALID_ARGUMENT', `${uid} shares the node's network namespace`, {
         hint: 'pods with hostNetwork cannot be enrolled',
+      });
+    }
+    const owner = this.list().find((pod) => pod.cookie === cookie);
+    if (owner !== undefined && owner.uid !== uid) {
+      throw new MeshError('NETNS', `${netns} is not ${uid}'s network namespace but ${owner.uid}'s`, {
+        hint: 'if that pod is gone, unenrol it first',
       });
     }
     if (addresses.length === 0) throw new MeshError('INVALID_ARGUMENT', `${uid} has no address`);

@@ -1,6 +1,6 @@
 /** Which addresses enrolled pods reach through ztunnel only. */
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { parseIp } from '../../../src/base/ip.ts';
 import { changedDestinations, destinationAt, desiredDestinations } from '../../../src/datapath/desired.ts';
 import type { MeshState, Service, Workload, WorkloadUid } from '../../../src/model/mesh.ts';
