@@ -93,11 +93,6 @@ export class ConnectionRegistry {
     return found;
   }
 
-  /** Every live connection, without reading its counters. */
-  liveConnections(): Iterable<LiveConnection> {
-    return this.#live.values();
-  }
-
   recent(query: RecentQuery = {}): RecentAnswer {
     const after = query.after ?? 0;
     const newer = [...this.#rings.values()].flat().filter((kept) => kept.sequence > after);
