@@ -8,7 +8,7 @@ import type { StreamId } from './contract.ts';
 import type { Stream } from './stream.ts';
 
 /** Ids of streams we reset for which late frames are ignored. A round trip's worth. */
-const rememberedResets = 1024;
+const rememberedResets = 4096;
 
 /** What is known of a stream identifier: `reset` by us lately, or `closed` in any other way. */
 type Standing = 'open' | 'idle' | 'reset' | 'closed';

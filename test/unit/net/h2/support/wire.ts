@@ -49,8 +49,6 @@ export type CodeName =
   | 'COMPRESSION_ERROR'
   | 'ENHANCE_YOUR_CALM';
 
-export const codeOf = (name: CodeName): number => codes.indexOf(name);
-
 export function frame(
   name: FrameName | number,
   flags: number,
