@@ -48,6 +48,7 @@ function printStatus(
   const asked = documents.length + unreachable.length;
   const well = unreachable.length === 0 && documents.every(isWell);
   screen.data(summary(env, screen, documents, { asked, well }));
+  if (documents.length === 0) return;
   const now = env.clock.now();
   const shown = columns(now).filter((column) => column.wide !== true || wide);
   const lines = renderTable(shown, documents, { paint: screen.paint, columns: undefined });
@@ -67,7 +68,8 @@ function summary(
   const sum = (pick: (status: StatusDocument) => number): number =>
     documents.reduce((total, status) => total + pick(status), 0);
   const versions = [...new Set(documents.map(({ version }) => version))].join(', ');
-  const state = well ? screen.paint('green', 'ok') : screen.paint('red', 'degraded');
+  const bad = documents.length === 0 ? screen.paint('yellow', 'unknown') : screen.paint('red', 'degraded');
+  const state = well ? screen.paint('green', 'ok') : bad;
   const facts = [
     `${documents.length}/${plural(asked, 'node')}`,
     `${sum(({ pods }) => pods.enrolled)}/${sum(({ pods }) => pods.expected)} labelled pods enrolled`,

@@ -158,6 +158,12 @@ describe('mesh-ebpf status', () => {
     expect((await run('status -o yaml', { nodes: twoNodes })).out).toMatch(/startedAt: "2026-/);
   });
 
+  it('does not call a mesh ill of which it heard nothing', async () => {
+    const { code, out } = await run('status', { nodes: [labNode('node-a', {})] });
+    expect(code).toBe(3);
+    expect(out).toMatch(/^MESH +unknown +0\/1 node,.*\n$/);
+  });
+
   it('says what a starting node waits for', async () => {
     const starting = {
       node: 'node-a',
