@@ -2,8 +2,11 @@
 /** Entry point: composes the command line, turns signals into a request to stop, and sets the exit code. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { findLeftoverRules, removeLeftoverRules } from './agent/leftover-rules.ts';
+import { addCaCommands } from './apps/ca-commands.ts';
 import { addProcessCommands } from './apps/commands.ts';
 import { readEnvironment } from './apps/config/environment.ts';
+import { addLabCommands } from './cli/lab.ts';
 import { runCli } from './cli/program.ts';
 import { systemEnv } from './cli/system-env.ts';
 import { loadNative } from './native/load.ts';
@@ -24,8 +27,14 @@ const env = systemEnv({
   variables: environment.variables,
   path: environment.path,
   loadNative,
+  cleaners: [{ name: 'rules and routes of pods', find: findLeftoverRules, remove: removeLeftoverRules }],
   interrupted: stop.signal,
 });
+const program: readonly [string, ...string[]] = [
+  process.execPath,
+  ...process.execArgv,
+  process.argv[1] ?? '',
+];
 process.exitCode = await runCli(process.argv.slice(2), env, [
   addProcessCommands({
     environment: environment.variables,
@@ -33,6 +42,8 @@ process.exitCode = await runCli(process.argv.slice(2), env, [
     objectPath: objectPath ?? 'mesh.bpf.o',
     loadNative,
   }),
+  addCaCommands,
+  addLabCommands({ program }),
 ]);
 // Timers and sockets of libraries must not keep a command alive that has finished.
 process.exit();

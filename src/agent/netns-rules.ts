@@ -6,9 +6,10 @@
 import { execFile } from 'node:child_process';
 import { MeshError } from '../base/errors.ts';
 
-/** SO_MARK of ztunnel's dials to applications, and the mask it is compared under. */
-export const transparentMark = 0x53a;
+/** SO_MARK of ztunnel's dials to applications (`src/net/tunnel/dialer.ts`), and the mask it is compared under. */
 const markAndMask = '0x53a/0xfff';
+/** How `ip rule` shows our rule. */
+export const marker = `fwmark ${markAndMask}`;
 const routingTable = 100;
 
 /**

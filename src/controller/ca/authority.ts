@@ -90,6 +90,13 @@ export class CertificateAuthority {
     return authority;
   }
 
+  /** Opens the authority in the directory; for commands, which must not make one by mistake. @throws MeshError CA_STATE */
+  static openExisting(options: AuthorityOptions, clock: Clock): CertificateAuthority {
+    const authority = new CertificateAuthority(options, clock);
+    authority.#read();
+    return authority;
+  }
+
   get trustDomain(): TrustDomain {
     return this.#options.trustDomain;
   }
