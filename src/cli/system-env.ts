@@ -52,8 +52,7 @@ function datapathAccess(loadNative: () => NativeBinding): DatapathAccess {
     features: async (places) => await probeFeatures(loadNative(), places),
     uninstall: (pinRoot) => uninstallDatapath(loadNative(), pinRoot),
     installed: (pinRoot) => installedObjects(loadNative(), pinRoot),
-    leftovers: async (pinRoot, of) =>
-      await findLeftovers({ native: loadNative(), clock: systemClock }, pinRoot, of),
+    leftovers: async (pinRoot, of) => await findLeftovers(loadNative(), pinRoot, of),
   };
 }
 

@@ -3,7 +3,7 @@
  * anything of it is left. Works from the pins alone; refuses while a node program is in charge of them.
  */
 import { existsSync } from 'node:fs';
-import type { Clock } from '../base/clock.ts';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Fd, LinkInfo, MapInfo, NativeBinding, ProgramInfo } from '../native/binding.ts';
 import { allHooks, cgroupHooks, podOfLink } from './hooks.ts';
 import { allMapSpecs, mapTypes } from './maps.ts';
@@ -14,11 +14,6 @@ export interface Leftover {
   readonly kind: 'pin' | 'link' | 'program' | 'map';
   /** Path of a pin; the kernel's id and name of everything else. */
   readonly name: string;
-}
-
-export interface UninstallDeps {
-  readonly native: NativeBinding;
-  readonly clock: Clock;
 }
 
 /** The kernel frees programs and maps a moment after their last reference is gone. */
@@ -52,16 +47,16 @@ export function uninstallDatapath(native: NativeBinding, pinRoot: string): numbe
  * moment for the kernel to free things.
  */
 export async function findLeftovers(
-  deps: UninstallDeps,
+  native: NativeBinding,
   pinRoot: string,
   of?: readonly Leftover[],
 ): Promise<Leftover[]> {
   const wanted = of && new Set(of.map(({ name }) => name));
   for (let waitedMs = 0; ; waitedMs += stepMs) {
-    const objects = kernelObjects(deps.native).filter(({ name }) => wanted?.has(name) ?? true);
-    const found = [...pinPaths(deps.native, pinRoot), ...objects];
+    const objects = kernelObjects(native).filter(({ name }) => wanted?.has(name) ?? true);
+    const found = [...pinPaths(native, pinRoot), ...objects];
     if (found.length === 0 || waitedMs >= patienceMs) return found;
-    await new Promise<void>((resolve) => deps.clock.after(stepMs, resolve));
+    await pause(stepMs);
   }
 }
 

@@ -1,6 +1,5 @@
 /** What the CLI can tell of an installation from its pins alone, and that uninstalling leaves none of it. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { systemClock } from '../../src/base/clock.ts';
 import { dumpMap, findRows, listMaps } from '../../src/datapath/inspect/maps.ts';
 import { listPrograms } from '../../src/datapath/inspect/programs.ts';
 import { probeFeatures } from '../../src/datapath/probe.ts';
@@ -136,15 +135,14 @@ describe('probing the kernel', () => {
 describe('uninstalling', () => {
   it('leaves no pin, link, program or map, and pods work as if there had been no mesh', async () => {
     const { lab, a, b, x } = mesh;
-    const deps = { native, clock: systemClock };
-    const pins = (await findLeftovers(deps, lab.pinRoot)).filter(({ kind }) => kind === 'pin');
+    const pins = (await findLeftovers(native, lab.pinRoot)).filter(({ kind }) => kind === 'pin');
     expect(pins.map(({ name }) => name)).toContain(lab.pin('maps', 'pods'));
 
     const installed = installedObjects(native, lab.pinRoot);
     const count = (wanted: string): number => installed.filter(({ kind }) => kind === wanted).length;
     expect([count('link'), count('program'), count('map')]).toEqual([7, 6, 9]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(installed.length);
-    expect(await findLeftovers(deps, lab.pinRoot, installed)).toEqual([]);
+    expect(await findLeftovers(native, lab.pinRoot, installed)).toEqual([]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(0);
     expect(await lab.run(a, scripts.connect, [b.ip4, 8080])).toMatchObject({ data: 'application b' });
     expect(await lab.run(x, scripts.connect, [a.ip6, 8080])).toMatchObject({ data: 'application a' });
@@ -160,7 +158,7 @@ describe('uninstalling', () => {
     const held = native.openPinned(lab.pin('maps', 'pods'));
     const installed = installedObjects(native, lab.pinRoot);
     uninstallDatapath(native, lab.pinRoot);
-    const left = await findLeftovers({ native, clock: systemClock }, lab.pinRoot, installed);
+    const left = await findLeftovers(native, lab.pinRoot, installed);
     expect(left).toEqual([{ kind: 'map', name: expect.stringMatching(/^pods \(\d+\)$/) }]);
     native.closeFd(held);
   });
