@@ -1,0 +1,94 @@
+/** `lab`: two Kubernetes-like nodes on this machine, to try the mesh on. The work is done in `src/lab`. */
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import { labDown } from '../lab/commands/down.ts';
+import { labStatus } from '../lab/commands/status.ts';
+import { labUp } from '../lab/commands/up.ts';
+import type { CommandContext, CommandGroup, OutputOptions } from './command.ts';
+import { examples, withOutput } from './command.ts';
+import { exitCodes } from './exit-codes.ts';
+import { formatDuration, plural } from './format.ts';
+import { addHiddenLabCommands } from './lab-hidden.ts';
+import { addLabExec, addLabLogs } from './lab-inside.ts';
+import { addLabApply, addLabDelete } from './lab-objects.ts';
+import { labContext, type LabDeps } from './lab-context.ts';
+import { addLabStatus, printLabStatus } from './lab-status.ts';
+import { parseCount, parseDuration } from './usage.ts';
+
+export const addLabCommands =
+  (deps: LabDeps): CommandGroup =>
+  (program, context) => {
+    const lab = program
+      .command('lab')
+      .description('two nodes on this machine, in network namespaces, to try the mesh on (root)')
+      .addHelpText(
+        'after',
+        examples('lab up -f examples/shop', 'lab status', 'lab exec web -- sh', 'lab down'),
+      );
+    addUp(lab, context, deps);
+    addLabStatus(lab, context, deps);
+    addLabExec(lab, context, deps);
+    addLabLogs(lab, context, deps);
+    addLabApply(lab, context, deps);
+    addLabDelete(lab, context, deps);
+    addDown(lab, context, deps);
+    addHiddenLabCommands(program, context);
+  };
+
+interface UpFlags extends OutputOptions {
+  readonly filename?: readonly string[];
+  readonly nodes: number;
+  readonly mesh: boolean;
+  readonly wait?: boolean;
+  readonly timeout: number;
+}
+
+function addUp(lab: Command, context: CommandContext, deps: LabDeps): void {
+  const up = lab
+    .command('up')
+    .description('start the lab')
+    .option('-f, --filename <path...>', 'manifests: files, directories, or - for standard input')
+    .addOption(new Option('--nodes <n>', 'how many nodes').argParser(parseCount).default(2))
+    .option('--no-mesh', 'without the mesh: only nodes, pods and Services')
+    .option('--wait', 'wait until every pod is ready')
+    .addOption(
+      new Option('--timeout <duration>', 'longest wait with --wait')
+        .argParser(parseDuration)
+        .default(60_000, '60s'),
+    )
+    .addHelpText(
+      'after',
+      examples('lab up -f examples/shop --wait', 'lab up -f shop.yaml --nodes 3 --no-mesh'),
+    );
+  withOutput(up, ['table', 'wide', 'json', 'yaml']).action(
+    context.action(async (flags: UpFlags) => {
+      const screen = context.screen();
+      const { env } = context;
+      const startedAt = env.clock.now();
+      const running = labContext(env, screen, deps);
+      const waitMs = flags.wait === true ? flags.timeout : undefined;
+      await labUp(running, { files: flags.filename ?? [], nodes: flags.nodes, mesh: flags.mesh, waitMs });
+      screen.hint(`the lab is up after ${formatDuration(env.clock.now() - startedAt)}`);
+      printLabStatus(screen, flags.output, await labStatus(running), env.clock.now());
+      return exitCodes.clean;
+    }),
+  );
+}
+
+function addDown(lab: Command, context: CommandContext, deps: LabDeps): void {
+  lab
+    .command('down')
+    .description('end the lab and remove everything it made; also clears up after a crash')
+    .action(
+      context.action(async () => {
+        const screen = context.screen();
+        const { processes, namespaces } = await labDown(labContext(context.env, screen, deps));
+        screen.hint(
+          namespaces + processes === 0
+            ? 'there was no lab'
+            : `the lab is gone: ${plural(namespaces, 'network namespace')} and ${processes} processes; nothing is left`,
+        );
+        return exitCodes.clean;
+      }),
+    );
+}

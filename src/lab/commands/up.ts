@@ -1,0 +1,140 @@
+/** `lab up`: makes nodes and what connects them, starts a kubelet on each, and hands them the first objects. */
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MeshError } from '../../base/errors.ts';
+import type { SourcedObject } from '../../kube/objects.ts';
+import { newLabState, nodesOf, readLabState, writeLabState } from '../lab-file.ts';
+import type { LabState } from '../lab-file.ts';
+import { bpffs, fabricNetns, labCgroup, nodeCgroups, nodeNetns } from '../layout.ts';
+import { initialObjects } from '../plan/initial-objects.ts';
+import { bridgeScript, fabricScript, nodeScript } from '../plan/network-script.ts';
+import { mountBpffs } from '../system/bpffs.ts';
+import { findCgroup2, makeCgroup, processesIn } from '../system/cgroup.ts';
+import { checkHost } from '../system/host-check.ts';
+import { labNamespaces, runIpScript } from '../system/netns.ts';
+import { ObjectStore } from '../system/object-store.ts';
+import { maxNodes } from '../topology.ts';
+import { applyManifests, readManifests } from './apply.ts';
+import type { LabContext } from './context.ts';
+import { tearDown } from './down.ts';
+import { waitForPods } from './pods-ready.ts';
+import { startKubelets } from './start-kubelets.ts';
+import { writeTokens } from './tokens.ts';
+
+export interface UpOptions {
+  /** Manifest files and directories; none for an empty lab. */
+  readonly files: readonly string[];
+  readonly nodes: number;
+  /** Run the mesh on it. */
+  readonly mesh: boolean;
+  /** How long to wait until all pods are ready; undefined: do not wait. */
+  readonly waitMs: number | undefined;
+}
+
+/** @throws MeshError ALREADY_EXISTS when there is a lab or something left of one. A failed start is undone. */
+export async function labUp(context: LabContext, options: UpOptions): Promise<void> {
+  checkHost();
+  checkNodeCount(options.nodes);
+  const manifests = await readManifests(options.files);
+  const cgroup2 = await findCgroup2();
+  await refuseExisting(context, cgroup2);
+  const { program } = context;
+  const { nodes: nodeCount, mesh } = options;
+  const state = newLabState({ nodeCount, mesh, cgroup2, program, mountedBpffs: false, kubelets: {} });
+  try {
+    await build(context, state, manifests);
+  } catch (error) {
+    await tearDown(context);
+    throw error;
+  }
+  if (options.waitMs !== undefined) await waitForPods(context, options.waitMs);
+}
+
+function checkNodeCount(count: number): void {
+  if (Number.isInteger(count) && count >= 1 && count <= maxNodes) return;
+  throw new MeshError('INVALID_ARGUMENT', `a lab has 1 to ${maxNodes} nodes`);
+}
+
+async function refuseExisting(context: LabContext, cgroup2: string): Promise<void> {
+  if ((await readLabState(context.layout)) !== undefined) {
+    throw new MeshError('ALREADY_EXISTS', 'a lab is running already', {
+      hint: 'mesh-ebpf lab apply adds to it, mesh-ebpf lab down ends it',
+    });
+  }
+  const left = [...(await labNamespaces()), ...(await processesIn(labCgroup(cgroup2))).map(String)];
+  if (left.length > 0) {
+    throw new MeshError(
+      'ALREADY_EXISTS',
+      `something of another lab is left: ${left.slice(0, 5).join(', ')}`,
+      {
+        hint: 'mesh-ebpf lab down',
+      },
+    );
+  }
+}
+
+/** The state file comes first: whatever happens next, `lab down` knows of it. */
+async function build(
+  context: LabContext,
+  initial: LabState,
+  manifests: readonly SourcedObject[],
+): Promise<void> {
+  await makeDirectories(context, initial);
+  const mountedBpffs = initial.mesh && (await mountBpffs(bpffs));
+  const state = { ...initial, mountedBpffs };
+  await writeLabState(context.layout, state);
+  await Promise.all([makeNetwork(state), makeCgroups(state), storeObjects(context, state, manifests)]);
+  const kubelets = await startKubelets(context, state);
+  await writeLabState(context.layout, { ...state, kubelets });
+}
+
+async function makeDirectories(context: LabContext, state: LabState): Promise<void> {
+  const { layout } = context;
+  await mkdir(layout.stateDir, { recursive: true, mode: 0o755 });
+  await writeLabState(layout, state);
+  const directories = [
+    layout.objects,
+    layout.staging,
+    layout.bin,
+    ...nodesOf(state).map(({ name }) => layout.node(name).dir),
+  ];
+  await Promise.all(directories.map((directory) => mkdir(directory, { recursive: true })));
+  await mkdir(layout.caDir, { recursive: true, mode: 0o700 });
+  await writeWrapper(context);
+  await writeTokens(layout, nodesOf(state));
+}
+
+/** In pods, `mesh-ebpf` is this program: how a pod on a bare machine runs a server. */
+async function writeWrapper({ layout, program }: LabContext): Promise<void> {
+  const path = join(layout.bin, 'mesh-ebpf');
+  const quoted = program.map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`).join(' ');
+  await writeFile(path, `#!/bin/sh\nexec ${quoted} "$@"\n`);
+  await chmod(path, 0o755);
+}
+
+async function makeNetwork(state: LabState): Promise<void> {
+  const nodes = nodesOf(state);
+  await runIpScript(fabricScript(nodes));
+  await Promise.all([
+    runIpScript(bridgeScript(nodes), fabricNetns),
+    ...nodes.map((node) => runIpScript(nodeScript(node, nodes), nodeNetns(node.name))),
+  ]);
+}
+
+async function makeCgroups(state: LabState): Promise<void> {
+  for (const { name } of nodesOf(state)) {
+    const { system, mesh, kubepods } = nodeCgroups(state.cgroup2, name);
+    for (const path of [system, mesh, kubepods]) await makeCgroup(path);
+  }
+}
+
+async function storeObjects(
+  context: LabContext,
+  state: LabState,
+  manifests: readonly SourcedObject[],
+): Promise<void> {
+  const nodes = nodesOf(state);
+  const now = new Date(context.clock.now()).toISOString();
+  await new ObjectStore(context.layout).update(() => ({ write: initialObjects(nodes, now), remove: [] }));
+  await applyManifests(context, manifests, nodes);
+}

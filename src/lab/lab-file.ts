@@ -1,0 +1,61 @@
+/**
+ * `lab.json`: what a lab has made or is about to make. Written before anything is made, so that `lab down` knows what
+ * to undo even after a crash. The schema is versioned; a file of another version is refused, not guessed at.
+ */
+import { readFile } from 'node:fs/promises';
+import { MeshError } from '../base/errors.ts';
+import type { LabLayout } from './layout.ts';
+import { writeFileAtomically } from './system/atomic-file.ts';
+import type { ProcessRef } from './system/process.ts';
+import { labNodes } from './topology.ts';
+import type { LabNode } from './topology.ts';
+
+const version = 1;
+
+export interface LabState {
+  readonly version: typeof version;
+  readonly nodeCount: number;
+  /** Whether the mesh's node program and controller run. */
+  readonly mesh: boolean;
+  /** Mount point of cgroup v2. */
+  readonly cgroup2: string;
+  /** The bpf file system was mounted by us, so it is unmounted by us. */
+  readonly mountedBpffs: boolean;
+  /** The command that runs this program: [node, entry point]. */
+  readonly program: readonly [string, ...string[]];
+  readonly kubelets: Readonly<Record<string, ProcessRef>>;
+}
+
+export const newLabState = (state: Omit<LabState, 'version'>): LabState => ({ version, ...state });
+
+export const nodesOf = (state: LabState): readonly LabNode[] => labNodes(state.nodeCount);
+
+/** undefined when there is no lab. @throws MeshError UNSUPPORTED for a file of another version. */
+export async function readLabState(layout: LabLayout): Promise<LabState | undefined> {
+  const text = await readFile(layout.labFile, 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  const state = parseState(text);
+  if (state?.version === version) return state;
+  throw new MeshError('UNSUPPORTED', `${layout.labFile} was written by another version of mesh-ebpf`, {
+    hint: 'mesh-ebpf lab down',
+  });
+}
+
+/** Only we write it, whole or not at all: the version is all there is to check. */
+function parseState(text: string): LabState | undefined {
+  try {
+    return JSON.parse(text) as LabState;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws MeshError NOT_FOUND when no lab is up. */
+export async function requireLab(layout: LabLayout): Promise<LabState> {
+  const state = await readLabState(layout);
+  if (state !== undefined) return state;
+  throw new MeshError('NOT_FOUND', 'no lab is running', { hint: 'mesh-ebpf lab up -f examples/shop' });
+}
+
+export const writeLabState = (layout: LabLayout, state: LabState): Promise<void> =>
+  writeFileAtomically(layout.labFile, `${JSON.stringify(state, undefined, 2)}\n`);

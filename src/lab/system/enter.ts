@@ -1,0 +1,70 @@
+/**
+ * Command lines that start a program elsewhere: in a cgroup, a network namespace, a pod. Pure. Each link of the chain
+ * becomes the next by exec, so the process started is, in the end, the program itself.
+ */
+import type { ProcessRef } from './process.ts';
+
+export type Argv = readonly [string, ...string[]];
+
+/** Moves itself into `cgroup`, then becomes `argv`. */
+export const inCgroup = (cgroup: string, argv: Argv): Argv => [
+  '/bin/sh',
+  '-c',
+  'echo $$ >"$0/cgroup.procs" && exec "$@"',
+  cgroup,
+  ...argv,
+];
+
+/** Only the network changes: files, /sys and mounts stay the host's. */
+export const inNetns = (path: string, argv: Argv): Argv => ['nsenter', `--net=${path}`, '--', ...argv];
+
+/** Joins everything a pod's holder has of its own: network, mounts (resolv.conf, hosts), host name. */
+export const inPod = (holder: ProcessRef, argv: Argv): Argv => [
+  'nsenter',
+  `--target=${holder.pid}`,
+  '--net',
+  '--mount',
+  '--uts',
+  '--',
+  ...argv,
+];
+
+export const inDirectory = (directory: string, argv: Argv): Argv => [
+  '/bin/sh',
+  '-c',
+  'cd "$0" && exec "$@"',
+  directory,
+  ...argv,
+];
+
+export interface HolderFiles {
+  readonly resolvConf: string;
+  readonly hosts: string;
+  readonly hostname: string;
+}
+
+/**
+ * A pod's holder: makes the pod's own mounts and host name, sets up its network from `ip -batch` lines on standard
+ * input, says `ready`, and sleeps for as long as the pod lives. Mounts are slaves of the host's: what the host
+ * unmounts (another pod's namespace) goes away here too, instead of being kept alive.
+ */
+export const holder = (netns: string, files: HolderFiles): Argv =>
+  inNetns(netns, [
+    'unshare',
+    '--mount',
+    '--propagation=slave',
+    '--uts',
+    '/bin/sh',
+    '-c',
+    [
+      'ip -batch -',
+      'mount --bind "$0" /etc/resolv.conf',
+      'mount --bind "$1" /etc/hosts',
+      'echo "$2" >/proc/sys/kernel/hostname',
+      'echo ready',
+      'exec sleep infinity </dev/null >/dev/null 2>&1',
+    ].join(' && '),
+    files.resolvConf,
+    files.hosts,
+    files.hostname,
+  ]);
