@@ -6,11 +6,7 @@ Q := $(if $(V),,@)
 say = @printf '  %-8s %s\n' $(1) $(2)
 
 ROOT := $(CURDIR)
-MACHINE := $(subst x86_64,x64,$(subst aarch64,arm64,$(shell uname -m)))
-# Node's headers come with the npm package of the binary: nothing is downloaded at build time.
-NODEDIR := $(ROOT)/node_modules/node-linux-$(MACHINE)
 NPM := npm --silent
-JEST := $(NPM) run jest --
 
 # ---------------------------------------------------------------------------------------------------------- building
 
@@ -35,10 +31,9 @@ bpf: ## The kernel programs, build/bpf/mesh.bpf.o
 	$(Q)$(MAKE) -C bpf OUT=$(ROOT)/build/bpf V=$(V)
 
 .PHONY: native
-native: native/build/Release/mesh_ebpf.node ## The Node addon over libbpf
-native/build/Release/mesh_ebpf.node: $(wildcard native/src/*) native/binding.gyp node_modules/.stamp
+native: node_modules/.stamp ## The Node addon over libbpf, native/build/Release/mesh_ebpf.node
 	$(call say,CXX,native/)
-	$(Q)$(NPM) run native -- rebuild --directory native --nodedir=$(NODEDIR) --jobs 2 >build.native.log 2>&1 || { cat build.native.log; exit 1; }
+	$(Q)native/build.sh >build.native.log 2>&1 || { cat build.native.log; exit 1; }
 	$(Q)rm -f build.native.log
 
 .PHONY: bundle
@@ -77,9 +72,13 @@ format: modules ## Rewrite sources in the house format
 	$(Q)$(NPM) run format
 	$(Q)clang-format-16 -i $$(git ls-files 'bpf/*.c' 'bpf/*.h' 'native/*.cc' 'native/*.h')
 
+.PHONY: gen
+gen: modules ## Generate the gRPC stubs from proto/
+	$(Q)node_modules/.bin/node tools/gen-proto.ts
+
 .PHONY: clean
 clean: ## Remove everything that was built
-	$(Q)rm -rf build dist native/build native/build-asan node_modules
+	$(Q)rm -rf build dist native/build node_modules
 
 .PHONY: help
 help: ## This list
