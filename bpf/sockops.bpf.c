@@ -50,7 +50,8 @@ static __always_inline void publish(struct bpf_sock_ops *ctx) {
         count(MESH_COUNTER_FLOWS_FULL);
         return;
     }
-    bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+    /* Added to the flags, not instead of them: another program may have asked for more. */
+    bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
 /* The record must last until the handshake is over, which only the accepting side knows (with SYN cookies the

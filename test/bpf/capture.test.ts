@@ -1,11 +1,13 @@
 /** What applications in enrolled pods experience when they connect. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { dumpMap } from '../../src/datapath/inspect/maps.ts';
+import { native, sh } from './support/lab.ts';
 import { type Mesh, startMesh, stopMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
 
 let mesh: Mesh;
 beforeAll(async () => {
-  mesh = await startMesh();
+  mesh = await startMesh({ sizes: { pods: 16, destinations: 64, flows: 1024 } });
 });
 afterAll(() => stopMesh(mesh));
 
@@ -91,6 +93,35 @@ describe('a connection of an enrolled pod into the mesh', () => {
       { peer: out, data: 'application x' },
       { peer: into, data: `captured ${b.ip4} 8080 by pod 1` },
     ]);
+  });
+});
+
+describe('many connections at a time', () => {
+  it('are told apart, and leave nothing in the kernel', async () => {
+    const { b, lab } = mesh;
+    const answers = await fromA(scripts.connectMany, [b.ip4, 20_000, 500]);
+    expect(answers).toEqual(
+      Array.from({ length: 500 }, (_, i) => `captured ${b.ip4} ${20_000 + i} by pod 1`),
+    );
+    expect(dumpMap(native, lab.pinRoot, 'flows')).toEqual([]);
+  });
+});
+
+describe('while the kernel answers with SYN cookies', () => {
+  it('connections are captured and admitted as always', async () => {
+    const { a, b, lab, x } = mesh;
+    const setCookies = (value: number): void => {
+      for (const { netns } of [a, b]) sh(`nsenter --net=${netns} sysctl -qw net.ipv4.tcp_syncookies=${value}`);
+    };
+    setCookies(2);
+    try {
+      expectCaptured(await fromA(scripts.connect, [b.ip4, 8080]), b.ip4, 8080, a.ip4);
+      expectCaptured(await fromA(scripts.connect, [b.ip6, 8080]), b.ip6, 8080, a.ip6);
+      expect(await lab.run(lab.host, scripts.connect, [b.ip4, 8080])).toMatchObject({ data: 'application b' });
+      expect(await lab.run(x, scripts.connect, [b.ip6, 8080])).toMatchObject({ data: `plaintext ${b.ip6} 8080` });
+    } finally {
+      setCookies(1);
+    }
   });
 });
 

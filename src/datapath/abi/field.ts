@@ -34,6 +34,9 @@ export type Struct<T> = Field<T> & StructLayout;
 // BPF programs run in the byte order of the machine.
 const little = endianness() === 'LE';
 
+const textDecoder = new TextDecoder();
+const textEncoder = new TextEncoder();
+
 export const u8: Field<number> = {
   sizeBytes: 1,
   alignBytes: 1,
@@ -90,12 +93,12 @@ export function text(sizeBytes: number): Field<string> {
     read(view, offset) {
       const bytes = bytesAt(view, offset, sizeBytes);
       const end = bytes.indexOf(0);
-      return new TextDecoder().decode(bytes.subarray(0, end < 0 ? sizeBytes : end));
+      return textDecoder.decode(bytes.subarray(0, end < 0 ? sizeBytes : end));
     },
     write(view, offset, value) {
       const bytes = bytesAt(view, offset, sizeBytes);
       bytes.fill(0);
-      new TextEncoder().encodeInto(value, bytes.subarray(0, sizeBytes - 1));
+      textEncoder.encodeInto(value, bytes.subarray(0, sizeBytes - 1));
     },
   };
 }

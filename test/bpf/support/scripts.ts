@@ -112,3 +112,19 @@ for _ in range(count):
 print(json.dumps(len(held)), flush=True)
 sys.stdin.read()
 `;
+
+/** Opens `count` connections to `ip` at once, each to its own port, and prints what each was told. */
+export const connectMany = `${common}
+ip, first, count = arg
+sockets = []
+for i in range(count):
+    s = new(ip)
+    s.setblocking(False)
+    s.connect_ex((ip, first + i))
+    sockets.append(s)
+answers = []
+for s in sockets:
+    s.settimeout(5)
+    answers.append(s.recv(100).decode())
+print(json.dumps(answers))
+`;
