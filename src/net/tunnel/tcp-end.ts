@@ -18,7 +18,9 @@ export class TcpEnd implements NearEnd {
   readonly #role: TcpRole;
   readonly #turn: Turn;
   #sink: ByteSink | undefined;
-  #corked = false;
+  /** Written in this turn of the event loop. */
+  #pending: Uint8Array[] = [];
+  #pendingBytes = 0;
   /** Nothing is told any more: the end finished, failed or was reset. */
   #silent = false;
 
@@ -32,7 +34,7 @@ export class TcpEnd implements NearEnd {
   }
 
   get bufferedBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + this.#pendingBytes;
   }
 
   attach(sink: ByteSink): void {
@@ -52,14 +54,10 @@ export class TcpEnd implements NearEnd {
   }
 
   write(bytes: Uint8Array): boolean {
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-      this.#turn.atEnd(this.#flush);
-    }
-    const room = this.#socket.write(bytes);
-    if (this.#socket.writableLength >= flushAt) this.#flush();
-    return room;
+    if (this.#pending.push(bytes) === 1) this.#turn.atEnd(this.#flush);
+    this.#pendingBytes += bytes.length;
+    if (this.#pendingBytes >= flushAt) this.#flush();
+    return !this.#socket.writableNeedDrain;
   }
 
   end(): void {
@@ -76,7 +74,7 @@ export class TcpEnd implements NearEnd {
   }
 
   reset(_error: MeshError): void {
-    this.#silent = true;
+    this.#silence();
     this.#socket.resetAndDestroy();
   }
 
@@ -87,8 +85,17 @@ export class TcpEnd implements NearEnd {
   }
 
   readonly #flush = (): void => {
-    if (!this.#corked) return;
-    this.#corked = false;
+    const pending = this.#pending;
+    const [first] = pending;
+    if (first === undefined) return;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    if (pending.length === 1) {
+      this.#socket.write(first);
+      return;
+    }
+    this.#socket.cork();
+    for (const bytes of pending) this.#socket.write(bytes);
     this.#socket.uncork();
   };
 
@@ -104,9 +111,15 @@ export class TcpEnd implements NearEnd {
 
   #fail(cause: Error | undefined): void {
     if (this.#silent) return;
-    this.#silent = true;
+    this.#silence();
     this.#socket.destroy();
     this.#sink?.failed(this.#explain(cause));
+  }
+
+  #silence(): void {
+    this.#silent = true;
+    this.#pending = [];
+    this.#pendingBytes = 0;
   }
 
   #explain(cause: Error | undefined): MeshError {
