@@ -148,8 +148,6 @@ export const mapSpecs = {
   }),
 } as const;
 
-export type MapKey = keyof typeof mapSpecs;
-
 /** A spec without its types, for code that treats all maps alike. */
 export interface AnyMapSpec extends Omit<MapSpec<unknown, unknown>, 'key' | 'value'> {
   readonly keyBytes: number;

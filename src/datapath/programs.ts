@@ -59,7 +59,7 @@ export function loadPrograms(deps: LoadDeps, objectPath: string, sizes: MapSizes
 function reuse(deps: LoadDeps, object: BpfObject, spec: AnyMapSpec, sizes: MapSizes): boolean {
   const { native, pins } = deps;
   const reused = pins.with('maps', spec.name, (fd) => {
-    if (!fits(native.mapInfo(fd), spec, sizes) || !hasOurMeaning(deps)) return false;
+    if (!fits(native.mapInfo(fd), spec, sizes) || !(isUnversioned(spec) || hasOurMeaning(deps))) return false;
     object.reuseMap(spec.name, fd);
     return true;
   });
@@ -73,6 +73,9 @@ const fits = (info: MapInfo, spec: AnyMapSpec, sizes: MapSizes): boolean =>
   info.keySize === spec.keyBytes &&
   info.valueSize === spec.valueBytes &&
   info.maxEntries === spec.entries(sizes);
+
+/** Two numbers, in every version: programs of an earlier one must be able to answer until they are replaced. */
+const isUnversioned = (spec: AnyMapSpec): boolean => spec.name === mapSpecs.cookies.name;
 
 /** Sizes can agree where meanings do not, so whoever made the maps left the version of the meaning in `config`. */
 function hasOurMeaning({ native, pins }: LoadDeps): boolean {

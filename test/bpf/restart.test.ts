@@ -1,7 +1,7 @@
 /** What is pinned outlives the agent; the next one adopts it, repairs what is damaged, and replaces what is old. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { unlinkSync } from 'node:fs';
-import { encode } from '../../src/datapath/abi/field.ts';
+import { decode, encode } from '../../src/datapath/abi/field.ts';
 import { listPrograms } from '../../src/datapath/inspect/programs.ts';
 import { mapSpecs, type MapSpec } from '../../src/datapath/maps.ts';
 import type { Fd } from '../../src/native/binding.ts';
@@ -149,6 +149,37 @@ describe('the next agent', () => {
     await expectEverythingWorks();
     stop();
     await restart();
+  });
+
+  it('learns cookies from the programs where the kernel does not tell them', async () => {
+    const { a } = mesh;
+    stop();
+    await restart({ native: { ...native, netnsCookie: () => Promise.resolve(null) } });
+    expect(await mesh.datapath.netnsCookie(a.netns)).toBe(await native.netnsCookie(a.netns));
+    await expectEverythingWorks();
+    stop();
+    await restart();
+  });
+
+  it('does not adopt maps of another version, which stay in force until their successors are filled', async () => {
+    const { b, x } = mesh;
+    stop();
+    const { key, value } = mapSpecs.config;
+    withPin('maps', 'config', (fd) => {
+      const found = native.mapLookup(fd, encode(key, 0)) ?? new Uint8Array();
+      native.mapUpdate(fd, encode(key, 0), encode(value, { ...decode(value, found), abi: 99 }), 0);
+    });
+    const before = pinnedIds();
+    const withoutCookieOption = { ...native, netnsCookie: () => Promise.resolve(null) };
+    mesh.datapath = await mesh.lab.open({ native: withoutCookieOption });
+    expect(mesh.datapath.enrolled()).toEqual([]);
+    expect(pinnedIds()).toEqual(before);
+    expect(await dial('a', b.ip4)).toBe('no agent');
+    expect(await dial('x', b.ip4)).toBe(`plaintext ${b.ip4} 8080`);
+    expect(await dial('a', x.ip4)).toBe('application x');
+    mesh.datapath.close();
+    await restart();
+    expect(pinnedIds()).not.toEqual(before);
   });
 
   it('survives the loss of all map pins', async () => {

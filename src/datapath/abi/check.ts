@@ -4,7 +4,7 @@
  */
 import { MeshError } from '../../base/errors.ts';
 import type { BtfStruct } from '../../native/binding.ts';
-import type { StructLayout } from './field.ts';
+import type { StructLayout } from './struct.ts';
 import { structs } from './layout.ts';
 
 /** Each difference as a sentence; empty when the two sides agree. Padding (members named `pad…`) is not compared. */

@@ -1,7 +1,6 @@
 /**
- * Codecs for C data: numbers, addresses, text and structs as the kernel side lays them out, with C's own alignment
- * rules, so that a layout is written down once and its offsets follow. `layout.ts` describes the project's structs
- * with these; `check.ts` compares them with the BPF object.
+ * Codecs for C data: numbers, addresses, text and flags as the kernel side lays them out. `struct.ts` puts them
+ * together, `layout.ts` names those of the project.
  */
 import { endianness } from 'node:os';
 import { MeshError } from '../../base/errors.ts';
@@ -14,22 +13,6 @@ export interface Field<T> {
   read(view: DataView, offset: number): T;
   write(view: DataView, offset: number, value: T): void;
 }
-
-export interface StructMember {
-  /** As in C: `original_ip`. */
-  readonly name: string;
-  readonly offsetBytes: number;
-  readonly sizeBytes: number;
-}
-
-export interface StructLayout {
-  /** As in C: `mesh_flow`. */
-  readonly name: string;
-  readonly sizeBytes: number;
-  readonly members: readonly StructMember[];
-}
-
-export type Struct<T> = Field<T> & StructLayout;
 
 // BPF programs run in the byte order of the machine.
 const little = endianness() === 'LE';
@@ -65,7 +48,8 @@ export const u64: Field<bigint> = {
   write: (view, offset, value) => view.setBigUint64(offset, value, little),
 };
 
-const bytesAt = (view: DataView, offset: number, length: number): Uint8Array =>
+/** A window on the view's own memory. */
+export const bytesAt = (view: DataView, offset: number, length: number): Uint8Array =>
   new Uint8Array(view.buffer, view.byteOffset + offset, length);
 
 /** `struct mesh_addr`. */
@@ -143,38 +127,6 @@ export function bits<Name extends string>(
   };
 }
 
-/** A C struct. Members stand in the order of `fields`; padding is C's, and zero. */
-export function struct<T extends object>(
-  name: string,
-  fields: { readonly [K in keyof T]: Field<T[K]> },
-): Struct<T> {
-  const places = place(Object.entries<Field<T[keyof T]>>(fields) as [keyof T & string, Field<T[keyof T]>][]);
-  const alignBytes = Math.max(...places.map(({ field }) => field.alignBytes));
-  const sizeBytes = alignUp(
-    Math.max(...places.map(({ field, offset }) => offset + field.sizeBytes)),
-    alignBytes,
-  );
-  return {
-    name,
-    sizeBytes,
-    alignBytes,
-    members: places.map(({ key, field, offset }) => ({
-      name: snakeCase(key),
-      offsetBytes: offset,
-      sizeBytes: field.sizeBytes,
-    })),
-    read(view, start) {
-      return Object.fromEntries(
-        places.map(({ key, field, offset }) => [key, field.read(view, start + offset)]),
-      ) as T;
-    },
-    write(view, start, value) {
-      bytesAt(view, start, sizeBytes).fill(0);
-      for (const { key, field, offset } of places) field.write(view, start + offset, value[key]);
-    },
-  };
-}
-
 export function encode<T>(field: Field<T>, value: T): Uint8Array {
   return encodeAll(field, [value]);
 }
@@ -197,26 +149,6 @@ export function decode<T>(field: Field<T>, bytes: Uint8Array): T {
 
 export const viewOf = (bytes: Uint8Array): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-
-interface Place<K, T> {
-  readonly key: K;
-  readonly field: Field<T>;
-  readonly offset: number;
-}
-
-/** Offsets by C's rule: each member at the next multiple of its own alignment. */
-function place<K, T>(fields: readonly (readonly [K, Field<T>])[]): Place<K, T>[] {
-  let end = 0;
-  return fields.map(([key, field]) => {
-    const offset = alignUp(end, field.alignBytes);
-    end = offset + field.sizeBytes;
-    return { key, field, offset };
-  });
-}
-
-const alignUp = (value: number, align: number): number => Math.ceil(value / align) * align;
-
-const snakeCase = (key: string): string => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 /** `Object.entries` that keeps the keys' type. */
 const entries = <K extends string, V>(record: Readonly<Record<K, V>>): [K, V][] =>

@@ -3,21 +3,8 @@
  * Change both together; a test and every start of the agent compare them.
  */
 import type { IpAddress } from '../../base/ip.ts';
-import {
-  type StructLayout,
-  address,
-  bits,
-  choice,
-  decode,
-  encode,
-  optionalAddress,
-  struct,
-  text,
-  u16,
-  u32,
-  u64,
-  u8,
-} from './field.ts';
+import { address, bits, choice, decode, encode, optionalAddress, text, u16, u32, u64, u8 } from './field.ts';
+import { struct, type StructLayout } from './struct.ts';
 
 /** `MESH_ABI`. */
 export const abiVersion = 1;

@@ -10,13 +10,13 @@ import {
   encodeAll,
   type Field,
   optionalAddress,
-  struct,
   text,
   u16,
   u32,
   u64,
   u8,
 } from '../../../src/datapath/abi/field.ts';
+import { struct } from '../../../src/datapath/abi/struct.ts';
 import * as layout from '../../../src/datapath/abi/layout.ts';
 
 const bytes16 = fc.uint8Array({ minLength: 16, maxLength: 16 });
