@@ -1,0 +1,99 @@
+/** The bench's topology: the project's own lab, brought up and down through the command line as a person would. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { nodesOf, readLabState, requireLab } from '../../src/lab/lab-file.ts';
+import { labLayout, labPrefix, netnsDir, nodeCgroups } from '../../src/lab/layout.ts';
+import { readNodeReport } from '../../src/lab/node-report.ts';
+import { findPod } from '../../src/lab/plan/find-pod.ts';
+import { objectsOfKind } from '../../src/lab/plan/objects.ts';
+import { readPodRecord } from '../../src/lab/pod-record.ts';
+import { inCgroup, inPod } from '../../src/lab/system/enter.ts';
+import { ObjectStore } from '../../src/lab/system/object-store.ts';
+import { type Argv, output } from './process.ts';
+
+export const layout = labLayout();
+export const root = join(import.meta.dirname, '..', '..');
+const cli = join(root, 'bin', 'mesh-ebpf');
+
+const waitForOthersMs = 600_000;
+const askEveryMs = 5000;
+
+/** A pod of the lab: where it is and how to run something in it. */
+export interface LabPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly ip: string;
+  /** The command line that runs `argv` in the pod; the process started becomes the program itself. */
+  command(argv: Argv): Argv;
+}
+
+export interface Reporting {
+  readonly progress: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** There can be one lab on a machine: waits for another one to end, then starts ours; it ends with the disposal. */
+export async function startLab(manifest: string, { progress, signal }: Reporting): Promise<AsyncDisposable> {
+  const deadline = Date.now() + waitForOthersMs;
+  for (;;) {
+    await waitForOthers(deadline, { progress, signal });
+    try {
+      progress('starting the lab');
+      await output([cli, 'lab', 'up', '-f', manifest], 120_000, signal);
+      return { [Symbol.asyncDispose]: endLab };
+    } catch (error) {
+      // Somebody else was faster; any other failure was undone by `lab up` itself.
+      if (signal.aborted) await endLab();
+      if (signal.aborted || !String(error).includes('running already')) throw error;
+    }
+  }
+}
+
+async function waitForOthers(deadline: number, { progress, signal }: Reporting): Promise<void> {
+  for (let asked = 0; await isLabUp(); asked++) {
+    if (Date.now() > deadline) throw new Error('another lab keeps running; end it with: mesh-ebpf lab down');
+    if (asked % 6 === 0) progress('another lab is running: waiting for it to end (mesh-ebpf lab down)');
+    await delay(askEveryMs, undefined, { signal });
+  }
+}
+
+async function isLabUp(): Promise<boolean> {
+  return (
+    (await readLabState(layout)) !== undefined || namespaces().some((name) => name.startsWith(labPrefix))
+  );
+}
+
+function namespaces(): readonly string[] {
+  try {
+    return readdirSync(netnsDir);
+  } catch {
+    return [];
+  }
+}
+
+/** Not interruptible: it is what an interruption leads to. */
+const endLab = async (): Promise<void> => {
+  await output([cli, 'lab', 'down'], 60_000);
+};
+
+export async function labPod(namespace: string, name: string): Promise<LabPod> {
+  const state = await requireLab(layout);
+  const pod = findPod(objectsOfKind(new ObjectStore(layout).read(), 'Pod'), { namespace, name });
+  const record = await readPodRecord(layout.pod(namespace, name));
+  const ip = pod.status?.podIP;
+  if (record === undefined || ip === undefined) throw new Error(`pod ${namespace}/${name} does not run`);
+  const cgroup = nodeCgroups(state.cgroup2, pod.spec.nodeName ?? '').pod(record.uid);
+  return { namespace, name, ip, command: (argv) => inCgroup(cgroup, inPod(record.holder, argv)) };
+}
+
+/** The node programs' process ids, one a node. */
+export async function meshPids(): Promise<readonly number[]> {
+  const nodes = nodesOf(await requireLab(layout));
+  const reports = await Promise.all(nodes.map(({ name }) => readNodeReport(layout.node(name))));
+  return reports.map((report, i) => {
+    const found = report?.processes.find(({ name }) => name === 'node')?.process;
+    if (found === undefined) throw new Error(`the node program of ${nodes[i]?.name} does not run`);
+    return found.pid;
+  });
+}

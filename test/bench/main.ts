@@ -1,0 +1,104 @@
+/**
+ * `make bench`: measures the project beside its peers on this machine, in one run, and prints a table. The pieces:
+ * `variants/` carry connections, `rows/` measure them, `rounds.ts` takes turns, `targets.ts` and `report.ts` judge and
+ * show. Everything that is started is ended again, also at Ctrl-C.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Facts, gatherFacts } from './facts.ts';
+import { labPod, root, startLab } from './lab.ts';
+import { LoadTool } from './load/load.ts';
+import { benchManifest, podPair } from './manifest.ts';
+import { type Options, parseOptions, usage } from './options.ts';
+import { type Report, renderReport } from './report.ts';
+import { collect } from './results.ts';
+import { type Outcome, stepsOf, takeSteps } from './rounds.ts';
+import { allRows } from './rows/all.ts';
+import { describeSample } from './rows/row.ts';
+import { judge } from './targets.ts';
+import { startVariant } from './variants/start.ts';
+import { type Variant, type VariantId, variantIds } from './variants/variant.ts';
+
+const progress = (line: string): void => {
+  process.stderr.write(`  ${line}\n`);
+};
+
+async function run(options: Options, signal: AbortSignal): Promise<Report> {
+  if (process.getuid?.() !== 0) throw new Error('the bench makes network namespaces: it needs root');
+  await using cleanup = new AsyncDisposableStack();
+  const scratch = mkdtempSync(join(tmpdir(), 'mesh-ebpf-bench-'));
+  cleanup.defer(() => rmSync(scratch, { recursive: true, force: true }));
+  const facts = await gatherFacts(options.ztunnel);
+  const load = await LoadTool.build(join(root, 'build', 'tools'));
+  const manifest = join(scratch, 'lab.yaml');
+  writeFileSync(manifest, benchManifest(variantIds.map(pairOf), load.path));
+  cleanup.use(await startLab(manifest, { progress, signal }));
+  const { variants, problems } = await startVariants(options, scratch, signal, cleanup);
+  const { ip: unmeshedHost } = await labPod(pairOf('none').namespace, pairOf('none').server);
+  const steps = stepsOf({ rows: options.rows, variants, rounds: options.rounds });
+  const { seconds } = options;
+  const outcome = await takeSteps(
+    steps,
+    { load, seconds, unmeshedHost, signal },
+    { progress, describe: describeSample },
+  );
+  return reportOf(options, facts, { ...outcome, problems: [...problems, ...outcome.problems] });
+}
+
+const pairOf = (id: VariantId): ReturnType<typeof podPair> => podPair(id, id === 'mesh');
+
+/** A variant that does not start is a problem of its own; the others are measured all the same. */
+async function startVariants(
+  { variants: ids, ztunnel }: Options,
+  scratch: string,
+  signal: AbortSignal,
+  cleanup: AsyncDisposableStack,
+): Promise<{ readonly variants: readonly Variant[]; readonly problems: readonly string[] }> {
+  const variants: Variant[] = [];
+  const problems: string[] = [];
+  for (const id of ids) {
+    const directory = join(scratch, id);
+    mkdirSync(directory);
+    const { namespace, client, server } = pairOf(id);
+    try {
+      progress(`starting ${id}`);
+      const pods = { client: await labPod(namespace, client), server: await labPod(namespace, server) };
+      variants.push(cleanup.use(await startVariant(id, { ...pods, directory, signal }, ztunnel)));
+    } catch (error) {
+      signal.throwIfAborted();
+      problems.push(`${id} did not start: ${error instanceof Error ? error.message : String(error)}`);
+      progress(problems.at(-1) ?? '');
+    }
+  }
+  return { variants, problems };
+}
+
+function reportOf(options: Options, facts: Facts, { measurements, problems }: Outcome): Report {
+  const rows = collect(options.rows, measurements);
+  const { rounds, seconds: secondsEach, variants } = options;
+  return { facts, rounds, secondsEach, variants, rows, targets: judge(rows), problems };
+}
+
+async function main(): Promise<number> {
+  const options = parseOptions(process.argv.slice(2), allRows, process.env['ZTUNNEL'] || undefined);
+  if (options.help) {
+    process.stdout.write(usage(allRows));
+    return 0;
+  }
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(name, () => stop.abort(new Error('interrupted; everything is cleaned up')));
+  }
+  const report = await run(options, stop.signal);
+  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  process.stdout.write(`\n${renderReport(report)}`);
+  return report.problems.length === 0 ? 0 : 1;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,73 @@
+/** The order of measurements: round by round, row by row, one variant after the other, and never the same one first. */
+import type { Measurement } from './results.ts';
+import type { Row, RowContext } from './rows/row.ts';
+import { rotated } from './stats.ts';
+import { type Variant, variantIds } from './variants/variant.ts';
+
+export interface Plan {
+  readonly rows: readonly Row[];
+  readonly variants: readonly Variant[];
+  readonly rounds: number;
+}
+
+export interface Step {
+  readonly round: number;
+  readonly row: Row;
+  readonly variant: Variant;
+}
+
+/** Rows that are measured once come first: what they look at is disturbed by load. */
+export function stepsOf({ rows, variants, rounds }: Plan): readonly Step[] {
+  const once = rows.filter((row) => row.once === true);
+  const repeated = rows.filter((row) => row.once !== true);
+  return [
+    ...once.flatMap((row) => turn(row, variants, 0)),
+    ...Array.from({ length: rounds }, (_, round) =>
+      repeated.flatMap((row) =>
+        Array.from({ length: row.turns ?? 1 }, (__, i) => turn(row, variants, round, i)).flat(),
+      ),
+    ).flat(),
+  ];
+}
+
+const turn = (row: Row, variants: readonly Variant[], round: number, i = 0): readonly Step[] =>
+  rotated(
+    variants.filter(({ id }) => (row.variants ?? variantIds).includes(id)),
+    round + i,
+  ).map((variant) => ({ round, row, variant }));
+
+export interface Outcome {
+  readonly measurements: readonly Measurement[];
+  readonly problems: readonly string[];
+}
+
+export interface Watching {
+  readonly progress: (line: string) => void;
+  readonly describe: (sample: Measurement['sample'], row: Row) => string;
+}
+
+/** Takes the steps. A step that fails is told of and left out; only an interruption ends the run. */
+export async function takeSteps(
+  steps: readonly Step[],
+  context: RowContext,
+  { progress, describe }: Watching,
+): Promise<Outcome> {
+  const measurements: Measurement[] = [];
+  const problems: string[] = [];
+  for (const [i, { row, variant, round }] of steps.entries()) {
+    const what = `${row.title}: ${variant.id}`;
+    const where = `[${i + 1}/${steps.length}] round ${round + 1}`;
+    try {
+      const seconds = context.seconds / (row.turns ?? 1);
+      const sample = await row.measure(variant, { ...context, seconds });
+      measurements.push({ row, variant: variant.id, sample });
+      progress(`${where}  ${what}  ${describe(sample, row)}`);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      const problem = `${what}: ${error instanceof Error ? error.message : String(error)}`;
+      problems.push(problem);
+      progress(`${where}  ${problem}`);
+    }
+  }
+  return { measurements, problems };
+}

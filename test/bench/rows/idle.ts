@@ -1,0 +1,30 @@
+/**
+ * Memory of an idle tunnel: many connections are opened, used once and left alone; the growth of the proxies' resident
+ * memory is divided by their number. A first batch is not counted: it brings code and pools into memory.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { residentBytes } from '../cpu.ts';
+import type { Row } from './row.ts';
+
+const firstBatch = 500;
+const counted = 2000;
+
+export const idleRow: Row = {
+  id: 'idle',
+  title: `idle tunnel (${counted}), both ends`,
+  metrics: [{ id: 'memory', unit: 'RSS KB each', digits: 1 }],
+  variants: ['mesh', 'haproxy', 'ztunnel'],
+  once: true,
+  async measure(variant, { load, seconds, signal }) {
+    const { client, host } = variant;
+    const settle = (): Promise<void> => delay(Math.min(seconds, 3) * 1000, undefined, { signal });
+    await using first = await load.hold(client, host, firstBatch);
+    await settle();
+    const before = residentBytes(variant.proxies());
+    await using more = await load.hold(client, host, counted);
+    await settle();
+    const after = residentBytes(variant.proxies());
+    void [first, more];
+    return { memory: (after - before) / 1024 / counted };
+  },
+};

@@ -1,0 +1,91 @@
+/** What the TypeScript engine is to reach, and whether it did. Pure. */
+import { type RowResult, valueOf } from './results.ts';
+import type { VariantId } from './variants/variant.ts';
+
+export interface Target {
+  readonly title: string;
+  readonly limit: string;
+  /** How the measured value is shown; undefined when it was not measured. */
+  judge(results: readonly RowResult[]): { readonly shown: string; readonly met: boolean } | undefined;
+}
+
+export interface Verdict {
+  readonly title: string;
+  readonly limit: string;
+  readonly shown: string;
+  readonly met: boolean;
+}
+
+/** The targets of all that was measured. */
+export const judge = (results: readonly RowResult[]): readonly Verdict[] =>
+  targets.flatMap((target) => {
+    const verdict = target.judge(results);
+    return verdict === undefined ? [] : [{ title: target.title, limit: target.limit, ...verdict }];
+  });
+
+type Place = readonly [row: string, metric: string];
+
+/** `value` of the mesh's median and another variant's, against a limit. */
+function comparison(
+  [row, metric]: Place,
+  other: VariantId,
+  rule: {
+    readonly title: string;
+    readonly limit: string;
+    readonly shown: (mesh: number, other: number) => string;
+    readonly met: (mesh: number, other: number) => boolean;
+  },
+): Target {
+  return {
+    title: rule.title,
+    limit: rule.limit,
+    judge(results) {
+      const mine = valueOf(results, row, metric, 'mesh');
+      const theirs = valueOf(results, row, metric, other);
+      if (mine === undefined || theirs === undefined) return undefined;
+      return { shown: rule.shown(mine, theirs), met: rule.met(mine, theirs) };
+    },
+  };
+}
+
+const atMostTimesHaproxy = (row: string, title: string, limit: number): Target =>
+  comparison([row, 'cpu'], 'haproxy', {
+    title,
+    limit: `at most ${limit.toFixed(2)}x HAProxy`,
+    shown: (mesh, haproxy) => `${(mesh / haproxy).toFixed(2)}x`,
+    met: (mesh, haproxy) => mesh <= limit * haproxy,
+  });
+
+const idleLimitKb = 12;
+const connectLimitUs = 5;
+const bulkLimit = 0.03;
+
+const targets: readonly Target[] = [
+  atMostTimesHaproxy('up-1', 'CPU per GB, up, 1 connection', 1.05),
+  atMostTimesHaproxy('up-8', 'CPU per GB, up, 8 connections', 1.05),
+  atMostTimesHaproxy('down-1', 'CPU per GB, down, 1 connection', 1.05),
+  atMostTimesHaproxy('ping-1', 'CPU per round trip, 1 connection', 1.6),
+  atMostTimesHaproxy('ping-32', 'CPU per round trip, 32 connections', 1.6),
+  atMostTimesHaproxy('short-1', 'CPU per short connection, 1 at a time', 0.25),
+  atMostTimesHaproxy('short-8', 'CPU per short connection, 8 at a time', 0.25),
+  comparison(['idle', 'memory'], 'mesh', {
+    title: 'memory of an idle tunnel, both ends',
+    limit: `at most ${idleLimitKb} KB`,
+    shown: (mesh) => `${mesh.toFixed(1)} KB`,
+    met: (mesh) => mesh <= idleLimitKb,
+  }),
+  comparison(['unmeshed-connect', 'p50'], 'none', {
+    title: 'connect() to an unmeshed destination',
+    limit: `at most +${connectLimitUs} µs over no mesh`,
+    shown: (mesh, none) => `${signed(mesh - none, 1)} µs`,
+    met: (mesh, none) => mesh - none <= connectLimitUs,
+  }),
+  comparison(['unmeshed-bulk', 'rate'], 'none', {
+    title: 'throughput to an unmeshed destination',
+    limit: `at least ${100 * (1 - bulkLimit)} % of no mesh`,
+    shown: (mesh, none) => `${((100 * mesh) / none).toFixed(1)} %`,
+    met: (mesh, none) => mesh >= (1 - bulkLimit) * none,
+  }),
+];
+
+const signed = (value: number, digits: number): string => `${value < 0 ? '' : '+'}${value.toFixed(digits)}`;
