@@ -1,5 +1,7 @@
 /** Where connections to enrolled pods end up, by who makes them. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { readdirSync } from 'node:fs';
+import { listMaps } from '../../src/datapath/inspect/maps.ts';
 import { native, sh } from './support/lab.ts';
 import { type Mesh, startMesh, stopMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
@@ -67,6 +69,26 @@ describe.each(families)('a connection to an enrolled pod over %s', (family) => {
     const arg = [ipOf(b, family), 8080, ipOf(x, family)];
     const outcome = await lab.run(b, scripts.connectTransparent, arg);
     expect(outcome).toMatchObject({ data: `plaintext ${ipOf(b, family)} 8080` });
+  });
+});
+
+describe('pods that come and go', () => {
+  it('leave no descriptor, pin or entry behind', async () => {
+    const { lab, datapath, b } = mesh;
+    const inventory = (): unknown => ({
+      descriptors: native.openFdCount(),
+      pins: readdirSync(lab.pinRoot, { recursive: true }).length,
+      entries: listMaps(native, lab.pinRoot).map(({ entries }) => entries),
+    });
+    const before = inventory();
+    for (let i = 0; i < 200; i++) {
+      datapath.unenrol(b.uid);
+      await lab.enrol(datapath, b);
+    }
+    expect(inventory()).toEqual(before);
+    expect(await lab.run(mesh.x, scripts.connect, [b.ip4, 8080])).toMatchObject({
+      data: `plaintext ${b.ip4} 8080`,
+    });
   });
 });
 
