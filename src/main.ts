@@ -6,6 +6,7 @@ import { findLeftoverRules, removeLeftoverRules } from './agent/leftover-rules.t
 import { addCaCommands } from './apps/ca-commands.ts';
 import { addProcessCommands } from './apps/commands.ts';
 import { readEnvironment } from './apps/config/environment.ts';
+import { addDemoCommand } from './apps/demo/demo.ts';
 import { addLabCommands } from './cli/lab.ts';
 import { runCli } from './cli/program.ts';
 import { systemEnv } from './cli/system-env.ts';
@@ -44,6 +45,7 @@ process.exitCode = await runCli(process.argv.slice(2), env, [
   }),
   addCaCommands,
   addLabCommands({ program }),
+  addDemoCommand({ program, manifests: fileURLToPath(new URL('../examples/shop', import.meta.url)) }),
 ]);
 // Timers and sockets of libraries must not keep a command alive that has finished.
 process.exit();
