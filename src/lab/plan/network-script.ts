@@ -58,7 +58,7 @@ export function nodeScript(node: LabNode, all: readonly LabNode[]): string {
     `route add ${serviceCidr6} dev eth0 src ${node.ipv6}`,
     'route add unreachable default metric 4278198272',
     'route add unreachable ::/0 metric 4278198272',
-    ...all.filter((other) => other !== node).flatMap((other) => routesTo(other, node)),
+    ...all.filter((other) => other.number !== node.number).flatMap((other) => routesTo(other, node)),
   ]);
 }
 

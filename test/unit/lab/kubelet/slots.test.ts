@@ -1,0 +1,32 @@
+/** A bounded number of things at once. */
+import { describe, expect, it } from '@jest/globals';
+import { slots } from '../../../../src/lab/kubelet/slots.ts';
+import { flushPromises } from '../../../support/fake-clock.ts';
+
+describe('slots', () => {
+  it('run at most so many at once, and all of them in the end', async () => {
+    const inSlot = slots(2);
+    const releases: (() => void)[] = [];
+    let [running, most, done] = [0, 0, 0];
+    const all = Array.from({ length: 5 }, () =>
+      inSlot(async () => {
+        most = Math.max(most, ++running);
+        await new Promise<void>((resolve) => releases.push(resolve));
+        running--;
+        done++;
+      }),
+    );
+    while (done < 5) {
+      await flushPromises();
+      releases.shift()?.();
+    }
+    await Promise.all(all);
+    expect([most, done]).toEqual([2, 5]);
+  });
+
+  it('go on after a failure', async () => {
+    const inSlot = slots(1);
+    await expect(inSlot(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    await expect(inSlot(() => Promise.resolve('yes'))).resolves.toBe('yes');
+  });
+});
