@@ -43,7 +43,6 @@ export async function labExec(context: LabContext, options: ExecOptions): Promis
 
 /** Ctrl-C reaches the command by itself, as it shares the terminal; we only outlive it, however often it is pressed. */
 function runHere([file, ...args]: Argv, env: Readonly<Record<string, string>>): Promise<number> {
-  const ignore = (): void => {};
   process.on('SIGINT', ignore);
   return new Promise<number>((resolve, reject) => {
     const child = spawn(file, args, { env, stdio: 'inherit' });
@@ -54,3 +53,5 @@ function runHere([file, ...args]: Argv, env: Readonly<Record<string, string>>): 
     process.once('SIGTERM', () => child.kill('SIGTERM'));
   }).finally(() => process.off('SIGINT', ignore));
 }
+
+const ignore = (): void => {};

@@ -13,12 +13,13 @@ export async function findCgroup2(): Promise<string> {
   });
 }
 
-/** The first cgroup2 mount point in the text of /proc/mounts. */
+/** The cgroup2 mount point in the text of /proc/mounts; the host's own before those of chroots and containers. */
 export function cgroup2Mount(mounts: string): string | undefined {
-  return mounts
+  const points = mounts
     .split('\n')
     .map((line) => line.split(' '))
-    .find((fields) => fields[2] === 'cgroup2')?.[1];
+    .flatMap(([, point, type]) => (type === 'cgroup2' && point !== undefined ? [point] : []));
+  return points.find((point) => point.startsWith('/sys/fs/cgroup')) ?? points[0];
 }
 
 export const makeCgroup = async (path: string): Promise<void> => {

@@ -7,21 +7,21 @@ describe('slots', () => {
   it('run at most so many at once, and all of them in the end', async () => {
     const inSlot = slots(2);
     const releases: (() => void)[] = [];
-    let [running, most, done] = [0, 0, 0];
+    const seen = { running: 0, most: 0, done: 0 };
     const all = Array.from({ length: 5 }, () =>
       inSlot(async () => {
-        most = Math.max(most, ++running);
+        seen.most = Math.max(seen.most, ++seen.running);
         await new Promise<void>((resolve) => releases.push(resolve));
-        running--;
-        done++;
+        seen.running--;
+        seen.done++;
       }),
     );
-    while (done < 5) {
+    while (seen.done < 5) {
       await flushPromises();
       releases.shift()?.();
     }
     await Promise.all(all);
-    expect([most, done]).toEqual([2, 5]);
+    expect(seen).toEqual({ running: 0, most: 2, done: 5 });
   });
 
   it('go on after a failure', async () => {

@@ -1,6 +1,6 @@
 /** Which addresses new pods and Services get. */
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import {
   allocateClusterIps,
   allocatePodIps,

@@ -5,6 +5,14 @@ import { pod, service } from '../objects.ts';
 
 const ips = ['10.244.1.2', 'fd10:244:1::2'];
 
+const serving = (name: string, port: number) =>
+  pod({
+    name,
+    ips,
+    labels: { app: 'web' },
+    spec: { containers: [{ name: 'c', ports: [{ name: 'http', containerPort: port }] }] },
+  });
+
 describe('a node’s EndpointSlices', () => {
   it('have one slice a family, named after Service and node', () => {
     const slices = endpointSlices('node-a', [service('web')], [pod({ ips })]);
@@ -63,13 +71,6 @@ describe('a node’s EndpointSlices', () => {
 
   it('resolve named ports on each pod, in slices of their own where they differ', () => {
     const named = service('web', { ports: [{ port: 80, targetPort: 'http' }] });
-    const serving = (name: string, port: number) =>
-      pod({
-        name,
-        ips,
-        labels: { app: 'web' },
-        spec: { containers: [{ name: 'c', ports: [{ name: 'http', containerPort: port }] }] },
-      });
     const slices = endpointSlices('node-a', [named], [serving('a', 8080), serving('b', 9090)]);
     expect(
       slices

@@ -60,7 +60,7 @@ describe('network scripts', () => {
     const added = [nodeScript(labNode(1), nodes), podScript(network)]
       .join('')
       .split('\n')
-      .filter((line) => /^address add fd/.test(line));
+      .filter((line) => line.startsWith('address add fd'));
     expect(added.length).toBeGreaterThan(0);
     expect(added.every((line) => line.endsWith('nodad'))).toBe(true);
   });
@@ -111,10 +111,11 @@ describe('command lines', () => {
   });
 });
 
+const stat = (state: string, comm: string): string =>
+  `42 (${comm}) ${state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 987654 20 21`;
+
 describe('what the host says', () => {
   it('tells a process from its successor by its start time, whatever it is called', () => {
-    const stat = (state: string, comm: string): string =>
-      `42 (${comm}) ${state} 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 987654 20 21`;
     expect(parseStartTime(stat('S', 'sleep'))).toBe('987654');
     expect(parseStartTime(stat('S', 'a) S 1 (b'))).toBe('987654');
     expect(parseStartTime(stat('Z', 'sleep'))).toBeUndefined();
@@ -123,6 +124,9 @@ describe('what the host says', () => {
   it('is where cgroup v2 is mounted, also beside v1', () => {
     const hybrid = 'cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n';
     expect(cgroup2Mount(hybrid)).toBe('/sys/fs/cgroup/unified');
+    expect(cgroup2Mount(`cgroup2 /chroot/sys/fs/cgroup cgroup2 rw 0 0\n${hybrid}`)).toBe(
+      '/sys/fs/cgroup/unified',
+    );
     expect(cgroup2Mount('tmpfs /run tmpfs rw 0 0\n')).toBeUndefined();
   });
 

@@ -1,6 +1,6 @@
 /** The rules of a pod's life: readiness, restarts, deletion, what it finds around itself. */
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { deletion, selectObjects } from '../../../../src/lab/plan/deletion.ts';
 import { findPod } from '../../../../src/lab/plan/find-pod.ts';
 import { wantsMesh } from '../../../../src/lab/plan/enrolled.ts';

@@ -18,6 +18,14 @@ const local = (
   gone: new Set(gone),
 });
 
+const slice = (name: string, labels: Readonly<Record<string, string>>) => ({
+  apiVersion: 'discovery.k8s.io/v1' as const,
+  kind: 'EndpointSlice' as const,
+  metadata: { name, namespace: 'shop', labels },
+  addressType: 'IPv4' as const,
+  endpoints: [],
+});
+
 describe('publishing', () => {
   it('writes status and slices, and nothing more once they are written', () => {
     const objects = objectsOf(pod({ ips, ready: false }), service('web'));
@@ -48,13 +56,6 @@ describe('publishing', () => {
   });
 
   it('touches neither pods nor slices of other nodes, nor slices written by hand', () => {
-    const slice = (name: string, labels: Readonly<Record<string, string>>) => ({
-      apiVersion: 'discovery.k8s.io/v1' as const,
-      kind: 'EndpointSlice' as const,
-      metadata: { name, namespace: 'shop', labels },
-      addressType: 'IPv4' as const,
-      endpoints: [],
-    });
     const objects = objectsOf(
       pod({ ips, node: 'node-b' }),
       slice('b', { [ownerLabel]: 'node-b' }),

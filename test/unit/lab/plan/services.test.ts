@@ -1,8 +1,8 @@
 /** Services as the node's rules and its DNS have them. */
 import { describe, expect, it } from '@jest/globals';
 import { decode, encode } from 'dns-packet';
-import type { DecodedPacket, Packet, RecordType } from 'dns-packet';
-import fc from 'fast-check';
+import type { Answer, DecodedPacket, Packet, RecordType } from 'dns-packet';
+import * as fc from 'fast-check';
 import type { EndpointSlice, Service } from '../../../../src/kube/objects.ts';
 import { parseIp } from '../../../../src/base/ip.ts';
 import { answerDns } from '../../../../src/lab/plan/dns-answer.ts';
@@ -82,10 +82,10 @@ describe('the targets of a Service', () => {
   });
 });
 
-describe('the node’s rules', () => {
-  const rules = (services: Service[], slices: EndpointSlice[]): string =>
-    serviceRules(serviceTable(services, slices), labNode(1));
+const rules = (services: Service[], slices: EndpointSlice[]): string =>
+  serviceRules(serviceTable(services, slices), labNode(1));
 
+describe('the node’s rules', () => {
   it('translate a cluster address to one of its targets at random, each family to its own', () => {
     const text = rules(
       [service('web', vips)],
@@ -127,6 +127,11 @@ describe('the node’s rules', () => {
   });
 });
 
+const rcode = ({ flags = 0 }: DecodedPacket): number => flags & 0xf;
+
+const data = ({ answers = [] }: DecodedPacket) =>
+  answers.map((answer) => ('data' in answer ? answer.data : undefined));
+
 describe('cluster DNS', () => {
   const web = service('web', { ...vips, ports: [{ name: 'http', port: 80 }] });
   const headless = service('db', { clusterIP: 'None', ports: [{ name: 'sql', port: 5432 }] });
@@ -153,10 +158,6 @@ describe('cluster DNS', () => {
     const response = answerDns(request, zone, { transport, random: () => 0 });
     return decode(Buffer.from(response ?? []));
   }
-
-  const rcode = ({ flags = 0 }: DecodedPacket): number => flags & 0xf;
-  const data = ({ answers = [] }: DecodedPacket) =>
-    answers.map((answer) => ('data' in answer ? answer.data : undefined));
 
   it('gives a Service’s cluster addresses, whatever the case of letters', () => {
     expect(data(ask('web.shop.svc.cluster.local'))).toEqual(['10.96.1.0']);
@@ -239,7 +240,7 @@ describe('cluster DNS', () => {
   });
 
   it('answers EDNS with EDNS', () => {
-    const option = {
+    const option: Answer = {
       type: 'OPT',
       name: '.',
       udpPayloadSize: 4096,
@@ -248,7 +249,7 @@ describe('cluster DNS', () => {
       flags: 0,
       flag_do: false,
       options: [],
-    } as const;
+    };
     const answer = ask('web.shop.svc.cluster.local', 'A', { additionals: [option] });
     expect(answer.additionals).toMatchObject([{ type: 'OPT', udpPayloadSize: 1232 }]);
   });

@@ -17,6 +17,12 @@ beforeEach(() => {
 
 afterEach(() => rmSync(layout.stateDir, { recursive: true }));
 
+const rename = (store: ObjectStore, label: string): Promise<void> =>
+  store.update((objects) => {
+    const before = objects.get('Pod/shop/web')?.metadata.labels ?? {};
+    return { write: [pod({ labels: { ...before, [label]: 'x' } })], remove: [] };
+  });
+
 describe('the object store', () => {
   it('gives back what was written, to every reader', async () => {
     const store = new ObjectStore(layout);
@@ -36,11 +42,6 @@ describe('the object store', () => {
   });
 
   it('loses no change when many write at once', async () => {
-    const rename = (store: ObjectStore, label: string): Promise<void> =>
-      store.update((objects) => {
-        const before = objects.get('Pod/shop/web')?.metadata.labels ?? {};
-        return { write: [pod({ labels: { ...before, [label]: 'x' } })], remove: [] };
-      });
     await Promise.all(Array.from({ length: 20 }, (_, i) => rename(new ObjectStore(layout), `l${i}`)));
     const labels = new ObjectStore(layout).read().get('Pod/shop/web')?.metadata.labels ?? {};
     expect(Object.keys(labels)).toHaveLength(20);
