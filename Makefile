@@ -23,7 +23,7 @@ deps: ## Debian packages that are missing (needs root when any is)
 modules: node_modules/.stamp
 node_modules/.stamp: package.json package-lock.json .npmrc
 	$(call say,NPM,ci)
-	$(Q)$(NPM) ci --no-progress >build.npm.log 2>&1 || { cat build.npm.log; exit 1; }
+	$(Q)npm ci --no-progress --loglevel=error >build.npm.log 2>&1 || { cat build.npm.log; exit 1; }
 	$(Q)rm -f build.npm.log && touch $@
 
 .PHONY: bpf
@@ -63,9 +63,9 @@ test: ## The whole test ladder (root); what .ci/run calls. RUNG="unit bpf" runs 
 	$(Q)node_modules/.bin/node tools/test-ladder.ts $(RUNG)
 
 .PHONY: bench
-bench: build ## The project beside its peers: no mesh, HAProxy, and a ztunnel if ZTUNNEL=path (root)
+bench: build ## The project beside its peers: no mesh, HAProxy, and a ztunnel if ZTUNNEL=path (root). BENCH=--help lists options
 	$(Q)tools/install-deps.sh bench
-	$(Q)$(NPM) run bench
+	$(Q)$(NPM) run bench -- $(BENCH)
 
 .PHONY: format
 format: modules ## Rewrite sources in the house format
