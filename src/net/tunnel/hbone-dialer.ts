@@ -42,14 +42,12 @@ export class HboneDialer {
   async open(pod: EnginePod, route: HboneRoute, signal: AbortSignal): Promise<StreamEnd> {
     const key = poolKey(pod, route);
     for (;;) {
-      const { connection, reused } = await this.#pool.acquire(key, () => this.#dial(key, pod, route));
-      signal.throwIfAborted();
-      try {
-        return await connection.open(route, signal);
-      } catch (error) {
-        const wasStale = reused && connection.available === 0 && isLoss(error);
-        if (!wasStale || signal.aborted) throw error;
-      }
+      const end = await this.#pool.use(
+        key,
+        () => this.#dial(key, pod, route),
+        (connection, reused) => openOn(connection, route, { signal, reused }),
+      );
+      if (end !== undefined) return end;
     }
   }
 
@@ -86,6 +84,21 @@ export class HboneDialer {
     });
     this.#tunnels.add(tunnel);
     return tunnel;
+  }
+}
+
+/** Undefined when the connection turned out to be dead: the next one may do. */
+async function openOn(
+  connection: TunnelClient,
+  route: HboneRoute,
+  { signal, reused }: { readonly signal: AbortSignal; readonly reused: boolean },
+): Promise<StreamEnd | undefined> {
+  signal.throwIfAborted();
+  try {
+    return await connection.open(route, signal);
+  } catch (error) {
+    if (reused && connection.available === 0 && isLoss(error) && !signal.aborted) return undefined;
+    throw error;
   }
 }
 

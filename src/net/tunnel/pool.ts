@@ -19,17 +19,22 @@ export class Pool<C extends Poolable> {
   readonly #entries = new Map<string, Entry<C>>();
 
   /**
-   * A connection with room for a stream, to be used at once (before the caller awaits anything else).
-   * `reused` says that it had been standing before this call, and may have died unnoticed.
-   * @throws what `dial` throws, to everybody who waited for that dial
+   * Calls `open` with a connection that has room, and in the same breath in which that was checked: of a hundred who
+   * waited for one dial, each sees the room that those before it left. `reused` says that the connection had been
+   * standing before, and may have died unnoticed.
+   * @throws what `dial` throws, to everybody who waited for that dial; and what `open` throws
    */
-  async acquire(key: string, dial: () => Promise<C>): Promise<{ connection: C; reused: boolean }> {
+  async use<T>(
+    key: string,
+    dial: () => Promise<C>,
+    open: (connection: C, reused: boolean) => T | Promise<T>,
+  ): Promise<T> {
     const standing = this.#withRoom(key);
-    if (standing !== undefined) return { connection: standing, reused: true };
+    if (standing !== undefined) return open(standing, true);
     for (;;) {
       const dialled = await this.#dialOnce(key, dial);
       const connection = dialled.available > 0 ? dialled : this.#withRoom(key);
-      if (connection !== undefined) return { connection, reused: false };
+      if (connection !== undefined) return open(connection, false);
     }
   }
 

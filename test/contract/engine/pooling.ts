@@ -29,6 +29,21 @@ export function describePooling(factory: EngineFactory): void {
       expect(rig.b.stats()).toMatchObject({ connections: 250, tunnelsIn: 3 });
     });
 
+    it('suffice for a burst of connections that all wait for the first dial', async () => {
+      await setUp();
+      const gate = Promise.withResolvers<void>();
+      rig.decide = async (arrival, observer) => {
+        if (arrival.type === 'outbound') await gate.promise;
+        return rig.forward(arrival, observer);
+      };
+      const sockets = await dialMany(230);
+      await until(() => rig.told.length === 230);
+      gate.resolve();
+      const answers = await Promise.all(sockets.map((socket) => echo(socket, 'x')));
+      expect(answers).toEqual(Array(230).fill('x'));
+      expect(rig.a.stats().tunnelsOut).toBe(3);
+    });
+
     it('are used again by later connections', async () => {
       await setUp();
       for (let i = 0; i < 120; i++) {

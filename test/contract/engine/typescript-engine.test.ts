@@ -3,6 +3,7 @@ import { describe } from '@jest/globals';
 import { createTypeScriptEngine } from '../../../src/net/tunnel/engine.ts';
 import { describeCarrying } from './carrying.ts';
 import { describeDeciding } from './deciding.ts';
+import { describeInteroperating } from './interoperating.ts';
 import { describeLiving } from './living.ts';
 import { describePooling } from './pooling.ts';
 import { describePressing } from './pressing.ts';
@@ -15,4 +16,5 @@ describe('the TypeScript engine', () => {
   describePooling(createTypeScriptEngine);
   describePressing(createTypeScriptEngine);
   describeLiving(createTypeScriptEngine);
+  describeInteroperating(createTypeScriptEngine);
 });
