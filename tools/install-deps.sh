@@ -6,7 +6,7 @@ declare -A packages=(
   [build]="nodejs npm g++ make python3 clang-16 libbpf-dev libelf-dev zlib1g-dev bpftool linux-libc-dev"
   [run]="iproute2 nftables tcpdump procps util-linux"
   [test]="iproute2 nftables tcpdump procps util-linux clang-format-16 openssl python3 protobuf-compiler"
-  [bench]="iproute2 nftables procps haproxy iperf3 golang-go"
+  [bench]="iproute2 nftables procps util-linux openssl haproxy iperf3"
 )
 
 missing=()

@@ -34,19 +34,29 @@ export interface Reporting {
 }
 
 /** There can be one lab on a machine: waits for another one to end, then starts ours; it ends with the disposal. */
-export async function startLab(manifest: string, { progress, signal }: Reporting): Promise<AsyncDisposable> {
+export async function startLab(manifest: string, reporting: Reporting): Promise<AsyncDisposable> {
+  const { progress, signal } = reporting;
   const deadline = Date.now() + waitForOthersMs;
-  for (;;) {
-    await waitForOthers(deadline, { progress, signal });
-    try {
-      progress('starting the lab');
-      await output([cli, 'lab', 'up', '-f', manifest], 120_000, signal);
-      return { [Symbol.asyncDispose]: endLab };
-    } catch (error) {
-      // Somebody else was faster; any other failure was undone by `lab up` itself.
-      if (signal.aborted) await endLab();
-      if (signal.aborted || !String(error).includes('running already')) throw error;
-    }
+  await waitForOthers(deadline, reporting);
+  progress('starting the lab');
+  while (!(await tryStart(manifest))) {
+    await delay(askEveryMs, undefined, { signal });
+    await waitForOthers(deadline, reporting);
+  }
+  if (signal.aborted) await endLab();
+  signal.throwIfAborted();
+  return { [Symbol.asyncDispose]: endLab };
+}
+
+/** False when somebody else was faster. Not interruptible: a lab that is half up would be left behind. */
+async function tryStart(manifest: string): Promise<boolean> {
+  try {
+    await output([cli, 'lab', 'up', '--wait', '--filename', manifest], 120_000);
+    return true;
+  } catch (error) {
+    if (/running already|of another lab is left/.test(String(error))) return false;
+    await endLab();
+    throw error;
   }
 }
 

@@ -63,7 +63,7 @@ function start(binary: string, pod: LabPod, directory: string): ReturnType<typeo
     PACKET_MARK: String(ownMark),
     NODE_NAME: pod.name,
     CLUSTER_ID: 'Kubernetes',
-    RUST_LOG: 'info',
+    RUST_LOG: 'error',
   });
 }
 
@@ -76,6 +76,7 @@ const workloads = (pods: readonly LabPod[]): string =>
       serviceAccount: name,
       workloadIps: [ip],
       protocol: 'HBONE',
+      trustDomain: 'cluster.local',
       node: name,
       network: '',
       services: {},
