@@ -30,7 +30,7 @@ node_modules/.stamp: package.json package-lock.json .npmrc
 
 .PHONY: bpf
 bpf: ## The kernel programs, build/bpf/mesh.bpf.o
-	$(Q)$(MAKE) -C bpf OUT=$(ROOT)/build/bpf V=$(V)
+	$(Q)$(MAKE) -s -C bpf OUT=$(ROOT)/build/bpf V=$(V)
 
 .PHONY: native
 native: node_modules/.stamp ## The Node addon over libbpf, native/build/Release/mesh_ebpf.node
