@@ -1,13 +1,14 @@
 /**
  * Turns the engine's story of one connection into one record. Opened with the decision, completed exactly once.
  */
-import type { MeshError } from '../base/errors.ts';
 import type {
   ConnectionFailure,
   ConnectionId,
   ConnectionRecord,
   ConnectionSummary,
+  Verdict,
 } from '../model/connection.ts';
+import { denial } from './authorize.ts';
 import { peerAt, type Facts } from './facts.ts';
 import type { ByteCounts, ConnectionObserver, EngineFailure, Route } from '../net/engine.ts';
 
@@ -22,8 +23,8 @@ export interface LiveConnection {
   readonly id: ConnectionId;
   /** As of now, byte counts included. */
   readonly summary: () => ConnectionSummary;
-  /** Ends it with this error as its outcome. */
-  readonly close: (error: MeshError) => void;
+  /** Ends it because this verdict no longer admits it; the verdict is the record's then. */
+  readonly revoke: (verdict: Verdict) => void;
   /** Settled facts, to judge it again when policies change. */
   readonly facts: Facts;
 }
@@ -45,7 +46,11 @@ export function accountFor(id: ConnectionId, facts: Facts, { ledger, now }: Acco
     established(route, live) {
       settled = settleOn(facts, route);
       counts = live.counts;
-      ledger.opened({ id, facts: settled, summary, close: live.close });
+      const revoke = (verdict: Verdict): void => {
+        settled = { ...settled, verdict };
+        live.close(denial(verdict));
+      };
+      ledger.opened({ id, facts: settled, summary, revoke });
     },
     routeFailed(route) {
       settled = settleOn(facts, route);

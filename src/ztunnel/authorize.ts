@@ -15,15 +15,16 @@ export const authorize =
     if (verdict === undefined) return facts;
     const judged = { ...facts, verdict };
     if (verdict.allowed) return judged;
-    const by = verdict.policy === undefined ? 'no ALLOW policy matches' : `policy ${verdict.policy}`;
-    return refuse(
-      judged,
-      'policy',
-      new MeshError('POLICY_DENIED', `${by}: ${verdict.reason}`, {
-        details: verdict.policy === undefined ? {} : { policy: verdict.policy },
-      }),
-    );
+    return refuse(judged, 'policy', denial(verdict));
   };
+
+/** The error that ends a connection with this verdict. */
+export function denial({ policy, reason }: Verdict): MeshError {
+  const by = policy === undefined ? 'no ALLOW policy matches' : `policy ${policy}`;
+  return new MeshError('POLICY_DENIED', `${by}: ${reason}`, {
+    details: policy === undefined ? {} : { policy },
+  });
+}
 
 /** Also asked again when policies change under a live connection. */
 export function verdictOn(

@@ -3,7 +3,6 @@
  * when it would no longer be let in. Stands between the accountant and the ledger because it must see every
  * connection open and close.
  */
-import { MeshError } from '../base/errors.ts';
 import type { ConnectionId, ConnectionRecord } from '../model/connection.ts';
 import type { MeshReader, MeshView } from '../model/view.ts';
 import type { Ledger, LiveConnection } from './account.ts';
@@ -47,11 +46,6 @@ export class PolicyWatch implements Ledger {
 
   #judge(connection: LiveConnection, view: MeshView): void {
     const verdict = verdictOn(connection.facts, this.#deps.authorizer, view);
-    if (verdict === undefined || verdict.allowed) return;
-    connection.close(
-      new MeshError('POLICY_DENIED', `a policy change ended the connection: ${verdict.reason}`, {
-        details: verdict.policy === undefined ? {} : { policy: verdict.policy },
-      }),
-    );
+    if (verdict !== undefined && !verdict.allowed) connection.revoke(verdict);
   }
 }
