@@ -12,7 +12,7 @@ export interface Waiting {
   readonly missing: () => Promise<string | undefined>;
 }
 
-/** @throws MeshError TIMEOUT with what was missing last; the signal's reason when it fires. */
+/** @throws MeshError TIMEOUT with what was missing last; UNAVAILABLE when interrupted. */
 export async function waitFor(context: LabContext, { timeoutMs, missing }: Waiting): Promise<void> {
   const startedAt = context.clock.now();
   let tellAt = startedAt + tellEveryMs;
@@ -29,6 +29,7 @@ export async function waitFor(context: LabContext, { timeoutMs, missing }: Waiti
       context.progress(reason);
       tellAt = now + tellEveryMs;
     }
-    await delay(askEveryMs, undefined, { signal: context.signal });
+    await delay(askEveryMs);
+    if (context.signal.aborted) throw new MeshError('UNAVAILABLE', `interrupted: ${reason}`);
   }
 }

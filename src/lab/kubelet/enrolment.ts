@@ -3,7 +3,7 @@
  * node program over its admin socket; without a mesh nobody is asked.
  */
 import { request } from 'node:http';
-import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock } from '../../base/clock.ts';
 import { MeshError } from '../../base/errors.ts';
 
 export interface EnrolmentGate {
@@ -41,20 +41,23 @@ function saysEnrolled(body: string): boolean {
 const askEveryMs = 40;
 const patienceMs = 30_000;
 
+export interface EnrolmentWait {
+  readonly gate: EnrolmentGate;
+  readonly uid: string;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
 /** @throws MeshError TIMEOUT after 30 seconds; the signal's reason when it fires first. */
-export async function waitUntilEnrolled(
-  gate: EnrolmentGate,
-  uid: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const deadline = Date.now() + patienceMs;
+export async function waitUntilEnrolled({ gate, uid, clock, signal }: EnrolmentWait): Promise<void> {
+  const deadline = clock.now() + patienceMs;
   while (!(await gate.isEnrolled(uid))) {
     signal.throwIfAborted();
-    if (Date.now() > deadline) {
+    if (clock.now() >= deadline) {
       throw new MeshError('TIMEOUT', `the node program did not enrol the pod within ${patienceMs / 1000} s`, {
-        hint: 'mesh-ebpf lab logs --node NODE; then delete the pod and apply it again',
+        hint: 'mesh-ebpf lab logs --node NODE says why; then delete the pod and apply it again',
       });
     }
-    await delay(askEveryMs);
+    await new Promise<void>((resolve) => clock.after(askEveryMs, resolve));
   }
 }

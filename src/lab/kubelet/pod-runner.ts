@@ -84,7 +84,9 @@ export class PodRunner {
     try {
       const holder = await this.#deps.setUpSlot(() => makePodNetwork(this.#place));
       await writePodRecord(this.#place.paths, { uid: this.#place.uid, holder });
-      if (this.#deps.gate !== undefined) await waitUntilEnrolled(this.#deps.gate, this.#place.uid, signal);
+      const { gate, clock } = this.#deps;
+      const { uid } = this.#place;
+      if (gate !== undefined) await waitUntilEnrolled({ gate, uid, clock, signal });
       await this.#runContainer(holder);
     } catch (thrown) {
       this.#failed(thrown);

@@ -38,6 +38,8 @@ export const inDirectory = (directory: string, argv: Argv): Argv => [
 ];
 
 export interface HolderFiles {
+  /** Where the pod's files are; holds what it changes in /etc, if anything. */
+  readonly dir: string;
   readonly resolvConf: string;
   readonly hosts: string;
   readonly hostname: string;
@@ -48,7 +50,7 @@ export interface HolderFiles {
  * input, says `ready`, and sleeps for as long as the pod lives. Mounts are slaves of the host's: what the host
  * unmounts (another pod's namespace) goes away here too, instead of being kept alive.
  */
-export const holder = (netns: string, files: HolderFiles): Argv =>
+export const holder = (netns: string, { dir, resolvConf, hosts, hostname }: HolderFiles): Argv =>
   inNetns(netns, [
     'unshare',
     '--mount',
@@ -56,15 +58,27 @@ export const holder = (netns: string, files: HolderFiles): Argv =>
     '--uts',
     '/bin/sh',
     '-c',
-    [
-      'ip -batch -',
-      'mount --bind "$0" /etc/resolv.conf',
-      'mount --bind "$1" /etc/hosts',
-      'echo "$2" >/proc/sys/kernel/hostname',
-      'echo ready',
-      'exec sleep infinity </dev/null >/dev/null 2>&1',
-    ].join(' && '),
-    files.resolvConf,
-    files.hosts,
-    files.hostname,
+    holderScript,
+    dir,
+    resolvConf,
+    hosts,
+    hostname,
   ]);
+
+/** A bare Debian has no /etc/hosts to mount over: then the pod gets an /etc of its own above the host's. */
+const holderScript = `
+set -e
+ip -batch -
+if ! [ -e /etc/resolv.conf ] || ! [ -e /etc/hosts ]; then
+  mkdir -p "$0/etc" "$0/work"
+  mount -t overlay -o "lowerdir=/etc,upperdir=$0/etc,workdir=$0/work" overlay /etc
+  for file in /etc/resolv.conf /etc/hosts; do
+    [ -e "$file" ] || { rm -f "$file"; : >"$file"; }
+  done
+fi
+mount --bind "$1" /etc/resolv.conf
+mount --bind "$2" /etc/hosts
+echo "$3" >/proc/sys/kernel/hostname
+echo ready
+exec sleep infinity </dev/null >/dev/null 2>&1
+`;
