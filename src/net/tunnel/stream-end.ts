@@ -81,7 +81,11 @@ export class StreamEnd implements NearEnd {
 
   /** The rest is for the tunnel, which passes on what its session raises. */
   onData(bytes: Uint8Array): void {
-    if (this.#silent) return;
+    if (this.#silent) {
+      // Nobody wants it, but the connection's window is shared: it must not shrink for the other streams.
+      this.#session.consumed(this.#stream, bytes.length);
+      return;
+    }
     if (!this.#started) {
       this.#held.push(bytes);
       this.#heldBytes += bytes.length;
@@ -127,7 +131,7 @@ export class StreamEnd implements NearEnd {
   #giveBack(): void {
     const owed = this.#owed;
     this.#owed = 0;
-    if (!this.#silent) this.#session.consumed(this.#stream, owed);
+    this.#session.consumed(this.#stream, owed);
   }
 
   #tellEnd(): void {
@@ -143,10 +147,13 @@ export class StreamEnd implements NearEnd {
     this.#sink?.finished();
   }
 
+  /** Whatever was not read is given back: what a paused stream still owes would be lost to the whole connection. */
   #silence(): void {
     this.#silent = true;
+    this.#owed += this.#heldBytes;
     this.#held = [];
     this.#heldBytes = 0;
+    if (this.#owed > 0) this.#giveBack();
     this.#forget();
   }
 }
