@@ -10,18 +10,26 @@ export interface Plan {
   readonly rounds: number;
 }
 
+/** How long a warm-up of one row is, seconds. */
+const warmUpSeconds = 2;
+
 export interface Step {
-  readonly round: number;
+  /** From 0; undefined for a warm-up, which is not counted. */
+  readonly round: number | undefined;
   readonly row: Row;
   readonly variant: Variant;
 }
 
-/** Rows that are measured once come first: what they look at is disturbed by load. */
+/**
+ * Rows that are measured once come first: what they look at is disturbed by load. Then every proxy is warmed up on
+ * every row, so that the first round finds compiled code and open tunnels as the last one does.
+ */
 export function stepsOf({ rows, variants, rounds }: Plan): readonly Step[] {
   const once = rows.filter((row) => row.once === true);
   const repeated = rows.filter((row) => row.once !== true);
   return [
     ...once.flatMap((row) => turn(row, variants, 0)),
+    ...repeated.flatMap((row) => warmUp(row, variants)),
     ...Array.from({ length: rounds }, (_, round) =>
       repeated.flatMap((row) =>
         Array.from({ length: row.turns ?? 1 }, (__, i) => turn(row, variants, round, i)).flat(),
@@ -35,6 +43,12 @@ const turn = (row: Row, variants: readonly Variant[], round: number, i = 0): rea
     variants.filter(({ id }) => (row.variants ?? variantIds).includes(id)),
     round + i,
   ).map((variant) => ({ round, row, variant }));
+
+/** Rows cut into turns look at the kernel only: there is nothing to warm up. */
+const warmUp = (row: Row, variants: readonly Variant[]): readonly Step[] =>
+  row.turns !== undefined
+    ? []
+    : variants.filter(({ id }) => id !== 'none').map((variant) => ({ round: undefined, row, variant }));
 
 export interface Outcome {
   readonly measurements: readonly Measurement[];
@@ -56,11 +70,11 @@ export async function takeSteps(
   const problems: string[] = [];
   for (const [i, { row, variant, round }] of steps.entries()) {
     const what = `${row.title}: ${variant.id}`;
-    const where = `[${i + 1}/${steps.length}] round ${round + 1}`;
+    const where = `[${i + 1}/${steps.length}] ${round === undefined ? 'warm-up' : `round ${round + 1}`}`;
     try {
-      const seconds = context.seconds / (row.turns ?? 1);
+      const seconds = round === undefined ? warmUpSeconds : context.seconds / (row.turns ?? 1);
       const sample = await row.measure(variant, { ...context, seconds });
-      measurements.push({ row, variant: variant.id, sample });
+      if (round !== undefined) measurements.push({ row, variant: variant.id, sample });
       progress(`${where}  ${what}  ${describe(sample, row)}`);
     } catch (error) {
       context.signal.throwIfAborted();

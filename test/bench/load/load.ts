@@ -52,7 +52,7 @@ export class LoadTool {
 
   /** Keeps `connections` open and idle until it is disposed of. */
   hold(pod: LabPod, host: string, connections: number): Promise<AsyncDisposable> {
-    return holder(pod.command(this.#argv('hold', host, connections, 0)), 40_000);
+    return holder(pod.command(this.#argv('hold', host, connections, 0)), 70_000);
   }
 
   #argv(mode: string, host: string, connections: number, seconds: number): Argv {

@@ -21,8 +21,11 @@ const row = (id: string, more: Partial<Row> = {}): Row => ({
 
 const variants = [variant('none'), variant('mesh'), variant('haproxy')];
 
+/** Without the warm-up. */
 const order = (rows: readonly Row[], rounds: number): readonly string[] =>
-  stepsOf({ rows, variants, rounds }).map((step) => `${step.row.id}:${step.variant.id}`);
+  stepsOf({ rows, variants, rounds })
+    .filter(({ round }) => round !== undefined)
+    .map((step) => `${step.row.id}:${step.variant.id}`);
 
 const context = (signal: AbortSignal): RowContext =>
   ({ seconds: 4, unmeshedHost: '10.0.0.3', signal }) as RowContext;
@@ -37,6 +40,17 @@ describe('the order of measurements', () => {
     expect(order([row('idle', { once: true, variants: ['mesh'] })], 5)).toHaveLength(1);
   });
 
+  it('warms up every proxy on every row before the first round', () => {
+    const steps = stepsOf({ rows: [row('a')], variants, rounds: 1 });
+    expect(steps.map(({ round, variant: { id } }) => [round, id])).toEqual([
+      [undefined, 'mesh'],
+      [undefined, 'haproxy'],
+      [0, 'none'],
+      [0, 'mesh'],
+      [0, 'haproxy'],
+    ]);
+  });
+
   it('cuts a row into shorter turns where small differences count', () => {
     const steps = order([row('connect', { turns: 2, variants: ['none', 'mesh'] })], 1);
     expect(steps).toEqual(['connect:none', 'connect:mesh', 'connect:mesh', 'connect:none']);
@@ -48,10 +62,10 @@ describe('taking the steps', () => {
 
   it('goes on after a measurement that fails, and says which one it was', async () => {
     const failing = row('bulk', { title: 'bulk up', measure: () => Promise.reject(new Error('no route')) });
-    const steps = stepsOf({ rows: [failing, row('ping')], variants: [variant('mesh')], rounds: 1 });
+    const steps = stepsOf({ rows: [failing, row('ping')], variants: [variant('none')], rounds: 1 });
     const { measurements, problems } = await takeSteps(steps, context(new AbortController().signal), quiet);
     expect(measurements.map((measurement) => measurement.row.id)).toEqual(['ping']);
-    expect(problems).toEqual(['bulk up: mesh: no route']);
+    expect(problems).toEqual(['bulk up: none: no route']);
   });
 
   it('ends at once when it is interrupted', async () => {
@@ -62,6 +76,12 @@ describe('taking the steps', () => {
     };
     const steps = stepsOf({ rows: [row('bulk', { measure: interrupted })], variants, rounds: 1 });
     await expect(takeSteps(steps, context(stop.signal), quiet)).rejects.toThrow('interrupted');
+  });
+
+  it('does not count a warm-up', async () => {
+    const steps = stepsOf({ rows: [row('a')], variants: [variant('mesh')], rounds: 2 });
+    const { measurements } = await takeSteps(steps, context(new AbortController().signal), quiet);
+    expect([steps.length, measurements.length]).toEqual([3, 2]);
   });
 
   it('shares the time of a measurement among its turns', async () => {
