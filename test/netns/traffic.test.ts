@@ -1,6 +1,6 @@
 /** What applications see: every way to use TCP works through the mesh as it does without. */
 import { describe, expect } from '@jest/globals';
-import { type ClientAnswer, type Lab, labSuite } from './support/lab.ts';
+import { type ClientAnswer, labSuite } from './support/lab.ts';
 import { namespace, pod, serverPod, service } from './support/manifest.ts';
 
 const bulkServer = '[mesh-ebpf, lab-app, bulk]';
@@ -23,13 +23,6 @@ const { scenario } = labSuite(
 
 const identity = (path: string): string => `spiffe://cluster.local/ns/${path.split('/')[0]}/sa/default`;
 
-/** Both nodes' records of the connection that had this port of the client. */
-async function tunnelRecords(lab: Lab, clientPort: number) {
-  const isIt = ({ source }: { readonly source: { readonly address: string } }): boolean =>
-    source.address.endsWith(`:${clientPort}`);
-  return await lab.record('node-a', `the connection from port ${clientPort}`, isIt);
-}
-
 const refusals = ['ECONNREFUSED', 'ECONNRESET'];
 
 describe('a connection between two pods of the mesh', () => {
@@ -38,13 +31,8 @@ describe('a connection between two pods of the mesh', () => {
     async (lab) => {
       const { greeting, own } = await lab.client('shop/web', 'greet', ['cart', 4]);
       expect(greeting?.client[0]).toBe(lab.pod('shop/web').ip4);
-      const out = await tunnelRecords(lab, own?.[1] ?? 0);
+      const { out, into } = await lab.tunnelled(own?.[1]);
       expect(out).toMatchObject({ direction: 'outbound', path: 'tunnel', service: 'shop/cart', error: null });
-      const into = await lab.record(
-        'node-b',
-        'the same connection',
-        ({ traceId }) => traceId === out.traceId,
-      );
       expect(into).toMatchObject({ direction: 'inbound', path: 'tunnel', outcome: 'completed' });
       expect(into.source.identity).toBe(identity('shop/web'));
       expect(out.destination.identity).toBe(identity('shop/cart'));
@@ -105,9 +93,7 @@ describe('a connection across the border of the mesh', () => {
     for (const host of [lab.pod('shop/cart').ip4, 'cart.shop']) {
       const { greeting, own } = await lab.client('legacy/old', 'greet', [host, 4]);
       expect(greeting?.client[0]).toBe(ip4);
-      const found = await lab.record('node-b', 'the plaintext connection', ({ source }) =>
-        source.address.endsWith(`:${own?.[1]}`),
-      );
+      const found = await lab.plaintext('node-b', own?.[1]);
       expect(found).toMatchObject({ direction: 'inbound', path: 'direct', error: null });
       expect(found.source.identity).toBeNull();
     }
@@ -121,7 +107,7 @@ describe('a connection across the border of the mesh', () => {
     }
     // A captured connection afterwards shows that the list would have told of the others.
     const { own } = await lab.client('shop/web', 'greet', 'cart');
-    await tunnelRecords(lab, own?.[1] ?? 0);
+    await lab.tunnelled(own?.[1]);
     expect((await lab.connections('node-a')).length).toBe(before + 1);
   });
 });

@@ -155,6 +155,27 @@ export class Lab {
     );
   }
 
+  /** Both nodes' records of the tunnelled connection that had this port at its client on the first node. */
+  async tunnelled(clientPort: number | undefined): Promise<{ out: ConnectionItem; into: ConnectionItem }> {
+    const what = `the tunnelled connection from port ${clientPort}`;
+    const out = await this.record(
+      'node-a',
+      what,
+      ({ source, direction }) => direction === 'outbound' && source.address.endsWith(`:${clientPort}`),
+    );
+    const into = await this.record('node-b', what, ({ traceId }) => traceId === out.traceId);
+    return { out, into };
+  }
+
+  /** The destination's record of the connection that reached it without a tunnel. */
+  plaintext(node: NodeId, clientPort: number | undefined): Promise<ConnectionItem> {
+    return this.record(
+      node,
+      `the plaintext connection from port ${clientPort}`,
+      ({ source, path }) => path === 'direct' && source.address.endsWith(`:${clientPort}`),
+    );
+  }
+
   /** What the node program has logged. */
   log(node: NodeId): string {
     return readFileSync(this.layout.node(node).meshLog, 'utf8');
@@ -220,6 +241,8 @@ export const labStatus = async (): Promise<LabStatus> =>
 
 export interface LabSuite {
   readonly lab: () => Lab;
+  /** Ends the lab before the last test; what comes after has none. */
+  readonly down: () => Promise<void>;
   /** Like `it`, and tells on failure how to look at the lab of the test. */
   readonly scenario: (name: string, test: (lab: Lab) => Promise<void>, timeoutMs?: number) => void;
 }
@@ -236,11 +259,17 @@ export function labSuite(...manifests: readonly string[]): LabSuite {
     writeFileSync(file, manifests.join(''));
     running = await Lab.up(file);
   }, patienceMs + upMs);
+  const down = async (): Promise<void> => {
+    if (running === undefined) return;
+    running = undefined;
+    await Lab.down();
+  };
   afterAll(async () => {
-    if (running !== undefined && process.env['KEEP_LAB'] === undefined) await Lab.down();
+    if (process.env['KEEP_LAB'] === undefined) await down();
   }, upMs);
   return {
     lab,
+    down,
     scenario: (name, test, timeoutMs = scenarioMs) =>
       it(
         name,

@@ -3,10 +3,11 @@
  * CONNECT, and prints what came of it as JSON. Takes any certificate, any authority and any headers.
  */
 import { connect, type IncomingHttpHeaders, type IncomingHttpStatusHeader } from 'node:http2';
+import { connect as connectTls } from 'node:tls';
 import { text } from 'node:stream/consumers';
 
 export interface HboneRequest {
-  /** `[IP]:15008` of a pod. */
+  /** `IPV4:15008` of a pod. */
   readonly via: string;
   /** PEM; absent: no client certificate. */
   readonly cert?: string;
@@ -39,11 +40,16 @@ function attempt({
   return new Promise((resolve) => {
     const give = (answer: HboneAnswer): void => resolve(answer);
     const identity = cert === undefined ? {} : { cert, key, ca };
-    const session = connect(`https://${via}`, {
+    const [host = '', port = ''] = via.split(':');
+    const options = {
       ...identity,
+      host,
+      port: Number(port),
       ALPNProtocols: [alpn],
       rejectUnauthorized: false,
-    });
+    };
+    // A connection of our own making: http2.connect() would speak h2 whatever it is told.
+    const session = connect(`https://${via}`, { createConnection: () => connectTls(options) });
     setTimeout(() => give({ error: 'timeout' }), 8000);
     session.on('error', (error: NodeJS.ErrnoException) => give({ error: error.code ?? error.message }));
     session.on('close', () => give({ error: 'closed' }));
