@@ -64,6 +64,11 @@ test: ## The whole test ladder (root); what .ci/run calls. RUNG="unit bpf" runs 
 	$(Q)$(MAKE) modules
 	$(Q)node_modules/.bin/node tools/test-ladder.ts $(RUNG)
 
+.PHONY: interop
+interop: ## Together with Istio's ztunnel: ZTUNNEL=/path/to/ztunnel (root)
+	@test -x "$(ZTUNNEL)" || { echo 'make interop needs ZTUNNEL=/path/to/ztunnel, an executable of istio/ztunnel' >&2; exit 1; }
+	$(Q)ZTUNNEL=$(abspath $(ZTUNNEL)) $(MAKE) test RUNG="build interop"
+
 .PHONY: bench
 bench: build ## The project beside its peers: no mesh, HAProxy, and a ztunnel if ZTUNNEL=path (root). BENCH=--help lists options
 	$(Q)tools/install-deps.sh bench
