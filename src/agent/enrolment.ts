@@ -53,6 +53,8 @@ export interface EnrolmentDeps {
   readonly engine: Pick<TunnelEngine, 'addPod' | 'removePod'>;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Told of every attempt that failed, for metrics. */
+  readonly attemptFailed: (error: MeshError) => void;
 }
 
 export interface EnrolmentOptions {
@@ -223,6 +225,7 @@ export class Enrolment {
     const since = this.#failed.get(uid)?.since ?? this.#deps.clock.now();
     this.#failed.set(uid, { state: 'failed', since, attempts, error });
     this.#cgroups.delete(uid);
+    this.#deps.attemptFailed(error);
     const fields = { pod: uid, code: error.code, error: error.message, hint: error.hint, attempts };
     // A pod that is just starting fails a few times before its processes are there.
     if (attempts < 4) this.#deps.log.debug(fields, 'pod not enrolled yet');

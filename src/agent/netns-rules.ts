@@ -5,9 +5,10 @@
  */
 import { execFile } from 'node:child_process';
 import { MeshError } from '../base/errors.ts';
+import { sourceMark } from '../net/tunnel/dialer.ts';
 
-/** SO_MARK of ztunnel's dials to applications (`src/net/tunnel/dialer.ts`), and the mask it is compared under. */
-const markAndMask = '0x53a/0xfff';
+/** The mark and the bits of it that are compared, as ip(8) writes them. */
+const markAndMask = `0x${sourceMark.toString(16)}/0xfff`;
 /** How `ip rule` shows our rule. */
 export const marker = `fwmark ${markAndMask}`;
 const routingTable = 100;

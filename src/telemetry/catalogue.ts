@@ -63,34 +63,10 @@ export const meshCatalogue = {
     labels: ['code'],
     stability: 'unstable',
   },
-  mesh_bpf_map_entries: {
-    type: 'gauge',
-    help: 'Entries of a BPF map',
-    labels: ['map'],
-    stability: 'core',
-  },
-  mesh_bpf_map_capacity: {
-    type: 'gauge',
-    help: 'Most entries a BPF map can hold',
-    labels: ['map'],
-    stability: 'core',
-  },
   mesh_datapath_events_total: {
     type: 'counter',
     help: 'What the BPF programs did with connections, by their counters',
     labels: ['event'],
-    stability: 'unstable',
-  },
-  mesh_datapath_writes_total: {
-    type: 'counter',
-    help: 'Entries written to and deleted from BPF maps',
-    labels: ['map', 'operation'],
-    stability: 'unstable',
-  },
-  mesh_datapath_repairs_total: {
-    type: 'counter',
-    help: 'Entries found different from what they should be, and repaired',
-    labels: ['map'],
     stability: 'unstable',
   },
   mesh_certificates: {

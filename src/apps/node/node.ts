@@ -8,7 +8,7 @@ import { systemClock } from '../../base/clock.ts';
 import { Readiness } from '../../telemetry/readiness.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { createAdminApi } from './admin-api.ts';
-import { watchParts } from './observability.ts';
+import { createObservability, watchParts } from './observability.ts';
 import {
   buildEnrolment,
   type Foundation,
@@ -32,14 +32,23 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const readiness = new Readiness(['datapath', 'enrolment']);
 
   const { store, source } = await startModel(foundation);
-  const certificates = startIdentity(foundation, store);
+  const observability = createObservability(store, foundation.clock, log);
+  const certificates = startIdentity(foundation, store, observability);
   const datapath = await startDatapath(foundation, store);
   readiness.done('datapath');
-  const { engine, observability } = startZtunnel(foundation, store, certificates, datapath);
-  const enrolment = buildEnrolment(foundation, store, datapath, engine);
+  const engine = startZtunnel(foundation, store, certificates, datapath, observability);
+  const enrolment = buildEnrolment(foundation, store, datapath, engine, observability);
 
   const problemCount = (): number => source.problems.length;
-  watchParts(observability, { version, mesh: store, enrolment, certificates, engine, problemCount });
+  watchParts(observability, {
+    version,
+    mesh: store,
+    enrolment,
+    certificates,
+    engine,
+    datapath,
+    problemCount,
+  });
   const api = createAdminApi({
     node: config.nodeName,
     version,

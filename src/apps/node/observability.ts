@@ -1,8 +1,10 @@
 /** Everything that watches a node: access log, metrics, the list of connections, and what the metrics are read from. */
 import type { Enrolment } from '../../agent/enrolment.ts';
 import type { Clock } from '../../base/clock.ts';
+import type { MeshError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import type { CertificateManager } from '../../identity/certificate-manager.ts';
+import type { Datapath } from '../../datapath/datapath.ts';
+import type { CertificateManager, CertificateObserver } from '../../identity/certificate-manager.ts';
 import type { MeshReader } from '../../model/view.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
 import { AccessLog } from '../../telemetry/access-log.ts';
@@ -43,6 +45,7 @@ export interface WatchedParts {
   readonly enrolment: Enrolment;
   readonly certificates: CertificateManager;
   readonly engine: TunnelEngine;
+  readonly datapath: Pick<Datapath, 'counters'>;
   readonly problemCount: () => number;
 }
 
@@ -50,7 +53,7 @@ const gauge = (value: number) => [{ labels: {}, value }];
 
 /** Gauges that are read from their owner at each scrape. */
 export function watchParts({ metrics, registry }: Observability, parts: WatchedParts): void {
-  const { enrolment, certificates, engine, mesh } = parts;
+  const { enrolment, certificates, engine, mesh, datapath } = parts;
   metrics.observe('mesh_build_info', () => [
     { labels: { version: parts.version, node_version: process.versions.node }, value: 1 },
   ]);
@@ -64,6 +67,12 @@ export function watchParts({ metrics, registry }: Observability, parts: WatchedP
     { labels: { direction: 'outbound' }, value: engine.stats().tunnelsOut },
     { labels: { direction: 'inbound' }, value: engine.stats().tunnelsIn },
   ]);
+  metrics.observe('mesh_datapath_events_total', () =>
+    Object.entries(datapath.counters()).map(([event, count]) => ({
+      labels: { event },
+      value: Number(count),
+    })),
+  );
   metrics.observe('mesh_certificates', () =>
     [...Map.groupBy(certificates.status(), ({ state }) => state)].map(([state, { length }]) => ({
       labels: { state },
@@ -75,3 +84,15 @@ export function watchParts({ metrics, registry }: Observability, parts: WatchedP
     return ends.length === 0 ? [] : gauge(Math.min(...ends) / 1000);
   });
 }
+
+/** Counts the node's requests to the certificate authority. */
+export const certificateRequests = (metrics: Metrics): CertificateObserver => ({
+  obtained: () => metrics.count('mesh_ca_requests_total', { result: 'ok' }),
+  failed: (_identity, { code }) => metrics.count('mesh_ca_requests_total', { result: code }),
+  alarm: () => {},
+});
+
+export const enrolmentFailures =
+  (metrics: Metrics) =>
+  ({ code }: MeshError): void =>
+    metrics.count('mesh_enrolment_failures_total', { code });

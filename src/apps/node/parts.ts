@@ -29,7 +29,7 @@ import type { NodeConfig } from '../config/node-config.ts';
 import { captureThrough } from './capture.ts';
 import { followDestinations, followIdentities } from './followers.ts';
 import { ownCgroup } from './host-facts.ts';
-import { createObservability, type Observability } from './observability.ts';
+import { certificateRequests, enrolmentFailures, type Observability } from './observability.ts';
 
 export interface NodeDeps {
   readonly native: NativeBinding;
@@ -62,6 +62,7 @@ export async function startModel({ config, clock, log, cleanup }: Foundation) {
 export function startIdentity(
   { config, clock, log, cleanup }: Foundation,
   store: MeshStore,
+  { metrics }: Observability,
 ): CertificateManager {
   const ca = new GrpcCaClient({
     address: formatSocketAddress(config.caAddress),
@@ -69,7 +70,12 @@ export function startIdentity(
     tokenFile: config.tokenFile,
     clusterId: config.mesh.clusterId,
   });
-  const certificates = new CertificateManager({ ca, clock, log: log.child({ scope: 'identity' }) });
+  const certificates = new CertificateManager({
+    ca,
+    clock,
+    log: log.child({ scope: 'identity' }),
+    observer: certificateRequests(metrics),
+  });
   cleanup.defer(() => certificates.close());
   cleanup.defer(followIdentities(store, config.nodeName, certificates));
   return certificates;
@@ -92,20 +98,15 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
   return datapath;
 }
 
-export interface Ztunnel {
-  readonly engine: TunnelEngine;
-  readonly observability: Observability;
-}
-
 export function startZtunnel(
   { native, config, clock, log, cleanup }: Foundation,
   store: MeshStore,
   certificates: CertificateManager,
   datapath: Datapath,
-): Ztunnel {
-  const observability = createObservability(store, clock, log);
+  { traffic }: Observability,
+): TunnelEngine {
   const authorizer = createAuthorizer();
-  const policyWatch = new PolicyWatch({ ledger: observability.traffic, mesh: store, authorizer });
+  const policyWatch = new PolicyWatch({ ledger: traffic, mesh: store, authorizer });
   cleanup.defer(() => policyWatch.stop());
   const decider = createDecider({
     mesh: store,
@@ -124,7 +125,7 @@ export function startZtunnel(
     log: scoped,
   });
   cleanup.defer(() => engine.drain(AbortSignal.timeout(config.drainMs)));
-  return { engine, observability };
+  return engine;
 }
 
 export function buildEnrolment(
@@ -132,10 +133,20 @@ export function buildEnrolment(
   mesh: MeshStore,
   datapath: Datapath,
   engine: TunnelEngine,
+  { metrics }: Observability,
 ): Enrolment {
   const capture = captureThrough(datapath);
   const enrolment = new Enrolment(
-    { mesh, native, capture, rules: netnsRules, engine, clock, log: log.child({ scope: 'enrolment' }) },
+    {
+      mesh,
+      native,
+      capture,
+      rules: netnsRules,
+      engine,
+      clock,
+      log: log.child({ scope: 'enrolment' }),
+      attemptFailed: enrolmentFailures(metrics),
+    },
     { node: config.nodeName, cgroupRoot: config.cgroupRoot, verifyEveryMs },
   );
   cleanup.defer(() => enrolment.stop());

@@ -48,6 +48,7 @@ function setup(workloads: readonly Workload[], captured: readonly WorkloadUid[] 
     mesh: store,
     clock,
     log: silentLogger,
+    attemptFailed: () => {},
     native: {
       openPath: (path) => open(path),
       closeFd: (fd) => void kernel.openFds.delete(fd),

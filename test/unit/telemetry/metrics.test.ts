@@ -257,11 +257,11 @@ describe('the metrics of the node', () => {
     const metrics = new Metrics();
     let enrolled = 1;
     metrics.observe('mesh_pods_enrolled', () => [{ labels: {}, value: enrolled }]);
-    metrics.observe('mesh_bpf_map_entries', () => [{ labels: { map: 'workloads' }, value: 42 }]);
+    metrics.observe('mesh_certificates', () => [{ labels: { state: 'valid' }, value: 42 }]);
     enrolled = 3;
     expect(await scrape(metrics)).toEqual([
       { name: 'mesh_pods_enrolled', labels: {}, value: 3 },
-      { name: 'mesh_bpf_map_entries', labels: { map: 'workloads' }, value: 42 },
+      { name: 'mesh_certificates', labels: { state: 'valid' }, value: 42 },
     ]);
   });
 
