@@ -25,9 +25,10 @@ const npmScript = (name: string, script: string): Rung => check(name, 'npm', 'ru
 const jest = (name: string, ...projects: string[]): Rung => ({
   name,
   jest: true,
-  // Rungs that own kernel state (pins, cgroups, namespaces) must not run beside each other: one worker.
-  command: ['npm', 'run', '--silent', 'jest', '--', '--runInBand', '--selectProjects', ...projects],
+  // Tests that own kernel state (pins, cgroups, namespaces) must not run beside each other: one worker.
+  command: ['npm', 'run', '--silent', 'jest', '--', workers(name), '--selectProjects', ...projects],
 });
+const workers = (name: string): string => (name === 'unit' ? '--maxWorkers=2' : '--runInBand');
 
 const ladder: readonly Rung[] = [
   npmScript('format', 'format:check'),
