@@ -1,0 +1,242 @@
+/** What users notice when a part of the mesh fails: less than they would fear, and never plaintext on the wire. */
+import { describe, expect } from '@jest/globals';
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fabricNetns } from '../../src/lab/layout.ts';
+import type { ProcessRef } from '../../src/lab/system/process.ts';
+import { LinkCapture } from './support/capture.ts';
+import { cliOk, environment } from './support/cli.ts';
+import { Lab, labSuite, type NodeId } from './support/lab.ts';
+import { namespace, pod, serverPod, service, serviceAccount } from './support/manifest.ts';
+import { PodProcess } from './support/pod-process.ts';
+import { until } from './support/wait.ts';
+
+const { scenario } = labSuite(
+  namespace('shop', 'ambient'),
+  pod('shop/web', { node: 'node-a' }),
+  serverPod('shop/cart', { node: 'node-b' }),
+  service('shop/cart', [7000, 7001]),
+  pod('shop/bulk', { node: 'node-b', command: '[mesh-ebpf, lab-app, bulk]', readyPort: 9000 }),
+  service('shop/bulk', [9000]),
+  namespace('legacy', 'none'),
+  pod('legacy/old', { node: 'node-a' }),
+  serverPod('legacy/db', { node: 'node-b' }),
+);
+
+interface Knocked {
+  readonly done: number;
+  readonly failures: readonly { readonly at: number; readonly error: string; readonly took: number }[];
+}
+
+interface Streamed {
+  readonly moved?: number;
+  readonly ended?: string;
+  readonly error?: string;
+}
+
+const greets = async (lab: Lab, from = 'shop/web', to = 'cart'): Promise<boolean> =>
+  ((await lab.client(from, 'greet', to)).greeting ?? undefined) !== undefined;
+
+/** The kernel's ids of what is pinned: the same before and after means adopted, not rebuilt. */
+async function installed(node: NodeId): Promise<readonly string[]> {
+  const { items } = JSON.parse(await cliOk(['programs', '--node', node, '-o', 'json'])) as {
+    readonly items: readonly { readonly name: string; readonly id: number }[];
+  };
+  return items.map(({ name, id }) => `${name} ${id}`).toSorted();
+}
+
+/** The pods' processes: nobody may have to touch them. */
+const holders = (lab: Lab): string =>
+  ['web', 'cart', 'bulk'].map((name) => readFileSync(lab.layout.pod('shop', name).record, 'utf8')).join('');
+
+async function ip(args: string): Promise<void> {
+  const { code, stderr } = await new PodProcess(['ip', ...args.split(' ')], environment).finished;
+  if (code !== 0) throw new Error(`ip ${args}: ${stderr}`);
+}
+
+const link = (node: NodeId, state: 'up' | 'down'): Promise<void> =>
+  ip(`-n ${fabricNetns} link set ${node} ${state}`);
+
+/** The certificate authority as good as gone: its process stopped, and nobody gets through to it. */
+async function withoutAuthority(lab: Lab, action: () => Promise<void>): Promise<void> {
+  const controller: ProcessRef = await lab.signal('node-a', 'SIGSTOP', 'controller');
+  try {
+    await action();
+  } finally {
+    process.kill(controller.pid, 'SIGCONT');
+  }
+}
+
+describe('a node program killed with -9 under load', () => {
+  for (const node of ['node-a', 'node-b'] as const) {
+    scenario(
+      `(${node}) lets nothing out in plaintext, is started again, and serves the same pods`,
+      async (lab) => {
+        const capture = await LinkCapture.start('tcp');
+        try {
+          const before = { programs: await installed(node), holders: holders(lab) };
+          const stream = await lab.start('shop/web', 'stream', 'cart', 7000);
+          const knocks = await lab.start('shop/web', 'knock', 'cart', 7001);
+          await Promise.all([stream.nextJson(), knocks.nextJson()]);
+          const killed = await lab.signal(node, 'SIGKILL');
+          // The connection through it ends for the application too: it does not hang.
+          const { stdout } = await stream.finished;
+          expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toHaveProperty(
+            stdout.includes('"error"') ? 'error' : 'ended',
+          );
+          await lab.replaced(node, killed);
+          await until('new connections to work', () => greets(lab));
+          const { done, failures } = await knocks.result<Knocked>();
+          expect(done).toBeGreaterThan(0);
+          for (const { error } of failures)
+            expect(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'timeout']).toContain(error);
+          expect({ programs: await installed(node), holders: holders(lab) }).toEqual(before);
+
+          await lab.client('legacy/old', 'exchange', lab.pod('legacy/db').ip4, 7000, 'the unmeshed pair');
+          await capture.seen('the unmeshed pair');
+          expect(capture.count('marker-of-the-stream')).toBe(0);
+          expect(capture.count('"client"')).toBe(0);
+        } finally {
+          await capture.stop();
+        }
+      },
+    );
+  }
+
+  scenario('refuses or holds new connections while it is away, and never lets one bypass it', async (lab) => {
+    const capture = await LinkCapture.start('tcp');
+    const stopped = await lab.signal('node-a', 'SIGSTOP');
+    try {
+      // Stopped, it is there and does nothing: the longest a failure can last without anybody restarting it.
+      const waiting = await lab.start('shop/web', 'exchange', 'cart', 7000, 'words to nobody');
+      const direct = await lab.start(
+        'shop/web',
+        'exchange',
+        lab.pod('shop/cart').ip4,
+        7000,
+        'words to nobody',
+      );
+      await lab.client('legacy/old', 'exchange', lab.pod('legacy/db').ip4, 7000, 'the unmeshed pair');
+      await capture.seen('the unmeshed pair');
+      await delay(500);
+      expect(capture.count('words to nobody')).toBe(0);
+      process.kill(stopped.pid, 'SIGCONT');
+      for (const client of [waiting, direct]) {
+        expect(await client.result()).toMatchObject({ answer: 'words to nobody' });
+      }
+      expect(capture.count('words to nobody')).toBe(0);
+    } finally {
+      process.kill(stopped.pid, 'SIGCONT');
+      await capture.stop();
+    }
+  });
+});
+
+describe('a node program asked to stop', () => {
+  scenario('lets what is under way finish, and the next one takes over', async (lab) => {
+    const transfer = await lab.start('shop/web', 'bulk', 'bulk', 9000, 4, 12 * 1024 * 1024);
+    await until(
+      'the transfer to be under way',
+      async () => (await lab.status('node-b')).connections.live >= 4,
+    );
+    const stopped = await lab.signal('node-b', 'SIGTERM');
+    const { results } = await transfer.result<{ readonly results: readonly string[] }>();
+    expect(results).toEqual(['ok', 'ok', 'ok', 'ok']);
+    await lab.replaced('node-b', stopped);
+    await until('new connections to work', () => greets(lab));
+    expect(lab.log('node-b')).toContain('shutting down');
+  });
+});
+
+describe('a pod that dies in the middle of a transfer', () => {
+  scenario('ends the connection of its peer with an error, at once', async (lab) => {
+    await lab.apply(serverPod('shop/mortal', { node: 'node-b' }), '--wait');
+    const now = await Lab.attach();
+    const stream = await now.start('shop/web', 'stream', now.pod('shop/mortal').ip4, 7000);
+    await stream.nextJson();
+    const before = Date.now();
+    await lab.delete('pod', 'mortal', '-n', 'shop', '--grace-period', '0');
+    const { stdout } = await stream.finished;
+    expect(Date.now() - before).toBeLessThan(10_000);
+    const { ended, error } = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Streamed;
+    expect(error ?? ended).toMatch(/^(ECONNRESET|EPIPE|end of stream)$/);
+    expect(await greets(lab)).toBe(true);
+  });
+});
+
+describe('the link between the nodes', () => {
+  scenario(
+    'may be down for 5 seconds: transfers wait and finish, and new connections work after',
+    async (lab) => {
+      const transfer = await lab.start('shop/web', 'bulk', 'bulk', 9000, 2, 96 * 1024 * 1024);
+      await until(
+        'the transfer to be under way',
+        async () => (await lab.status('node-a')).connections.live >= 2,
+      );
+      await link('node-b', 'down');
+      try {
+        const { error } = await lab.client('shop/web', 'probe', lab.pod('shop/cart').ip4, 7001, '', 1);
+        expect(error).toBe('timeout');
+        await delay(5000);
+      } finally {
+        await link('node-b', 'up');
+      }
+      const { results } = await transfer.result<{ readonly results: readonly string[] }>();
+      expect(results).toEqual(['ok', 'ok']);
+      expect(await greets(lab)).toBe(true);
+    },
+  );
+});
+
+describe('the certificate authority', () => {
+  scenario('may be away while certificates are valid: connections go on, and new ones work', async (lab) => {
+    await withoutAuthority(lab, async () => {
+      const held = await lab.start('shop/web', 'hold', 'cart', 7000, 10);
+      expect(await held.nextJson()).toEqual({ open: 10, problems: [] });
+      for (let i = 0; i < 5; i++) expect(await greets(lab)).toBe(true);
+      expect(await held.result()).toMatchObject({ problems: [] });
+    });
+  });
+
+  scenario('may be killed: it comes back with its keys, and what it signed stays good', async (lab) => {
+    const root = readFileSync(lab.layout.caRoot, 'utf8');
+    const killed = await lab.signal('node-a', 'SIGKILL', 'controller');
+    expect(await greets(lab)).toBe(true);
+    await until(
+      'a new controller',
+      async () => ![undefined, killed.pid].includes((await lab.process('node-a', 'controller'))?.pid),
+    );
+    await lab.apply(
+      serviceAccount('shop/after') + pod('shop/after', { node: 'node-a', serviceAccount: 'after' }),
+      '--wait',
+    );
+    const now = await Lab.attach();
+    await until('a new identity to get its certificate', () => greets(now, 'shop/after'), 40_000);
+    expect(readFileSync(lab.layout.caRoot, 'utf8')).toBe(root);
+  });
+
+  scenario(
+    'away when a pod with a new identity starts fails its connections, coded, and they work when it is back',
+    async (lab) => {
+      await withoutAuthority(lab, async () => {
+        await lab.apply(
+          serviceAccount('shop/late') + pod('shop/late', { node: 'node-a', serviceAccount: 'late' }),
+          '--wait',
+        );
+        const now = await Lab.attach();
+        const { error, greeting } = await now.client('shop/late', 'greet', 'cart');
+        expect(greeting ?? error).not.toBeUndefined();
+        expect(greeting ?? undefined).toBeUndefined();
+        expect(await greets(lab)).toBe(true);
+        const record = await lab.record(
+          'node-a',
+          'the failure',
+          ({ source }) => source.workload === 'shop/late',
+        );
+        expect(['CERTIFICATE_UNAVAILABLE', 'TIMEOUT']).toContain(record.error?.code);
+      });
+      const now = await Lab.attach();
+      await until('the new pod to get through', () => greets(now, 'shop/late'), 40_000);
+    },
+  );
+});
