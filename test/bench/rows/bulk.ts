@@ -1,4 +1,5 @@
 /** Bulk transfer with iperf3: throughput, and the proxies' CPU for each gigabyte (10^9 bytes). */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { LabPod } from '../lab.ts';
 import { bulkPort } from '../manifest.ts';
 import { output } from '../process.ts';
@@ -30,13 +31,22 @@ export const bulkRow = (direction: Bulk['direction'], connections: number): Row 
   },
 });
 
+/** iperf3's server takes one test at a time, and needs a moment to notice that the last one is over. */
+const busyTries = 5;
+
 export async function runBulk(client: LabPod, bulk: Bulk, signal: AbortSignal): Promise<BulkResult> {
   const place = ['--client', bulk.host, '--port', String(bulkPort)];
   const size = ['--time', String(bulk.seconds), '--parallel', String(bulk.connections)];
   const reverse = bulk.direction === 'down' ? ['--reverse'] : [];
   const argv = client.command(['iperf3', ...place, ...size, ...reverse, '--json']);
-  const text = await output(argv, bulk.seconds * 1000 + patienceMs, signal);
-  return parseBulk(text);
+  for (let tried = 1; ; tried++) {
+    try {
+      return parseBulk(await output(argv, bulk.seconds * 1000 + patienceMs, signal));
+    } catch (error) {
+      if (tried === busyTries || !String(error).includes('server is busy')) throw error;
+      await delay(500, undefined, { signal });
+    }
+  }
 }
 
 interface Iperf {
