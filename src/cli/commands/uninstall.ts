@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { asMeshError } from '../../base/errors.ts';
 import type { Leftover } from '../../datapath/uninstall.ts';
 import { type CommandContext, examples, type OutputOptions, withOutput } from '../command.ts';
-import type { CliEnv } from '../env.ts';
+import type { Cleaner, CliEnv } from '../env.ts';
 import { errorText } from '../error-text.ts';
 import { type ExitCode, exitCodes, exitCodesHelp, worse } from '../exit-codes.ts';
 import { plural } from '../format.ts';
@@ -50,7 +50,8 @@ async function uninstall(context: CommandContext, options: Options): Promise<Exi
   const { env } = context;
   const screen = context.screen();
   const roots = await rootsOf(env, options);
-  const planned = await plan(env, roots);
+  const cleaners = await cleanersFor(env, roots);
+  const planned = await plan(cleaners, roots);
   if (options.dryRun === true) return report(screen, options, planned, undefined);
   if (planned.length > 0 && options.yes !== true && !(await confirmed(env, planned))) {
     screen.hint('nothing was removed');
@@ -58,15 +59,27 @@ async function uninstall(context: CommandContext, options: Options): Promise<Exi
   }
   // One node of several: its objects must be known beforehand to tell them from the others'.
   const own = options.pinRoot === undefined ? undefined : installedIn(env, roots);
-  const steps = planned.length === 0 ? [] : await remove(env, screen, roots);
-  const left = options.verify === true ? await leftovers(env, roots, own) : undefined;
+  const steps = planned.length === 0 ? [] : await remove(env, screen, { roots, cleaners });
+  const left = options.verify === true ? await leftovers(env, { roots, cleaners }, own) : undefined;
   return report(screen, options, steps, left);
 }
 
 const rootsOf = async (env: CliEnv, { pinRoot }: Options): Promise<readonly PinRoot[]> =>
   pinRoot === undefined ? await existingPinRoots(env) : [{ node: pinRoot, path: pinRoot }];
 
-async function plan({ cleaners }: CliEnv, roots: readonly PinRoot[]): Promise<readonly Step[]> {
+interface Scope {
+  readonly roots: readonly PinRoot[];
+  readonly cleaners: readonly Cleaner[];
+}
+
+/** What is in the pods cannot be told apart by node: it goes with the machine's last node, and not before. */
+async function cleanersFor(env: CliEnv, roots: readonly PinRoot[]): Promise<readonly Cleaner[]> {
+  const going = new Set(roots.map(({ path }) => path));
+  const others = (await existingPinRoots(env)).filter(({ path }) => !going.has(path));
+  return others.length === 0 ? env.cleaners : [];
+}
+
+async function plan(cleaners: readonly Cleaner[], roots: readonly PinRoot[]): Promise<readonly Step[]> {
   const found = await Promise.all(cleaners.map(async (cleaner) => await cleaner.find()));
   const what = [...roots.map(({ path }) => `BPF programs and maps pinned in ${path}`), ...found.flat()];
   return what.map((each) => ({ what: each, result: 'planned', message: null }));
@@ -79,8 +92,11 @@ async function confirmed(env: CliEnv, planned: readonly Step[]): Promise<boolean
   return answer === undefined || /^y(es)?$/i.test(answer.trim());
 }
 
-/** One thing that fails does not keep the others from being removed. */
-async function remove(env: CliEnv, screen: Screen, roots: readonly PinRoot[]): Promise<readonly Step[]> {
+/**
+ * A node that cannot be removed does not keep the others from it. The rules in pods stay then: without them, a node
+ * that is still in force would break the connections of its pods.
+ */
+async function remove(env: CliEnv, screen: Screen, { roots, cleaners }: Scope): Promise<readonly Step[]> {
   const steps: Step[] = [];
   const attempt = async (what: string, act: () => Promise<unknown>): Promise<void> => {
     try {
@@ -98,7 +114,11 @@ async function remove(env: CliEnv, screen: Screen, roots: readonly PinRoot[]): P
       async () => await Promise.resolve(env.datapath.uninstall(path)),
     );
   }
-  for (const cleaner of env.cleaners) await attempt(cleaner.name, async () => await cleaner.remove());
+  if (steps.some(({ result }) => result === 'failed')) {
+    const message = 'a node that could not be removed still needs it';
+    return [...steps, ...cleaners.map(({ name }): Step => ({ what: name, result: 'failed', message }))];
+  }
+  for (const cleaner of cleaners) await attempt(cleaner.name, async () => await cleaner.remove());
   return steps;
 }
 
@@ -107,8 +127,8 @@ const installedIn = (env: CliEnv, roots: readonly PinRoot[]): readonly Leftover[
 
 /** The kernel's word, on `own` objects or on everything that looks like the mesh's. */
 async function leftovers(
-  { datapath, cleaners }: CliEnv,
-  roots: readonly PinRoot[],
+  { datapath }: CliEnv,
+  { roots, cleaners }: Scope,
   own: readonly Leftover[] | undefined,
 ): Promise<readonly string[]> {
   const paths = roots.length > 0 ? roots.map(({ path }) => path) : [anyRoot];

@@ -419,11 +419,11 @@ describe('mesh-ebpf uninstall', () => {
     expect(removed).toHaveLength(3);
   });
 
-  it('goes on with the rest when a running node guards its pins, says so, and exits 3', async () => {
+  it('leaves the rules in pods to a running node that guards its pins, says so, and exits 3', async () => {
     const { world: here, removed } = machine({ locked: true });
     const { code, out, err } = await run('uninstall', here);
-    expect({ code, removed }).toEqual({ code: 3, removed: ['rules'] });
-    expect(out).toMatch(/NOT removed/);
+    expect({ code, removed }).toEqual({ code: 3, removed: [] });
+    expect(out).toMatch(/NOT removed +rules and routes of pods/);
     expect(err).toMatch(/another process is in charge[\s\S]*next: stop it/);
   });
 
@@ -431,7 +431,8 @@ describe('mesh-ebpf uninstall', () => {
     const { world: here, removed } = machine({ left: ['mesh_connect4 (17)'] });
     const { code } = await run(`uninstall --verify --pin-root ${rootOf('node-a')}`, here);
     expect(code).toBe(0);
-    expect(removed).toEqual([rootOf('node-a'), 'rules']);
+    // The rules in pods are still needed by the other node.
+    expect(removed).toEqual([rootOf('node-a')]);
   });
 
   it('notices what is left of that one node', async () => {
