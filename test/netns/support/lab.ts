@@ -3,9 +3,9 @@
  * on a machine: `labSuite` waits for another to end and never ends one it has not started. KEEP_LAB=1 leaves it.
  */
 import { afterAll, beforeAll, it } from '@jest/globals';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { adminRequest } from '../../../src/cli/admin-client.ts';
 import type { LabStatus, StatusPod } from '../../../src/lab/commands/status.ts';
@@ -251,6 +251,7 @@ export interface LabSuite {
 export function labSuite(...manifests: readonly string[]): LabSuite {
   const file = join(mkdtempSync(join(tmpdir(), 'mesh-netns-')), 'lab.yaml');
   let running: Lab | undefined;
+  let failed = false;
   const lab = (): Lab => {
     if (running === undefined) throw new Error('the lab is not up');
     return running;
@@ -266,6 +267,8 @@ export function labSuite(...manifests: readonly string[]): LabSuite {
   };
   afterAll(async () => {
     if (process.env['KEEP_LAB'] === undefined) await down();
+    // A failure names the file.
+    if (!failed) rmSync(dirname(file), { recursive: true });
   }, upMs);
   return {
     lab,
@@ -277,6 +280,7 @@ export function labSuite(...manifests: readonly string[]): LabSuite {
           try {
             await test(lab());
           } catch (thrown) {
+            failed = true;
             if (thrown instanceof Error && running !== undefined)
               thrown.message += await advice(running, file);
             throw thrown;
