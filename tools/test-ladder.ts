@@ -25,8 +25,19 @@ const npmScript = (name: string, script: string): Rung => check(name, 'npm', 'ru
 const jest = (name: string, ...projects: string[]): Rung => ({
   name,
   jest: true,
-  // Tests that own kernel state (pins, cgroups, namespaces) must not run beside each other: one worker.
-  command: ['npm', 'run', '--silent', 'jest', '--', workers(name), '--selectProjects', ...projects],
+  // Tests that own kernel state (pins, cgroups, namespaces) must not run beside each other: one worker. Leaks have tests
+  // of their own; a handle that outlives a suite must not hold up the ladder.
+  command: [
+    'npm',
+    'run',
+    '--silent',
+    'jest',
+    '--',
+    workers(name),
+    '--forceExit',
+    '--selectProjects',
+    ...projects,
+  ],
 });
 const workers = (name: string): string => (name === 'unit' ? '--maxWorkers=2' : '--runInBand');
 
@@ -49,6 +60,8 @@ const ladder: readonly Rung[] = [
   jest('fuzz', 'fuzz'),
 ];
 
+/** Far more than any rung takes: one that hangs fails instead of holding up the others. */
+const rungTimeoutMs = 20 * 60_000;
 const scratch = mkdtempSync(join(tmpdir(), 'mesh-ebpf-ladder-'));
 const only = process.argv.slice(2);
 const total = { passed: 0, failed: 0 };
@@ -100,7 +113,7 @@ function readReport(path: string, status: number): Tally {
 function run(command: readonly string[]): Promise<{ status: number; output: string }> {
   const [file = '', ...args] = command;
   return new Promise((resolve) => {
-    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: rungTimeoutMs });
     let output = '';
     const keep = (chunk: Buffer): void => {
       if (process.env['V']) process.stdout.write(chunk);
