@@ -47,5 +47,6 @@ process.exitCode = await runCli(process.argv.slice(2), env, [
   addLabCommands({ program }),
   addDemoCommand({ program, manifests: fileURLToPath(new URL('../examples/shop', import.meta.url)) }),
 ]);
-// Timers and sockets of libraries must not keep a command alive that has finished.
-process.exit();
+// What was written into a pipe may still be on its way. After that, timers and sockets of libraries must not keep a
+// command alive that has finished.
+process.stdout.write('', () => process.stderr.write('', () => process.exit()));
