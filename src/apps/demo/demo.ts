@@ -42,9 +42,9 @@ async function demo(flags: Flags, deps: DemoDeps, context: CommandContext): Prom
   screen.data(
     `${screen.paint('bold', 'Starting two nodes on this machine')} (network namespaces, eBPF, mutual TLS)`,
   );
-  await client.lab('up', '-f', deps.manifests, '--wait', '-o', 'json');
   const scratch = await mkdtemp(join(tmpdir(), 'mesh-ebpf-demo-'));
   try {
+    await client.lab('up', '-f', deps.manifests, '--wait', '-o', 'json');
     const wrong = await tell(screen, client, scratch);
     epilogue(screen, flags.keep === true);
     return wrong === 0 ? exitCodes.clean : exitCodes.findings;
