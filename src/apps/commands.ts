@@ -8,7 +8,7 @@ import { createLogger, type RootLogger } from '../telemetry/logger.ts';
 import { controllerConfig, type ControllerFlags } from './config/controller-config.ts';
 import { nodeConfig, type NodeFlags } from './config/node-config.ts';
 import { runController } from './controller.ts';
-import { cgroup2Mount } from './node/host-facts.ts';
+import { requireCgroup2 } from './node/host-facts.ts';
 import { runNode } from './node/node.ts';
 
 export interface ProcessDeps {
@@ -46,7 +46,7 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
     .option('--drain-seconds <n>', 'time for connections to finish at a stop (default: 5)')
     .action(
       context.action<NodeFlags>(async (flags) => {
-        const config = nodeConfig(flags, deps.environment, cgroup2Mount());
+        const config = nodeConfig(flags, deps.environment, requireCgroup2());
         const log = processLogger(config.logLevel, { node: config.nodeName });
         const { env } = context;
         await runNode(

@@ -7,7 +7,7 @@
 // C0 and DEL, C1, Arabic letter mark, directional marks, embeddings, overrides and isolates, line separators, BOM,
 // zero-width characters.
 const unsafe =
-  // eslint-disable-next-line no-control-regex -- finding control characters is what this expression is for
+  // oxlint-disable-next-line no-control-regex -- finding control characters is what this expression is for
   /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]/gu;
 
 const escaped = (character: string): string =>

@@ -3,6 +3,7 @@ import { mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MeshError } from '../../base/errors.ts';
+import { cgroup2Mount } from '../../base/mounts.ts';
 
 /** Where cgroup v2 is mounted: on hybrid hosts that is not /sys/fs/cgroup itself. */
 export async function findCgroup2(): Promise<string> {
@@ -11,15 +12,6 @@ export async function findCgroup2(): Promise<string> {
   throw new MeshError('UNSUPPORTED', 'cgroup v2 is not mounted', {
     hint: 'mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 none /sys/fs/cgroup/unified',
   });
-}
-
-/** The cgroup2 mount point in the text of /proc/mounts; the host's own before those of chroots and containers. */
-export function cgroup2Mount(mounts: string): string | undefined {
-  const points = mounts
-    .split('\n')
-    .map((line) => line.split(' '))
-    .flatMap(([, point, type]) => (type === 'cgroup2' && point !== undefined ? [point] : []));
-  return points.find((point) => point.startsWith('/sys/fs/cgroup')) ?? points[0];
 }
 
 export const makeCgroup = async (path: string): Promise<void> => {

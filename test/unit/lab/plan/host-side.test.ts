@@ -13,7 +13,7 @@ import {
 } from '../../../../src/lab/plan/network-script.ts';
 import { objectFileName } from '../../../../src/lab/plan/objects.ts';
 import { isBpffs } from '../../../../src/lab/system/bpffs.ts';
-import { cgroup2Mount } from '../../../../src/lab/system/cgroup.ts';
+import { cgroup2Mount } from '../../../../src/base/mounts.ts';
 import { inCgroup, inNetns, inPod } from '../../../../src/lab/system/enter.ts';
 import { parseStartTime } from '../../../../src/lab/system/process.ts';
 import { labNode, labNodes, podIps } from '../../../../src/lab/topology.ts';
