@@ -104,6 +104,11 @@ export interface TunnelSession {
    * `onWritable` before sending more (what was given is queued all the same).
    */
   send(stream: StreamId, bytes: Uint8Array): boolean;
+  /**
+   * Copies what is still queued of the bytes given to `send` last, for a caller that uses their memory again. Returns
+   * what `send` would return now: of bytes that were pulled at once nothing waits.
+   */
+  keep(stream: StreamId): boolean;
   /** Half-closes after everything queued. */
   end(stream: StreamId): void;
   /**

@@ -27,6 +27,13 @@ export class SendQueue {
     this.#bytes += chunk.length;
   }
 
+  /** Copies the chunk pushed last, as far as it is still here: its owner uses the memory again. */
+  own(): void {
+    const last = this.#chunks.length - 1;
+    const chunk = this.#chunks[last];
+    if (chunk !== undefined && last >= this.#head) this.#chunks[last] = Buffer.from(chunk);
+  }
+
   /** Moves the first `bytes` bytes, of which there must be as many, to the end of `out`. */
   take(bytes: number, out: Uint8Array[]): void {
     this.#bytes -= bytes;

@@ -122,6 +122,14 @@ export class H2Session implements TunnelSession {
     return !stream.waiting;
   }
 
+  keep(id: StreamId): boolean {
+    const stream = this.#core.streams.get(id);
+    if (stream === undefined) return true;
+    stream.sendQueue.own();
+    stream.waiting = stream.sendQueue.weight >= this.#core.limits.sendQueueBytes;
+    return !stream.waiting;
+  }
+
   end(id: StreamId): void {
     const stream = this.#core.streams.get(id);
     if (stream === undefined) return;

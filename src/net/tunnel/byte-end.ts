@@ -6,7 +6,7 @@ import type { MeshError } from '../../base/errors.ts';
 
 /** Whom an end tells what happens to it. */
 export interface ByteSink {
-  /** Bytes arrived; they are the sink's from now on. Never called while paused by a TCP end. */
+  /** Bytes arrived, and are good until this returns: another read may overwrite them. */
   data(bytes: Uint8Array): void;
   /** The remote half-closed: no more `data`. */
   ended(): void;
@@ -25,7 +25,7 @@ export interface ByteEnd {
   resume(): void;
   /** Stops the flow of data as far as the remote honours back-pressure; a stream may deliver one window more. */
   pause(): void;
-  /** Queues bytes. False: wait for `writable` before more. */
+  /** Queues bytes, copying what cannot leave at once. False: wait for `writable` before more. */
   write(bytes: Uint8Array): boolean;
   /** Half-closes after everything written. */
   end(): void;

@@ -104,13 +104,18 @@ function usableSource({ source, target }: Omit<DirectRoute, 'type'>): DirectRout
   return isIpv4(source) === isIpv4(target.ip) ? source : undefined;
 }
 
+/** Node sets them once the socket is connected. */
+const socketOptions = {
+  allowHalfOpen: true,
+  noDelay: true,
+  keepAlive: true,
+  keepAliveInitialDelay: keepaliveDelayMs,
+} as const;
+
 function adopt(fd: Fd): Socket {
   try {
     // Without manualStart (in Node since 0.12, missing in its types) it would read before it is connected, and fail.
-    const socket = new Socket({ fd, manualStart: true, allowHalfOpen: true } as SocketConstructorOpts);
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true, keepaliveDelayMs);
-    return socket;
+    return new Socket({ ...socketOptions, fd, manualStart: true } as SocketConstructorOpts);
   } catch (error) {
     closeSync(fd);
     throw asMeshError(error, 'SYSCALL', 'adopting a socket');

@@ -12,8 +12,10 @@ import { Dialer, type SocketFactory } from './dialer.ts';
 import { defaultEngineOptions, type EngineOptions } from './options.ts';
 import { OwnDials } from './own-dials.ts';
 import { PodServer, type PodServerDeps } from './pod-server.ts';
+import { SharedReads } from './shared-reads.ts';
 import { ClientContexts } from './tls-contexts.ts';
-import { writeBufferSize } from './tunnel.ts';
+import { writeBufferSize } from './tcp-end.ts';
+import { tunnelBufferSize } from './tunnel.ts';
 import { Turn } from './turn.ts';
 import { WriteBuffers } from './write-buffers.ts';
 
@@ -41,6 +43,8 @@ class TypeScriptEngine implements TunnelEngine {
       options,
       ownDials,
       turn: new Turn(),
+      reads: new SharedReads(),
+      tunnelBuffers: new WriteBuffers(tunnelBufferSize),
       writeBuffers: new WriteBuffers(writeBufferSize),
       contexts: new ClientContexts(),
       dialer: new Dialer({ ...deps, ownDials }, { timeoutMs: options.dialTimeoutMs }),

@@ -24,7 +24,7 @@ export interface FlowDeps {
   readonly log: Logger;
   readonly halfCloseLingerMs: number;
   /** @throws MeshError */
-  readonly open: (route: Route, signal: AbortSignal) => Promise<ByteEnd>;
+  readonly open: (arrival: Arrival, route: Route, signal: AbortSignal) => Promise<ByteEnd>;
   /** The flow is over. */
   readonly over: (flow: Flow) => void;
 }
@@ -33,16 +33,16 @@ type Forward = Extract<Decision, { type: 'forward' }>;
 
 const nothing: ByteCounts = { sent: 0, received: 0 };
 
+/** What is needed only until bytes flow is not kept for longer: there may be ten thousands of flows. */
 export class Flow {
-  readonly #arrival: Arrival;
   readonly #near: NearEnd;
   readonly #deps: FlowDeps;
   /** Fires when the connection ends before there is a relay to end. */
-  readonly #ending = new AbortController();
+  #ending: AbortController | undefined;
   #relay: Relay | undefined;
 
-  constructor(arrival: Arrival, near: NearEnd, deps: FlowDeps) {
-    this.#arrival = arrival;
+  /** @param deps may be shared by many flows. */
+  constructor(near: NearEnd, deps: FlowDeps) {
     this.#near = near;
     this.#deps = deps;
   }
@@ -51,9 +51,11 @@ export class Flow {
     return this.#relay?.bufferedBytes ?? this.#near.bufferedBytes;
   }
 
-  start(): void {
-    this.#near.attach({ ...ignoring, failed: (error) => this.#ending.abort(error) });
-    this.#decide().catch((error: unknown) => {
+  start(arrival: Arrival): void {
+    const ending = new AbortController();
+    this.#ending = ending;
+    this.#near.attach({ ...ignoring, failed: (error) => ending.abort(error) });
+    this.#decide(arrival, ending.signal).catch((error: unknown) => {
       this.#deps.log.error({ error }, 'a connection could not be served because of a bug');
       this.#near.refuse(asMeshError(error));
       this.#deps.over(this);
@@ -67,27 +69,25 @@ export class Flow {
       return;
     }
     this.#near.refuse(error);
-    this.#ending.abort(error);
+    this.#ending?.abort(error);
   }
 
-  async #decide(): Promise<void> {
+  async #decide(arrival: Arrival, signal: AbortSignal): Promise<void> {
     let decision: Decision;
     try {
-      decision = await this.#deps.decider.decide(this.#arrival);
+      decision = await this.#deps.decider.decide(arrival);
     } catch (thrown) {
-      this.#reject(asMeshError(thrown, 'INTERNAL', 'deciding on a connection'));
+      this.#reject(arrival, asMeshError(thrown, 'INTERNAL', 'deciding on a connection'));
       return;
     }
-    const { signal } = this.#ending;
     if (signal.aborted) this.#refuse(decision.observer, failureOf(asMeshError(signal.reason)));
     else if (decision.type === 'refuse') this.#refuse(decision.observer, decision);
-    else await this.#forward(decision);
+    else await this.#forward(arrival, decision, signal);
   }
 
-  async #forward(decision: Forward): Promise<void> {
-    const { signal } = this.#ending;
+  async #forward(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<void> {
     try {
-      const [route, far] = await this.#openFirst(decision, signal);
+      const [route, far] = await this.#openFirst(arrival, decision, signal);
       if (signal.aborted) {
         far.reset(asMeshError(signal.reason));
         this.#refuse(decision.observer, failureOf(asMeshError(signal.reason)));
@@ -99,33 +99,35 @@ export class Flow {
     }
   }
 
-  async #openFirst(decision: Forward, signal: AbortSignal): Promise<[Route, ByteEnd]> {
-    let failure = new MeshError('INTERNAL', 'a decision to forward named no route');
+  async #openFirst(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<[Route, ByteEnd]> {
+    let failure: MeshError | undefined;
     for (const [i, route] of decision.routes.entries()) {
       try {
-        return [route, await this.#deps.open(route, signal)];
+        return [route, await this.#deps.open(arrival, route, signal)];
       } catch (thrown) {
-        failure = asMeshError(thrown);
+        const error = asMeshError(thrown);
+        failure = error;
         if (signal.aborted) break;
         if (i + 1 < decision.routes.length) {
-          this.#tell(() => decision.observer.routeFailed(route, failureOf(failure)));
+          this.#tell(() => decision.observer.routeFailed(route, failureOf(error)));
         }
       }
     }
-    throw failure;
+    throw failure ?? new MeshError('INTERNAL', 'a decision to forward named no route');
   }
 
-  #carry(decision: Forward, route: Route, far: ByteEnd): void {
+  #carry({ observer, responseHeaders = [] }: Forward, route: Route, far: ByteEnd): void {
     const { clock, halfCloseLingerMs } = this.#deps;
     const relay = new Relay(this.#near, far, {
       clock,
       halfCloseLingerMs,
-      done: (error) => this.#finish(decision.observer, relay.counts(), error && failureOf(error)),
+      done: (error) => this.#finish(observer, relay.counts(), error && failureOf(error)),
     });
     this.#relay = relay;
-    this.#near.accept(decision.responseHeaders ?? []);
+    this.#ending = undefined;
+    this.#near.accept(responseHeaders);
     this.#tell(() =>
-      decision.observer.established(route, {
+      observer.established(route, {
         counts: () => relay.counts(),
         close: (error) => this.close(error),
       }),
@@ -133,9 +135,8 @@ export class Flow {
     relay.start();
   }
 
-  #reject(error: MeshError): void {
+  #reject({ pod, client }: Arrival, error: MeshError): void {
     this.#near.refuse(error);
-    const { pod, client } = this.#arrival;
     this.#tell(() => this.#deps.decider.rejected({ pod, client }, failureOf(error)));
     this.#deps.over(this);
   }

@@ -8,16 +8,16 @@ import { formatSocketAddress, parseIp, parsePort, type SocketAddress } from '../
 import type { Logger } from '../../base/log.ts';
 import type { Arrival, ConnectionDecider, EnginePod, PodListeners, Route } from '../engine.ts';
 import type { ByteEnd, NearEnd } from './byte-end.ts';
-import { Flow } from './flow.ts';
+import { Flow, type FlowDeps } from './flow.ts';
 import { HboneDialer, type HboneDialerDeps } from './hbone-dialer.ts';
 import { failureOf } from './hop-of.ts';
 import { closeUnlessSame, listenOn } from './listener.ts';
 import type { OwnDials } from './own-dials.ts';
-import { TcpEnd } from './tcp-end.ts';
+import { TcpEnd, type TcpEndDeps } from './tcp-end.ts';
 import { TlsAcceptor } from './tls-acceptor.ts';
 import { TunnelServer } from './tunnel-server.ts';
 
-export interface PodServerDeps extends HboneDialerDeps {
+export interface PodServerDeps extends HboneDialerDeps, TcpEndDeps {
   readonly decider: ConnectionDecider;
   readonly log: Logger;
   readonly ownDials: OwnDials;
@@ -38,6 +38,7 @@ export class PodServer {
   readonly #acceptor: TlsAcceptor;
   readonly #hbone: HboneDialer;
   readonly #flows = new Set<Flow>();
+  readonly #flowDeps: FlowDeps;
   readonly #inbound = new Set<TunnelServer>();
   /** Fires when the pod is removed: ends handshakes and dials in flight. */
   readonly #life = new AbortController();
@@ -52,6 +53,15 @@ export class PodServer {
     });
     this.#hbone = new HboneDialer(deps, this.#life.signal);
     const { log } = deps;
+    this.#flowDeps = {
+      ...deps,
+      halfCloseLingerMs: deps.options.halfCloseLingerMs,
+      open: (arrival, route, signal) => this.#open(arrival, route, signal),
+      over: (ended) => {
+        this.#flows.delete(ended);
+        this.#deps.changed();
+      },
+    };
     this.#servers = [
       listenOn(listeners.outbound, { allowHalfOpen: true, log }, (socket) => this.#outbound(socket)),
       listenOn(listeners.plaintext, { allowHalfOpen: true, log }, (socket) => this.#plaintext(socket)),
@@ -98,14 +108,14 @@ export class PodServer {
   #outbound(socket: Socket): void {
     const ends = endsOf(socket);
     if (ends === undefined) return;
-    const near = new TcpEnd(socket, 'application', this.#deps.turn);
+    const near = new TcpEnd(socket, 'application', this.#deps);
     this.#serve({ type: 'outbound', pod: this.#pod, ...ends }, near);
   }
 
   #plaintext(socket: Socket): void {
     const ends = endsOf(socket);
     if (ends === undefined) return;
-    const near = new TcpEnd(socket, 'peer', this.#deps.turn);
+    const near = new TcpEnd(socket, 'peer', this.#deps);
     if (this.#deps.ownDials.has(this.#pod.uid, ends.client, ends.local)) this.#rejectOwn(near, ends);
     else this.#serve({ type: 'plaintext', pod: this.#pod, ...ends }, near);
   }
@@ -162,26 +172,15 @@ export class PodServer {
       this.#reject(arrival.client, error);
       return;
     }
-    const { pod } = arrival;
-    const flow = new Flow(arrival, near, {
-      decider: this.#deps.decider,
-      clock: this.#deps.clock,
-      log: this.#deps.log,
-      halfCloseLingerMs: this.#deps.options.halfCloseLingerMs,
-      open: (route, signal) => this.#open(arrival, pod, route, signal),
-      over: (ended) => {
-        this.#flows.delete(ended);
-        this.#deps.changed();
-      },
-    });
+    const flow = new Flow(near, this.#flowDeps);
     this.#flows.add(flow);
-    flow.start();
+    flow.start(arrival);
   }
 
-  async #open(arrival: Arrival, pod: EnginePod, route: Route, signal: AbortSignal): Promise<ByteEnd> {
-    if (route.type === 'hbone') return this.#hbone.open(pod, route, signal);
-    const socket = await this.#deps.dialer.dial(pod, route, signal);
-    return new TcpEnd(socket, arrival.type === 'outbound' ? 'peer' : 'application', this.#deps.turn);
+  async #open(arrival: Arrival, route: Route, signal: AbortSignal): Promise<ByteEnd> {
+    if (route.type === 'hbone') return this.#hbone.open(arrival.pod, route, signal);
+    const socket = await this.#deps.dialer.dial(arrival.pod, route, signal);
+    return new TcpEnd(socket, arrival.type === 'outbound' ? 'peer' : 'application', this.#deps);
   }
 
   #reject(client: SocketAddress, error: MeshError): void {

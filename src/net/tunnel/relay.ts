@@ -14,67 +14,50 @@ interface RelayDeps {
   readonly done: (error: MeshError | undefined) => void;
 }
 
+/** `finished`, `finish` and `lingerUnlessOver` are for its directions. */
 export class Relay {
-  readonly #near: ByteEnd;
-  readonly #far: ByteEnd;
   readonly #deps: RelayDeps;
-  #sent = 0;
-  #received = 0;
+  readonly #up: Direction;
+  readonly #down: Direction;
   #unfinished = 2;
   #over = false;
   #cancelLinger: (() => void) | undefined;
 
   constructor(near: ByteEnd, far: ByteEnd, deps: RelayDeps) {
-    this.#near = near;
-    this.#far = far;
     this.#deps = deps;
+    this.#up = new Direction(this, near, far);
+    this.#down = new Direction(this, far, near);
   }
 
   start(): void {
-    this.#near.attach(this.#sink(this.#near, this.#far, (n) => (this.#sent += n)));
-    this.#far.attach(this.#sink(this.#far, this.#near, (n) => (this.#received += n)));
-    if (!this.#over) this.#near.resume();
-    if (!this.#over) this.#far.resume();
+    this.#up.from.attach(this.#up);
+    this.#down.from.attach(this.#down);
+    if (!this.#over) this.#up.from.resume();
+    if (!this.#over) this.#down.from.resume();
   }
 
   counts(): ByteCounts {
-    return { sent: this.#sent, received: this.#received };
+    return { sent: this.#up.bytes, received: this.#down.bytes };
   }
 
   get bufferedBytes(): number {
-    return this.#near.bufferedBytes + this.#far.bufferedBytes;
+    return this.#up.from.bufferedBytes + this.#down.from.bufferedBytes;
   }
 
   /** Resets both ends. */
   abort(error: MeshError): void {
     if (this.#over) return;
-    this.#near.reset(error);
-    this.#far.reset(error);
-    this.#finish(error);
+    this.#up.from.reset(error);
+    this.#down.from.reset(error);
+    this.finish(error);
   }
 
-  #sink(from: ByteEnd, to: ByteEnd, count: (bytes: number) => void): ByteSink {
-    return {
-      data: (bytes) => {
-        count(bytes.length);
-        if (!to.write(bytes)) from.pause();
-      },
-      ended: () => {
-        this.#lingerUnlessOver();
-        to.end();
-      },
-      writable: () => to.resume(),
-      finished: () => {
-        if (--this.#unfinished === 0) this.#finish(undefined);
-      },
-      failed: (error) => {
-        to.reset(error);
-        this.#finish(error);
-      },
-    };
+  /** One direction has ended in order. */
+  finished(): void {
+    if (--this.#unfinished === 0) this.finish(undefined);
   }
 
-  #finish(error: MeshError | undefined): void {
+  finish(error: MeshError | undefined): void {
     if (this.#over) return;
     this.#over = true;
     this.#cancelLinger?.();
@@ -82,7 +65,7 @@ export class Relay {
   }
 
   /** From the first half-close on: ends the connection when nothing moved for the linger time. */
-  #lingerUnlessOver(): void {
+  lingerUnlessOver(): void {
     if (this.#over || this.#cancelLinger !== undefined) return;
     this.#watch(this.#progress());
   }
@@ -96,6 +79,43 @@ export class Relay {
   }
 
   #progress(): string {
-    return `${this.#sent} ${this.#received} ${this.bufferedBytes}`;
+    return `${this.#up.bytes} ${this.#down.bytes} ${this.bufferedBytes}`;
+  }
+}
+
+/** What comes from one end, on its way to the other. */
+class Direction implements ByteSink {
+  readonly #relay: Relay;
+  readonly from: ByteEnd;
+  readonly #to: ByteEnd;
+  bytes = 0;
+
+  constructor(relay: Relay, from: ByteEnd, to: ByteEnd) {
+    this.#relay = relay;
+    this.from = from;
+    this.#to = to;
+  }
+
+  data(bytes: Uint8Array): void {
+    this.bytes += bytes.length;
+    if (!this.#to.write(bytes)) this.from.pause();
+  }
+
+  ended(): void {
+    this.#relay.lingerUnlessOver();
+    this.#to.end();
+  }
+
+  writable(): void {
+    this.#to.resume();
+  }
+
+  finished(): void {
+    this.#relay.finished();
+  }
+
+  failed(error: MeshError): void {
+    this.#to.reset(error);
+    this.#relay.finish(error);
   }
 }

@@ -8,10 +8,23 @@ import { errorCode } from '../h2/errors.ts';
 import type { ByteSink, NearEnd } from './byte-end.ts';
 import { hboneStatus } from './hbone-status.ts';
 
+export interface StreamEndHooks {
+  /**
+   * Sends what the session has, as far as the connection takes it. False: it would take no more now, and `onWritable`
+   * is called when it does.
+   */
+  readonly flush: () => boolean;
+  /** The stream is over for us; called once. */
+  readonly forget: () => void;
+}
+
+/** From so many bytes on, what is written leaves at once: waiting for more would only cost a copy. */
+const bulkBytes = 16 << 10;
+
 export class StreamEnd implements NearEnd {
   readonly #session: TunnelSession;
   readonly #stream: StreamId;
-  readonly #forget: () => void;
+  readonly #hooks: StreamEndHooks;
   #sink: ByteSink | undefined;
   #paused = true;
   #started = false;
@@ -27,11 +40,10 @@ export class StreamEnd implements NearEnd {
   #failure: MeshError | undefined;
   #silent = false;
 
-  /** @param forget called once when the stream is over for us. */
-  constructor(session: TunnelSession, stream: StreamId, forget: () => void) {
+  constructor(session: TunnelSession, stream: StreamId, hooks: StreamEndHooks) {
     this.#session = session;
     this.#stream = stream;
-    this.#forget = forget;
+    this.#hooks = hooks;
   }
 
   get bufferedBytes(): number {
@@ -54,7 +66,10 @@ export class StreamEnd implements NearEnd {
   }
 
   write(bytes: Uint8Array): boolean {
-    return this.#session.send(this.#stream, bytes);
+    if (bytes.length < bulkBytes) return this.#session.send(this.#stream, Buffer.from(bytes));
+    this.#session.send(this.#stream, bytes);
+    const room = this.#hooks.flush();
+    return this.#session.keep(this.#stream) && room;
   }
 
   end(): void {
@@ -87,7 +102,7 @@ export class StreamEnd implements NearEnd {
       return;
     }
     if (!this.#started) {
-      this.#held.push(bytes);
+      this.#held.push(Buffer.from(bytes));
       this.#heldBytes += bytes.length;
       return;
     }
@@ -154,6 +169,6 @@ export class StreamEnd implements NearEnd {
     this.#held = [];
     this.#heldBytes = 0;
     if (this.#owed > 0) this.#giveBack();
-    this.#forget();
+    this.#hooks.forget();
   }
 }

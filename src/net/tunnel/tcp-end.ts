@@ -5,10 +5,19 @@
 import type { Socket } from 'node:net';
 import { MeshError } from '../../base/errors.ts';
 import type { ByteSink, NearEnd } from './byte-end.ts';
+import type { SharedReads } from './shared-reads.ts';
 import type { Turn } from './turn.ts';
+import { WriteBatch } from './write-batch.ts';
+import type { WriteBuffers } from './write-buffers.ts';
 
-/** Written bytes that are not held back until the end of the turn any more. */
-const flushAt = 64 << 10;
+/** Written bytes that are not held back until the end of the turn any more: what fills a buffer. */
+export const writeBufferSize = 64 << 10;
+
+export interface TcpEndDeps {
+  readonly turn: Turn;
+  readonly reads: SharedReads;
+  readonly writeBuffers: WriteBuffers;
+}
 
 /** Whose socket it is: decides between APPLICATION_RESET and STREAM_RESET. */
 export type TcpRole = 'application' | 'peer';
@@ -16,25 +25,26 @@ export type TcpRole = 'application' | 'peer';
 export class TcpEnd implements NearEnd {
   readonly #socket: Socket;
   readonly #role: TcpRole;
-  readonly #turn: Turn;
+  readonly #deps: TcpEndDeps;
   #sink: ByteSink | undefined;
+  #reading = false;
   /** Written in this turn of the event loop. */
-  #pending: Uint8Array[] = [];
-  #pendingBytes = 0;
+  readonly #batch: WriteBatch;
   /** Nothing is told any more: the end finished, failed or was reset. */
   #silent = false;
 
   /** @param socket connected, paused, with `allowHalfOpen`. */
-  constructor(socket: Socket, role: TcpRole, turn: Turn) {
+  constructor(socket: Socket, role: TcpRole, deps: TcpEndDeps) {
     this.#socket = socket;
     this.#role = role;
-    this.#turn = turn;
+    this.#deps = deps;
+    this.#batch = new WriteBatch(deps.writeBuffers);
     socket.on('error', (error) => this.#fail(error));
     socket.on('close', () => this.#closed());
   }
 
   get bufferedBytes(): number {
-    return this.#socket.writableLength + this.#pendingBytes;
+    return this.#socket.writableLength + this.#batch.length;
   }
 
   attach(sink: ByteSink): void {
@@ -45,7 +55,7 @@ export class TcpEnd implements NearEnd {
   }
 
   resume(): void {
-    if (this.#socket.listenerCount('data') === 0) this.#startReading();
+    if (!this.#reading) this.#startReading();
     this.#socket.resume();
   }
 
@@ -54,9 +64,11 @@ export class TcpEnd implements NearEnd {
   }
 
   write(bytes: Uint8Array): boolean {
-    if (this.#pending.push(bytes) === 1) this.#turn.atEnd(this.#flush);
-    this.#pendingBytes += bytes.length;
-    if (this.#pendingBytes >= flushAt) this.#flush();
+    if (this.#batch.length === 0) this.#deps.turn.atEnd(this.#flush);
+    for (let at = 0; at < bytes.length;) {
+      at += this.#batch.add(at === 0 ? bytes : bytes.subarray(at));
+      if (this.#batch.length === writeBufferSize) this.#flush();
+    }
     return !this.#socket.writableNeedDrain;
   }
 
@@ -79,24 +91,16 @@ export class TcpEnd implements NearEnd {
   }
 
   #startReading(): void {
-    this.#socket.on('data', (bytes: Uint8Array) => this.#sink?.data(bytes));
+    this.#reading = true;
+    this.#deps.reads.attach(this.#socket, (bytes) => this.#sink?.data(bytes));
     this.#socket.on('end', () => this.#sink?.ended());
     this.#socket.on('drain', () => this.#sink?.writable());
   }
 
   readonly #flush = (): void => {
-    const pending = this.#pending;
-    const [first] = pending;
-    if (first === undefined) return;
-    this.#pending = [];
-    this.#pendingBytes = 0;
-    if (pending.length === 1) {
-      this.#socket.write(first);
-      return;
-    }
-    this.#socket.cork();
-    for (const bytes of pending) this.#socket.write(bytes);
-    this.#socket.uncork();
+    if (this.#batch.length === 0) return;
+    const { bytes, release } = this.#batch.take();
+    this.#socket.write(bytes, release);
   };
 
   #closed(): void {
@@ -118,8 +122,7 @@ export class TcpEnd implements NearEnd {
 
   #silence(): void {
     this.#silent = true;
-    this.#pending = [];
-    this.#pendingBytes = 0;
+    this.#batch.clear();
   }
 
   #explain(cause: Error | undefined): MeshError {

@@ -10,13 +10,14 @@ import { H2Session } from '../h2/session.ts';
 import { Keepalive } from './keepalive.ts';
 import type { EngineOptions } from './options.ts';
 import { StreamEnd } from './stream-end.ts';
+import type { SharedReads } from './shared-reads.ts';
 import type { Turn } from './turn.ts';
 import type { WriteBuffers } from './write-buffers.ts';
 
 /** What one TLS write carries: several frames and records, and little enough to stay in the processor's cache. */
 const writeSize = 64 << 10;
 /** A pull exceeds its budget by at most one frame of 64 KiB, and by control frames. */
-export const writeBufferSize = writeSize + (64 << 10) + (16 << 10);
+export const tunnelBufferSize = writeSize + (64 << 10) + (16 << 10);
 /** Handed to the TLS socket and not yet taken by the kernel; more would only sit there. */
 const maxInFlight = 256 << 10;
 /** How long the last frames may take to leave before the connection is cut. */
@@ -25,7 +26,8 @@ const closeGraceMs = 1000;
 export interface TunnelDeps {
   readonly clock: Clock;
   readonly turn: Turn;
-  readonly writeBuffers: WriteBuffers;
+  readonly reads: SharedReads;
+  readonly tunnelBuffers: WriteBuffers;
   readonly options: EngineOptions;
 }
 
@@ -44,6 +46,8 @@ export class Tunnel {
   readonly #deps: TunnelDeps;
   readonly #events: TunnelEvents;
   readonly #ends = new Map<StreamId, StreamEnd>();
+  /** Bulk senders that wait for the connection to take more. */
+  readonly #blocked = new Set<StreamEnd>();
   readonly #keepalive: Keepalive;
   #pumpAsked = false;
   #closing = false;
@@ -68,10 +72,11 @@ export class Tunnel {
 
   start(): void {
     this.session.start();
-    this.#socket.on('data', (chunk: Uint8Array) => {
+    this.#deps.reads.attach(this.#socket, (chunk) => {
       this.#keepalive.heard();
       this.session.receive(chunk);
     });
+    this.#socket.resume();
     this.#socket.on('end', () => this.session.transportClosed());
     this.#socket.on('error', (cause) => this.session.transportClosed(lost(cause)));
     this.#socket.on('close', () => this.session.transportClosed());
@@ -80,9 +85,13 @@ export class Tunnel {
 
   /** The byte side of a stream; it lives until the stream is over. */
   endOf(stream: StreamId): StreamEnd {
-    const end = new StreamEnd(this.session, stream, () => {
-      this.#ends.delete(stream);
-      this.#events.changed();
+    const end: StreamEnd = new StreamEnd(this.session, stream, {
+      flush: () => this.#flush(end),
+      forget: () => {
+        this.#ends.delete(stream);
+        this.#blocked.delete(end);
+        this.#events.changed();
+      },
     });
     this.#ends.set(stream, end);
     return end;
@@ -115,13 +124,29 @@ export class Tunnel {
     while (this.#socket.writable && this.#socket.writableLength < maxInFlight) {
       const chunks = this.session.pull(writeSize);
       if (chunks.length === 0) break;
-      const { bytes, release } = this.#deps.writeBuffers.gather(chunks);
+      const { bytes, release } = this.#deps.tunnelBuffers.gather(chunks);
       this.#socket.write(bytes, () => {
         release();
         this.#pump();
+        this.#unblock();
       });
     }
   };
+
+  /** Whether another write's worth would leave at once; what could not would have to be copied. */
+  #flush(end: StreamEnd): boolean {
+    this.#pump();
+    if (this.#socket.writableLength + writeSize <= maxInFlight) return true;
+    this.#blocked.add(end);
+    return false;
+  }
+
+  #unblock(): void {
+    if (this.#blocked.size === 0 || this.#socket.writableLength > maxInFlight / 2) return;
+    const ends = [...this.#blocked];
+    this.#blocked.clear();
+    for (const end of ends) end.onWritable();
+  }
 
   #handler(): H2Handler {
     return {

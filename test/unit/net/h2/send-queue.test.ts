@@ -30,6 +30,21 @@ describe('a send queue', () => {
     );
   });
 
+  it('keeps what it has when the owner of the last chunk uses its memory again', () => {
+    const queue = new SendQueue();
+    const [first, last] = [Buffer.from('first '), Buffer.from('last')];
+    queue.push(first);
+    queue.push(last);
+    const out: Uint8Array[] = [];
+    queue.take(7, out);
+    queue.own();
+    last.fill('x');
+    queue.take(3, out);
+    expect(String(Buffer.concat(out.slice(2)))).toBe('ast');
+    queue.own();
+    expect(queue.bytes).toBe(0);
+  });
+
   it('weighs many small chunks as the memory they take', () => {
     const queue = new SendQueue();
     for (let i = 0; i < 100; i++) queue.push(Buffer.of(i));

@@ -12,7 +12,7 @@ function setup() {
     reset: () => {},
     respond: () => {},
   } as unknown as TunnelSession;
-  const end = new StreamEnd(session, 1 as StreamId, () => {});
+  const end = new StreamEnd(session, 1 as StreamId, { flush: () => true, forget() {} });
   end.attach({ data: () => {}, ended: () => {}, finished: () => {}, failed: () => {}, writable: () => {} });
   const total = (): number => consumed.reduce((sum, bytes) => sum + bytes, 0);
   return { end, total };
