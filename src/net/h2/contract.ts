@@ -10,6 +10,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { MeshError } from '../../base/errors.ts';
 import type { ErrorCode } from './errors.ts';
 import type { H2Limits } from './limits.ts';
+import type { CopyPool } from './send-queue.ts';
 import type { LocalSettings } from './settings.ts';
 
 /** RFC 9113 §5.1.1: 1 to 2^31-1, odd because only clients open streams here. */
@@ -28,6 +29,8 @@ export interface H2SessionDeps {
    * the owner pulls at once or, to send more bytes in one write, at the end of its tick.
    */
   readonly wake: () => void;
+  /** Where `keep` copies to; fresh memory if there is none. */
+  readonly copies?: CopyPool;
 }
 
 export interface H2SessionOptions {
@@ -88,7 +91,7 @@ export interface TunnelSession {
   /**
    * Up to about `budget` bytes to send (a frame more at most), as chunks to write in this order; empty when there is
    * nothing that may be sent now: `wake` is called when there is again. Control frames come first, regardless of the
-   * budget, then DATA, the streams taking turns. Keep pulling, as fast as the connection takes it, until it is empty.
+   * budget, then DATA, the streams taking turns. The chunks are good until the next command. Keep pulling, as fast as the connection takes it, until it is empty.
    */
   pull(budget: number): Uint8Array[];
 

@@ -6,11 +6,20 @@ const chunkOverhead = 256;
 /** Chunks already taken that may stay at the front of the list before it is cut. */
 const maxSpent = 64;
 
+/** Memory for copies of chunks: fresh memory for each would cost more in garbage than the copy itself. */
+export interface CopyPool {
+  copy(chunk: Uint8Array): Uint8Array;
+  /** The chunk, a copy or some of one, is used up once the caller's turn ends; any other chunk is ignored. */
+  release(chunk: Uint8Array): void;
+}
+
 export class SendQueue {
   #chunks: Uint8Array[] = [];
   /** Index of the first chunk still queued. */
   #head = 0;
   #bytes = 0;
+  /** Set once some chunk was copied. */
+  #pool: CopyPool | undefined;
 
   get bytes(): number {
     return this.#bytes;
@@ -28,21 +37,30 @@ export class SendQueue {
   }
 
   /** Copies the chunk pushed last, as far as it is still here: its owner uses the memory again. */
-  own(): void {
+  own(pool: CopyPool): void {
     const last = this.#chunks.length - 1;
     const chunk = this.#chunks[last];
-    if (chunk !== undefined && last >= this.#head) this.#chunks[last] = Buffer.from(chunk);
+    if (chunk === undefined || last < this.#head) return;
+    this.#pool = pool;
+    this.#chunks[last] = pool.copy(chunk);
   }
 
   /** Moves the first `bytes` bytes, of which there must be as many, to the end of `out`. */
   take(bytes: number, out: Uint8Array[]): void {
     this.#bytes -= bytes;
     for (let left = bytes; left > 0;) left -= this.#takeChunk(left, out);
-    if (this.#bytes === 0) this.clear();
+    if (this.#bytes === 0) this.#reset();
     else if (this.#head > maxSpent) this.#cut();
   }
 
   clear(): void {
+    if (this.#pool !== undefined) {
+      for (const chunk of this.#chunks.slice(this.#head)) this.#pool.release(chunk);
+    }
+    this.#reset();
+  }
+
+  #reset(): void {
     this.#chunks = [];
     this.#head = 0;
     this.#bytes = 0;
@@ -57,6 +75,7 @@ export class SendQueue {
       return limit;
     }
     out.push(chunk);
+    this.#pool?.release(chunk);
     this.#head++;
     return chunk.length;
   }

@@ -12,15 +12,18 @@ import { type ErrorCode, H2Violation, errorCode } from './errors.ts';
 import { checkRequest, checkResponse } from './fields.ts';
 import { FrameHandler } from './frame-handler.ts';
 import { hpackEncode } from './hpack/encode.ts';
+import type { CopyPool } from './send-queue.ts';
 import type { Stream } from './stream.ts';
 
 export class H2Session implements TunnelSession {
   readonly #core: SessionCore;
   readonly #decoder: FrameDecoder;
+  readonly #copies: CopyPool;
   #sentHeaders = false;
 
   constructor(deps: H2SessionDeps, options: H2SessionOptions) {
     this.#core = new SessionCore(deps, options);
+    this.#copies = deps.copies ?? fresh;
     this.#decoder = new FrameDecoder(new FrameHandler(this.#core), {
       ...this.#core.limits,
       maxFrameSize: this.#core.local.maxFrameSize,
@@ -125,7 +128,7 @@ export class H2Session implements TunnelSession {
   keep(id: StreamId): boolean {
     const stream = this.#core.streams.get(id);
     if (stream === undefined) return true;
-    stream.sendQueue.own();
+    stream.sendQueue.own(this.#copies);
     stream.waiting = stream.sendQueue.weight >= this.#core.limits.sendQueueBytes;
     return !stream.waiting;
   }
@@ -174,6 +177,8 @@ export class H2Session implements TunnelSession {
     this.#core.close(error, { code, debug: '' });
   }
 }
+
+const fresh: CopyPool = { copy: (chunk) => Buffer.from(chunk), release() {} };
 
 /** Owners may pass on text of others, so this is checked where it leaves. */
 function assertValid(problem: string | undefined): void {

@@ -28,6 +28,7 @@ export interface TunnelDeps {
   readonly turn: Turn;
   readonly reads: SharedReads;
   readonly tunnelBuffers: WriteBuffers;
+  readonly writeBuffers: WriteBuffers;
   readonly options: EngineOptions;
 }
 
@@ -58,7 +59,12 @@ export class Tunnel {
     this.#deps = deps;
     this.#events = events;
     this.session = new H2Session(
-      { handler: this.#handler(), clock: deps.clock, wake: () => this.#wake() },
+      {
+        handler: this.#handler(),
+        clock: deps.clock,
+        wake: () => this.#wake(),
+        copies: deps.writeBuffers,
+      },
       role === 'client'
         ? { role, settings: { maxConcurrentStreams: deps.options.maxStreamsPerTunnel } }
         : { role },

@@ -15,6 +15,8 @@ export interface Gathered {
 export class WriteBuffers {
   readonly sizeBytes: number;
   readonly #spare: Buffer[] = [];
+  /** Buffers that hold copies, by their memory. */
+  readonly #copies = new Map<ArrayBufferLike, Buffer>();
 
   constructor(sizeBytes: number) {
     this.sizeBytes = sizeBytes;
@@ -33,6 +35,23 @@ export class WriteBuffers {
       at += chunk.length;
     }
     return { bytes: buffer.subarray(0, length), release: () => this.giveBack(buffer) };
+  }
+
+  /** A copy that is good until it is released. */
+  copy(chunk: Uint8Array): Uint8Array {
+    if (chunk.length > this.sizeBytes) return Buffer.from(chunk);
+    const buffer = this.take();
+    buffer.set(chunk);
+    this.#copies.set(buffer.buffer, buffer);
+    return buffer.subarray(0, chunk.length);
+  }
+
+  /** For a copy, or any part of it; what is none is nobody's here. */
+  release(chunk: Uint8Array): void {
+    const buffer = this.#copies.get(chunk.buffer);
+    if (buffer === undefined) return;
+    this.#copies.delete(chunk.buffer);
+    this.giveBack(buffer);
   }
 
   /** A buffer of `sizeBytes`, for the caller alone. */

@@ -4,7 +4,7 @@ import { describe, expect, it } from '@jest/globals';
 import { SharedReads } from '../../../src/net/tunnel/shared-reads.ts';
 
 /** Both ends of a connection; the accepted one is paused, as the engine's listeners hand it over. */
-async function connection(): Promise<{ client: Socket; accepted: Socket; end(): void }> {
+async function connection(): Promise<{ client: Socket; accepted: Socket; end: () => void }> {
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -13,7 +13,7 @@ async function connection(): Promise<{ client: Socket; accepted: Socket; end(): 
   return {
     client,
     accepted,
-    end() {
+    end: () => {
       for (const socket of [client, accepted]) socket.destroy();
       server.close();
     },

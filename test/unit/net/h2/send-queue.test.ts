@@ -32,17 +32,43 @@ describe('a send queue', () => {
 
   it('keeps what it has when the owner of the last chunk uses its memory again', () => {
     const queue = new SendQueue();
+    const pool = { copy: (chunk: Uint8Array) => Buffer.from(chunk), release() {} };
     const [first, last] = [Buffer.from('first '), Buffer.from('last')];
     queue.push(first);
     queue.push(last);
     const out: Uint8Array[] = [];
     queue.take(7, out);
-    queue.own();
+    queue.own(pool);
     last.fill('x');
     queue.take(3, out);
     expect(String(Buffer.concat(out.slice(2)))).toBe('ast');
-    queue.own();
+    queue.own(pool);
     expect(queue.bytes).toBe(0);
+  });
+
+  it('releases every copy once, whether it was sent or dropped', () => {
+    const out: Uint8Array[] = [];
+    const live = new Set<ArrayBufferLike>();
+    const pool = {
+      copy(chunk: Uint8Array): Uint8Array {
+        const copy = Buffer.allocUnsafeSlow(chunk.length);
+        copy.set(chunk);
+        live.add(copy.buffer);
+        return copy;
+      },
+      release: (chunk: Uint8Array) => live.delete(chunk.buffer),
+    };
+    const queue = new SendQueue();
+    for (const text of ['sent', 'dropped', 'too']) {
+      queue.push(Buffer.from(text));
+      queue.own(pool);
+    }
+    queue.take(2, out);
+    expect(live.size).toBe(3);
+    queue.take(3, out);
+    expect(live.size).toBe(2);
+    queue.clear();
+    expect(live.size).toBe(0);
   });
 
   it('weighs many small chunks as the memory they take', () => {
