@@ -4,6 +4,7 @@ import type { CommandContext } from '../cli/command.ts';
 import { exitCodes } from '../cli/exit-codes.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import type { LogLevel } from '../telemetry/admin-api.ts';
+import { batchLines } from '../telemetry/line-batch.ts';
 import { createLogger, type RootLogger } from '../telemetry/logger.ts';
 import { controllerConfig, type ControllerFlags } from './config/controller-config.ts';
 import { nodeConfig, type NodeFlags } from './config/node-config.ts';
@@ -84,5 +85,8 @@ const meshOptions = (command: Command): Command =>
     .option('--root-namespace <name>', 'namespace whose policies apply everywhere (default: istio-system)')
     .option('--log-level <level>', 'debug, info, warn or error (default: info)');
 
-const processLogger = (level: LogLevel, base: Readonly<Record<string, string>>): RootLogger =>
-  createLogger({ level, base, destination: process.stdout });
+function processLogger(level: LogLevel, base: Readonly<Record<string, string>>): RootLogger {
+  const lines = batchLines((text) => process.stdout.write(text));
+  process.once('exit', () => lines.flush());
+  return createLogger({ level, base, destination: lines });
+}
