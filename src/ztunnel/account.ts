@@ -9,7 +9,7 @@ import type {
   Verdict,
 } from '../model/connection.ts';
 import { denial } from './authorize.ts';
-import { peerAt, type Facts } from './facts.ts';
+import { peerAt, settle, type Facts, type SettledFacts } from './facts.ts';
 import type { ByteCounts, ConnectionObserver, EngineFailure, Route } from '../net/engine.ts';
 
 /** Where records go: log, metrics, and the list of live connections. */
@@ -25,8 +25,10 @@ export interface LiveConnection {
   readonly summary: () => ConnectionSummary;
   /** Ends it because this verdict no longer admits it; the verdict is the record's then. */
   readonly revoke: (verdict: Verdict) => void;
-  /** Settled facts, to judge it again when policies change. */
-  readonly facts: Facts;
+  /** To judge it again when policies change. */
+  readonly facts: SettledFacts;
+  /** The version of the mesh it was decided on. */
+  readonly meshVersion: number;
 }
 
 export interface AccountDeps {
@@ -39,21 +41,24 @@ const nothing = (): ByteCounts => ({ sent: 0, received: 0 });
 /** The observer of one decided connection. */
 export function accountFor(id: ConnectionId, facts: Facts, { ledger, now }: AccountDeps): ConnectionObserver {
   const openedAt = now();
-  let settled = facts;
+  let unsettled: Facts | undefined = facts;
+  let settled = settle(facts);
+  const meshVersion = facts.view.version;
   let counts = nothing;
   const summary = (): ConnectionSummary => summaryOf(id, settled, openedAt, counts());
   return {
     established(route, live) {
-      settled = settleOn(facts, route);
+      if (unsettled !== undefined) settled = settleOn(unsettled, route);
+      unsettled = undefined;
       counts = live.counts;
       const revoke = (verdict: Verdict): void => {
         settled = { ...settled, verdict };
         live.close(denial(verdict));
       };
-      ledger.opened({ id, facts: settled, summary, revoke });
+      ledger.opened({ id, facts: settled, meshVersion, summary, revoke });
     },
     routeFailed(route) {
-      settled = settleOn(facts, route);
+      if (unsettled !== undefined) settled = settleOn(unsettled, route);
     },
     finished(outcome) {
       counts = () => outcome.counts;
@@ -64,9 +69,10 @@ export function accountFor(id: ConnectionId, facts: Facts, { ledger, now }: Acco
 }
 
 /** Facts narrowed to the route in use: the endpoint behind a Service is known only now. */
-function settleOn(facts: Facts, route: Route): Facts {
+function settleOn(undecided: Facts, route: Route): SettledFacts {
+  const facts = settle(undecided);
   if (facts.direction === 'inbound') return facts;
-  const peer = peerAt(facts.view, route.target);
+  const peer = peerAt(undecided.view, route.target);
   return route.type === 'hbone'
     ? {
         ...facts,
@@ -77,7 +83,12 @@ function settleOn(facts: Facts, route: Route): Facts {
     : { ...facts, path: 'direct', hboneAddress: undefined, destination: peer };
 }
 
-function summaryOf(id: ConnectionId, facts: Facts, openedAt: number, counts: ByteCounts): ConnectionSummary {
+function summaryOf(
+  id: ConnectionId,
+  facts: SettledFacts,
+  openedAt: number,
+  counts: ByteCounts,
+): ConnectionSummary {
   const {
     direction,
     path,

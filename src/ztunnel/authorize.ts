@@ -3,7 +3,7 @@ import { MeshError } from '../base/errors.ts';
 import type { Verdict } from '../model/connection.ts';
 import type { MeshView } from '../model/view.ts';
 import type { AccessRequest } from '../policy/authorize.ts';
-import { type Facts, refuse, type Step } from './facts.ts';
+import { refuse, type SettledFacts, type Step } from './facts.ts';
 
 /** The policy engine as the data path sees it. */
 export type Authorizer = (view: MeshView, request: AccessRequest) => Verdict;
@@ -11,7 +11,7 @@ export type Authorizer = (view: MeshView, request: AccessRequest) => Verdict;
 export const authorize =
   (authorizer: Authorizer): Step =>
   (facts) => {
-    const verdict = verdictOn(facts, authorizer);
+    const verdict = verdictOn(facts, authorizer, facts.view);
     if (verdict === undefined) return facts;
     const judged = { ...facts, verdict };
     if (verdict.allowed) return judged;
@@ -27,11 +27,7 @@ export function denial({ policy, reason }: Verdict): MeshError {
 }
 
 /** Also asked again when policies change under a live connection. */
-export function verdictOn(
-  facts: Facts,
-  authorizer: Authorizer,
-  view: MeshView = facts.view,
-): Verdict | undefined {
+export function verdictOn(facts: SettledFacts, authorizer: Authorizer, view: MeshView): Verdict | undefined {
   const { source, destination } = facts;
   if (destination.workload === undefined) return undefined;
   return authorizer(view, {

@@ -27,6 +27,11 @@ export interface Facts {
   readonly routes: readonly Route[];
 }
 
+/** What is still of interest of a decided connection. Not the mesh: a long connection would keep its old version alive. */
+export type SettledFacts = Omit<Facts, 'view' | 'routes'>;
+
+export const settle = ({ view: _view, routes: _routes, ...settled }: Facts): SettledFacts => settled;
+
 export interface Refusal {
   readonly refused: { readonly hop: Hop; readonly error: MeshError };
   readonly facts: Facts;

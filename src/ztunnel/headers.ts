@@ -10,7 +10,18 @@ import type { Workload } from '../model/mesh.ts';
 export type Header = readonly [name: string, value: string];
 
 /** 32 lower-case hex digits. */
-export const newTraceId = (): string => randomBytes(16).toString('hex');
+export const newTraceId = (): string => randomHex(16);
+
+/** Random bytes in stock: asking the system for each id costs more than the rest of a header. */
+let stock = Buffer.alloc(0);
+const stockSize = 4096;
+
+function randomHex(bytes: number): string {
+  if (stock.length < bytes) stock = randomBytes(stockSize);
+  const hex = stock.toString('hex', 0, bytes);
+  stock = stock.subarray(bytes);
+  return hex;
+}
 
 export function requestHeaders(
   source: Workload | undefined,
@@ -22,7 +33,7 @@ export function requestHeaders(
   const host = serviceHost === undefined ? '' : `;host=${serviceHost}`;
   const headers: Header[] = [
     ['forwarded', `for="${formatSocketAddress(client)}"${host}`],
-    ['traceparent', `00-${traceId}-${randomBytes(8).toString('hex')}-00`],
+    ['traceparent', `00-${traceId}-${randomHex(8)}-00`],
   ];
   if (source !== undefined) headers.unshift(['baggage', baggage(source, clusterId)]);
   return headers;
@@ -33,7 +44,18 @@ export const responseHeaders = (destination: Workload, clusterId: string): Heade
   ['baggage', baggage(destination, clusterId)],
 ];
 
+/** Workloads are immutable: what they say of themselves is worked out once. */
+const baggageOf = new WeakMap<Workload, string>();
+
 function baggage(workload: Workload, clusterId: string): string {
+  const known = baggageOf.get(workload);
+  if (known !== undefined) return known;
+  const text = describe(workload, clusterId);
+  baggageOf.set(workload, text);
+  return text;
+}
+
+function describe(workload: Workload, clusterId: string): string {
   const pairs: readonly (readonly [string, string | undefined])[] = [
     ['k8s.cluster.name', clusterId],
     ['k8s.namespace.name', workload.namespace],

@@ -32,7 +32,7 @@ export class PolicyWatch implements Ledger {
     this.#live.set(connection.id, connection);
     // Decided on an older version while a policy changed: this is the moment to notice.
     const { view } = this.#deps.mesh;
-    if (view.version !== connection.facts.view.version) this.#judge(connection, view);
+    if (view.version !== connection.meshVersion) this.#judge(connection, view);
   }
 
   completed(record: ConnectionRecord): void {
