@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../cli/command.ts';
 import { exitCodes } from '../cli/exit-codes.ts';
+import { defaultMapSizes } from '../datapath/maps.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import type { LogLevel } from '../telemetry/admin-api.ts';
 import { createLogger, type RootLogger } from '../telemetry/logger.ts';
@@ -44,6 +45,15 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
     .option('--ca-root <file>', 'its trusted roots, PEM [CA_ROOT_CA]')
     .option('--token-file <file>', 'this node’s token for it [AUTH_TOKEN]')
     .option('--drain-seconds <n>', 'time for connections to finish at a stop (default: 5)')
+    .option('--max-pods <n>', `enrolled pods of this node (default: ${defaultMapSizes.pods})`)
+    .option(
+      '--max-destinations <n>',
+      `addresses of the whole mesh (default: ${defaultMapSizes.destinations})`,
+    )
+    .option(
+      '--max-flows <n>',
+      `connections that are being captured, or the node’s to its pods (default: ${defaultMapSizes.flows})`,
+    )
     .action(
       context.action<NodeFlags>(async (flags) => {
         const config = nodeConfig(flags, deps.environment, requireCgroup2());
