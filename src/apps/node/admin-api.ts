@@ -2,6 +2,7 @@
 import { release } from 'node:os';
 import type { Enrolment } from '../../agent/enrolment.ts';
 import type { MeshError } from '../../base/errors.ts';
+import type { MapOccupancy } from '../../datapath/occupancy.ts';
 import type { CertificateManager } from '../../identity/certificate-manager.ts';
 import type { NodeName, WorkloadUid } from '../../model/mesh.ts';
 import type { MeshReader } from '../../model/view.ts';
@@ -19,6 +20,7 @@ import {
   serviceItem,
   workloadItem,
 } from './admin-items.ts';
+import { occupancyProblems } from './map-occupancy.ts';
 
 export interface AdminApiDeps {
   readonly node: NodeName;
@@ -29,6 +31,7 @@ export interface AdminApiDeps {
   readonly registry: ConnectionRegistry;
   readonly engine: Pick<TunnelEngine, 'stats'>;
   readonly readiness: Readiness;
+  readonly occupancy: () => readonly MapOccupancy[];
   /** What the source of objects complains about. */
   readonly sourceProblems: () => readonly Problem[];
   readonly sourceName: string;
@@ -85,7 +88,12 @@ export function createAdminApi(deps: AdminApiDeps): AdminApi {
 }
 
 function statusBody(deps: AdminApiDeps, startedAt: number, lastChangeAt: number | undefined): StatusBody {
-  const problems = [...enrolmentProblems(deps), ...deps.sourceProblems(), ...certificateProblems(deps)];
+  const problems = [
+    ...enrolmentProblems(deps),
+    ...deps.sourceProblems(),
+    ...certificateProblems(deps),
+    ...occupancyProblems(deps.occupancy()),
+  ];
   const readiness = deps.readiness.state();
   return {
     version: deps.version,
