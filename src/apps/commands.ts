@@ -9,7 +9,7 @@ import { createLogger, type RootLogger } from '../telemetry/logger.ts';
 import { controllerConfig, type ControllerFlags } from './config/controller-config.ts';
 import { nodeConfig, type NodeFlags } from './config/node-config.ts';
 import { runController } from './controller.ts';
-import { requireCgroup2 } from './node/host-facts.ts';
+import { cgroup2Root } from './node/host-facts.ts';
 import { runNode } from './node/node.ts';
 
 export interface ProcessDeps {
@@ -56,7 +56,7 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
     )
     .action(
       context.action<NodeFlags>(async (flags) => {
-        const config = nodeConfig(flags, deps.environment, requireCgroup2());
+        const config = nodeConfig(flags, deps.environment, cgroup2Root());
         const log = processLogger(config.logLevel, { node: config.nodeName });
         const { env } = context;
         await runNode(
