@@ -12,15 +12,9 @@ import { configDump } from '../../telemetry/config-dump.ts';
 import { connectionsBody } from '../../telemetry/connection-items.ts';
 import type { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
 import type { Readiness } from '../../telemetry/readiness.ts';
-import {
-  certificateItem,
-  type NodeFacts,
-  podName,
-  policyItem,
-  serviceItem,
-  workloadItem,
-} from './admin-items.ts';
+import { certificateItem, podName, policyItem, serviceItem, workloadItem } from './admin-items.ts';
 import { occupancyProblems } from './map-occupancy.ts';
+import { type NodeFacts, nodeFacts } from './node-facts.ts';
 
 export interface AdminApiDeps {
   readonly node: NodeName;
@@ -45,15 +39,14 @@ export function createAdminApi(deps: AdminApiDeps): AdminApi {
   const startedAt = deps.now();
   let lastChangeAt: number | undefined;
   deps.mesh.subscribe(() => (lastChangeAt = deps.now()));
-  const facts = (): NodeFacts => ({
-    view: deps.mesh.view,
-    node: deps.node,
-    stateOf: ({ uid }) => deps.enrolment.stateOf(uid),
-    certificates: deps.certificates.status(),
-  });
   const each = <In, Out>(items: Iterable<In>, translate: (item: In, facts: NodeFacts) => Out): Out[] => {
-    const now = facts();
-    return [...items].map((item) => translate(item, now));
+    const facts = nodeFacts({
+      view: deps.mesh.view,
+      node: deps.node,
+      stateOf: ({ uid }) => deps.enrolment.stateOf(uid),
+      certificates: deps.certificates.status(),
+    });
+    return [...items].map((item) => translate(item, facts));
   };
 
   return {
