@@ -25,19 +25,9 @@ const npmScript = (name: string, script: string): Rung => check(name, 'npm', 'ru
 const jest = (name: string, ...projects: string[]): Rung => ({
   name,
   jest: true,
-  // Tests that own kernel state (pins, cgroups, namespaces) must not run beside each other: one worker. Leaks have tests
-  // of their own; a handle that outlives a suite must not hold up the ladder.
-  command: [
-    'npm',
-    'run',
-    '--silent',
-    'jest',
-    '--',
-    workers(name),
-    '--forceExit',
-    '--selectProjects',
-    ...projects,
-  ],
+  // Tests that own kernel state (pins, cgroups, namespaces) must not run beside each other: one worker. Each rung has to
+  // end by itself: what outlives its tests is a leak.
+  command: ['npm', 'run', '--silent', 'jest', '--', workers(name), '--selectProjects', ...projects],
 });
 const workers = (name: string): string => (name === 'unit' ? '--maxWorkers=2' : '--runInBand');
 

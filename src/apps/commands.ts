@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../cli/command.ts';
 import { exitCodes } from '../cli/exit-codes.ts';
+import { defaultMapSizes } from '../datapath/maps.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import type { LogLevel } from '../telemetry/admin-api.ts';
 import { batchLines } from '../telemetry/line-batch.ts';
@@ -9,7 +10,7 @@ import { createLogger, type RootLogger } from '../telemetry/logger.ts';
 import { controllerConfig, type ControllerFlags } from './config/controller-config.ts';
 import { nodeConfig, type NodeFlags } from './config/node-config.ts';
 import { runController } from './controller.ts';
-import { requireCgroup2 } from './node/host-facts.ts';
+import { cgroup2Root } from './node/host-facts.ts';
 import { runNode } from './node/node.ts';
 
 export interface ProcessDeps {
@@ -45,9 +46,18 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
     .option('--ca-root <file>', 'its trusted roots, PEM [CA_ROOT_CA]')
     .option('--token-file <file>', 'this node’s token for it [AUTH_TOKEN]')
     .option('--drain-seconds <n>', 'time for connections to finish at a stop (default: 5)')
+    .option('--max-pods <n>', `enrolled pods of this node (default: ${defaultMapSizes.pods})`)
+    .option(
+      '--max-destinations <n>',
+      `addresses of the whole mesh (default: ${defaultMapSizes.destinations})`,
+    )
+    .option(
+      '--max-flows <n>',
+      `connections that are being captured, or the node’s to its pods (default: ${defaultMapSizes.flows})`,
+    )
     .action(
       context.action<NodeFlags>(async (flags) => {
-        const config = nodeConfig(flags, deps.environment, requireCgroup2());
+        const config = nodeConfig(flags, deps.environment, cgroup2Root());
         const log = processLogger(config.logLevel, { node: config.nodeName });
         const { env } = context;
         await runNode(

@@ -1,5 +1,6 @@
 /** The checks of `doctor`: each finds out one thing about this machine and says what its absence costs. */
 import { asMeshError } from '../base/errors.ts';
+import { cgroup2Mount, mountPoints } from '../base/mounts.ts';
 import type { Feature } from '../datapath/probe.ts';
 import type { CliEnv } from './env.ts';
 
@@ -18,36 +19,22 @@ const ok = (name: string, found: string): Check => ({ name, result: 'ok', found,
 
 /** Everything about the machine itself; the nodes are asked by `doctor`. */
 export async function hostChecks(env: CliEnv): Promise<readonly Check[]> {
-  const mounts = await readMounts(env);
+  const mounts = await env.files.readText('/proc/mounts').catch(() => '');
   return [
     checkRoot(env),
     checkKernel(env),
-    checkMount(cgroupRoot(mounts), cgroupMount),
-    checkMount(mounts.find(({ type, path }) => type === 'bpf' && path === bpffs)?.path, bpfMount),
-    ...(await checkFeatures(env, cgroupRoot(mounts))),
+    checkMount(cgroup2Mount(mounts), cgroupMount),
+    checkMount(
+      mountPoints(mounts, 'bpf').find((point) => point === bpffs),
+      bpfMount,
+    ),
+    ...(await checkFeatures(env, cgroup2Mount(mounts))),
     ...(await Promise.all(sysctls.map((sysctl) => checkSysctl(env, sysctl)))),
     ...(await Promise.all(tools.map((tool) => checkTool(env, tool)))),
   ];
 }
 
 const bpffs = '/sys/fs/bpf';
-
-interface Mount {
-  readonly path: string;
-  readonly type: string;
-}
-
-/** /proc/mounts: device, path, type (proc_mounts(5)). */
-async function readMounts({ files }: CliEnv): Promise<readonly Mount[]> {
-  const text = await files.readText('/proc/mounts').catch(() => '');
-  return text.split('\n').map((line) => {
-    const [, path = '', type = ''] = line.split(' ');
-    return { path, type };
-  });
-}
-
-const cgroupRoot = (mounts: readonly Mount[]): string | undefined =>
-  mounts.find(({ type }) => type === 'cgroup2')?.path;
 
 function checkRoot({ uid }: CliEnv): Check {
   if (uid === 0) return ok('privileges', 'root');

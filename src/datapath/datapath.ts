@@ -14,6 +14,7 @@ import { readCounters } from './counters.ts';
 import { Installation } from './installation.ts';
 import { cgroupTarget } from './links.ts';
 import { defaultMapSizes, mapSpecs, type MapSizes } from './maps.ts';
+import type { MapOccupancy } from './occupancy.ts';
 import { NodeConfig } from './node-config.ts';
 import { findNetnsCookie } from './netns-cookie.ts';
 import { type CapturedConnection, takeOriginalDestination } from './original-destination.ts';
@@ -58,6 +59,8 @@ export interface Datapath {
   /** A namespace's cookie, from the kernel or (before 5.14) from our own programs. */
   netnsCookie(netns: string): Promise<bigint>;
   counters(): Readonly<Record<CounterName, bigint>>;
+  /** Of every map that can fill up. Costs a walk over the smaller ones and `flows`: not for every scrape. */
+  occupancy(): readonly MapOccupancy[];
   /** Lets go of descriptors; capture and enforcement go on. */
   close(): void;
 }
@@ -88,18 +91,24 @@ async function start(
   const nodeCookie = await netnsCookie(options.nodeNetns);
   config.setNode(nodeCookie);
 
-  const flows = installation.table(mapSpecs.flows);
+  const tables = {
+    pods: installation.table(mapSpecs.pods),
+    localPods: installation.table(mapSpecs.localPods),
+    destinations: installation.table(mapSpecs.destinations),
+    listeners: installation.table(mapSpecs.listeners),
+    flows: installation.table(mapSpecs.flows),
+  };
   const counters = installation.table(mapSpecs.counters);
   const reconciler = new DestinationReconciler({
-    destinations: installation.table(mapSpecs.destinations),
+    destinations: tables.destinations,
     capacity: sizes.destinations,
     setCaptureUnknown: (on) => config.setCaptureUnknown(on),
     log,
   });
   const pods = new EnrolledPods({
-    pods: installation.table(mapSpecs.pods),
-    localPods: installation.table(mapSpecs.localPods),
-    listeners: installation.table(mapSpecs.listeners),
+    pods: tables.pods,
+    localPods: tables.localPods,
+    listeners: tables.listeners,
     links: installation,
     netnsInode: (netns) => native.netnsId(netns).inode,
     nodeCookie,
@@ -115,9 +124,16 @@ async function start(
       if (!installation.live) config.switchOver();
       pods.sweep();
     },
-    originalDestination: (client, local) => takeOriginalDestination(flows, client, local),
+    originalDestination: (client, local) => takeOriginalDestination(tables.flows, client, local),
     netnsCookie,
     counters: () => readCounters(counters),
+    occupancy: () =>
+      Object.values(tables).map((table) => ({
+        map: table.spec,
+        capacity: table.spec.entries(sizes),
+        // The largest by far, and counted by who writes it.
+        entries: table === tables.destinations ? reconciler.entries : table.count(),
+      })),
     close: () => installation.close(),
   };
 }

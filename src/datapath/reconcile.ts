@@ -8,7 +8,7 @@ import type { IpAddress } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
 import type { MeshDiff, MeshView } from '../model/view.ts';
 import type { Destination } from './abi/layout.ts';
-import { changedDestinations, desiredDestinations } from './desired.ts';
+import { changedDestinations, desiredDestinations, destinationAt } from './desired.ts';
 import type { MapTable } from './map-table.ts';
 
 export interface ReconcileResult {
@@ -29,7 +29,9 @@ export interface ReconcilerDeps {
 
 export class DestinationReconciler {
   readonly #deps: ReconcilerDeps;
-  #complete = false;
+  /** What the map holds; undefined while it is incomplete. */
+  #applied: MeshView | undefined;
+  #entries = 0;
 
   constructor(deps: ReconcilerDeps) {
     this.#deps = deps;
@@ -40,12 +42,26 @@ export class DestinationReconciler {
    * differs, which is right at start, and now and then. While the map is incomplete every call does that.
    */
   apply(view: MeshView, diff?: MeshDiff): ReconcileResult {
-    return diff === undefined || !this.#complete ? this.#repair(view) : this.#follow(view, diff);
+    const before = this.#applied;
+    return diff === undefined || before === undefined ? this.#repair(view) : this.#follow(view, diff, before);
   }
 
-  #follow(view: MeshView, diff: MeshDiff): ReconcileResult {
+  /** How many there are in the map, known without asking the kernel. */
+  get entries(): number {
+    return this.#entries;
+  }
+
+  #follow(view: MeshView, diff: MeshDiff, before: MeshView): ReconcileResult {
     const { wanted, unwanted } = changedDestinations(view, diff);
-    return this.#write([...wanted], unwanted);
+    const had = [...wanted.keys(), ...unwanted].filter((ip) => destinationAt(before, ip) !== undefined);
+    const result = this.#write([...wanted], unwanted);
+    this.#note(view, result, this.#entries - had.length + wanted.size);
+    return result;
+  }
+
+  #note(view: MeshView, { complete }: ReconcileResult, entries: number): void {
+    this.#applied = complete ? view : undefined;
+    this.#entries = complete ? entries : this.#deps.capacity;
   }
 
   #repair(view: MeshView): ReconcileResult {
@@ -56,7 +72,7 @@ export class DestinationReconciler {
     if (wanted.size > this.#deps.capacity) this.#deps.setCaptureUnknown(true);
     const result = this.#write(missing, extra);
     if (result.complete) this.#deps.setCaptureUnknown(false);
-    this.#complete = result.complete;
+    this.#note(view, result, wanted.size);
     return result;
   }
 
@@ -67,7 +83,7 @@ export class DestinationReconciler {
       this.#deps.destinations.setAll(entries);
       return { written: entries.length, deleted: extra.length, complete: true };
     } catch (thrown) {
-      this.#complete = false;
+      this.#applied = undefined;
       this.#deps.setCaptureUnknown(true);
       if (!(thrown instanceof MeshError && thrown.code === 'BPF_MAP_FULL')) throw thrown;
       this.#deps.log.error(

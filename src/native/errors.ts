@@ -38,7 +38,10 @@ const permission: Meaning = {
   code: 'PERMISSION',
   hint: 'run as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_PERFMON',
 };
-const full: Meaning = { code: 'BPF_MAP_FULL', hint: 'raise the size of the map in the configuration' };
+const full: Meaning = {
+  code: 'BPF_MAP_FULL',
+  hint: 'give it more room: mesh-ebpf node --max-pods, --max-destinations, --max-flows',
+};
 const unsupported: Meaning = { code: 'UNSUPPORTED', hint: 'run `mesh-ebpf doctor` to see what this kernel lacks' };
 const outOfFiles: Meaning = {
   code: 'OVERLOADED',

@@ -19,51 +19,46 @@ export interface AccessRequest {
 
 /** A function that judges connections and remembers the compiled policies of the last version it saw. */
 export function createAuthorizer(): (view: MeshView, request: AccessRequest) => Verdict {
-  let index: PolicyIndex | undefined;
+  let current: { policies: MeshView['policies']; compiledFor: (workload: Workload) => PolicySet } | undefined;
   return (view, { identity, source, destination, port }) => {
-    if (index?.policies !== view.policies) index = new PolicyIndex(view);
-    return evaluate(index.policiesOf(destination), { identity, sourceIp: source.ip, port });
+    if (current?.policies !== view.policies) {
+      current = { policies: view.policies, compiledFor: compileOnce(policyLookup(view)) };
+    }
+    return evaluate(current.compiledFor(destination), { identity, sourceIp: source.ip, port });
   };
 }
 
-/** The policies that apply to `workload`, by key: the mesh's, its namespace's, and those that select it. */
-export const policiesFor = (view: MeshView, workload: Workload): readonly AuthorizationPolicy[] =>
-  selectedBy([...view.policies.values()], workload, view.config.rootNamespace);
-
-/** Policies by the namespace they apply in, so that one namespace's thousands cost another's nothing. */
-class PolicyIndex {
-  readonly policies: MeshView['policies'];
-  readonly #rootNamespace: string;
-  /** Under '': those that may apply in any namespace. */
-  readonly #byNamespace: ReadonlyMap<string, readonly AuthorizationPolicy[]>;
-  readonly #compiled = new WeakMap<Workload, PolicySet>();
-
-  constructor({ policies, config }: MeshView) {
-    this.policies = policies;
-    this.#rootNamespace = config.rootNamespace;
-    this.#byNamespace = Map.groupBy(policies.values(), ({ scope, namespace }) =>
-      scope.type === 'mesh' || namespace === config.rootNamespace ? '' : namespace,
-    );
-  }
-
-  policiesOf(workload: Workload): PolicySet {
-    const known = this.#compiled.get(workload);
+function compileOnce(policiesFor: PolicyLookup): (workload: Workload) => PolicySet {
+  const compiled = new WeakMap<Workload, PolicySet>();
+  return (workload) => {
+    const known = compiled.get(workload);
     if (known !== undefined) return known;
-    const candidates = ['', workload.namespace].flatMap((name) => this.#byNamespace.get(name) ?? []);
-    const created = compile(selectedBy(candidates, workload, this.#rootNamespace));
-    this.#compiled.set(workload, created);
+    const created = compile(policiesFor(workload));
+    compiled.set(workload, created);
     return created;
-  }
+  };
 }
 
-function selectedBy(
-  policies: readonly AuthorizationPolicy[],
-  workload: Workload,
-  rootNamespace: string,
-): readonly AuthorizationPolicy[] {
-  return policies
-    .filter((policy) => appliesTo(policy, workload, rootNamespace))
-    .toSorted((a, b) => (a.key < b.key ? -1 : 1));
+/** The policies that apply to a workload, by key: the mesh's, its namespace's, and those that select it. */
+export type PolicyLookup = (workload: Workload) => readonly AuthorizationPolicy[];
+
+/** Sorts once for a namespace, so that a hundred thousand workloads can be asked about. */
+export function policyLookup({ policies, config: { rootNamespace } }: MeshView): PolicyLookup {
+  // Under '': those that may apply in any namespace.
+  const byNamespace = Map.groupBy(policies.values(), ({ scope, namespace }) =>
+    scope.type === 'mesh' || namespace === rootNamespace ? '' : namespace,
+  );
+  const sorted = new Map<string, readonly AuthorizationPolicy[]>();
+  const candidatesIn = (namespace: string): readonly AuthorizationPolicy[] => {
+    const known = sorted.get(namespace);
+    if (known !== undefined) return known;
+    const candidates = ['', namespace].flatMap((name) => byNamespace.get(name) ?? []);
+    candidates.sort((a, b) => (a.key < b.key ? -1 : 1));
+    sorted.set(namespace, candidates);
+    return candidates;
+  };
+  return (workload) =>
+    candidatesIn(workload.namespace).filter((policy) => appliesTo(policy, workload, rootNamespace));
 }
 
 function appliesTo(policy: AuthorizationPolicy, workload: Workload, rootNamespace: string): boolean {

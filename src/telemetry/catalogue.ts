@@ -69,6 +69,18 @@ export const meshCatalogue = {
     labels: ['event'],
     stability: 'unstable',
   },
+  mesh_bpf_map_entries: {
+    type: 'gauge',
+    help: 'Entries of the BPF maps that can fill up, as of at most half a minute ago',
+    labels: ['map'],
+    stability: 'core',
+  },
+  mesh_bpf_map_max_entries: {
+    type: 'gauge',
+    help: 'Entries for which those maps have room; what a full one stops is in `mesh-ebpf maps list -o wide`',
+    labels: ['map'],
+    stability: 'core',
+  },
   mesh_certificates: {
     type: 'gauge',
     help: 'Identities of this node by the state of their certificate',

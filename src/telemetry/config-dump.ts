@@ -4,6 +4,7 @@ import type { ConnectionSummary } from '../model/connection.ts';
 import { identityParts } from '../model/identity.ts';
 import type { AuthorizationPolicy, PolicyRule, Service, Workload, WorkloadUid } from '../model/mesh.ts';
 import type { MeshView } from '../model/view.ts';
+import { type PolicyLookup, policyLookup } from '../policy/authorize.ts';
 import type { CertificateItem, CertificateState } from './admin-api.ts';
 import type {
   ConfigDump,
@@ -33,8 +34,9 @@ export function configDump({ view, version, certificates, enrolled, live }: Conf
     const workload = view.workloads.get(uid);
     return workload === undefined ? [] : [[uid, workloadState(workload, live)] as const];
   });
+  const policiesFor = policyLookup(view);
   return {
-    workloads: [...view.workloads.values()].map((workload) => dumpWorkload(workload, view)),
+    workloads: [...view.workloads.values()].map((workload) => dumpWorkload(workload, view, policiesFor)),
     services: [...view.services.values()].map((service) => dumpService(service, view)),
     policies: [...view.policies.values()].map(dumpPolicy),
     certificates: certificates.map(dumpCertificate),
@@ -43,7 +45,7 @@ export function configDump({ view, version, certificates, enrolled, live }: Conf
   };
 }
 
-function dumpWorkload(workload: Workload, view: MeshView): DumpWorkload {
+function dumpWorkload(workload: Workload, { config }: MeshView, policiesFor: PolicyLookup): DumpWorkload {
   return {
     uid: workload.uid,
     workloadIps: workload.addresses,
@@ -55,21 +57,17 @@ function dumpWorkload(workload: Workload, view: MeshView): DumpWorkload {
     workloadType: workload.owner.kind,
     canonicalName: canonicalName(workload),
     canonicalRevision: canonicalRevision(workload),
-    clusterId: view.config.clusterId,
+    clusterId: config.clusterId,
     trustDomain: identityParts(workload.identity).trustDomain,
     node: workload.node,
     status: workload.terminating ? 'Unhealthy' : 'Healthy',
     hostname: '',
-    authorizationPolicies: [...view.policies.values()]
-      .filter((policy) => policy.namespace === workload.namespace && selects(policy, workload))
-      .map((policy) => policy.key),
+    // Istio lists only those that name the workload by its labels; the others are found by their namespace.
+    authorizationPolicies: policiesFor(workload)
+      .filter(({ scope, namespace }) => scope.type === 'selector' && namespace === workload.namespace)
+      .map(({ key }) => key),
   };
 }
-
-/** Istio lists only the policies that name the workload by its labels; the others are found by their namespace. */
-const selects = ({ scope }: AuthorizationPolicy, workload: Workload): boolean =>
-  scope.type === 'selector' &&
-  Object.entries(scope.labels).every(([name, value]) => workload.labels[name] === value);
 
 function dumpService(service: Service, view: MeshView): DumpService {
   const endpoints = service.endpoints.map((endpoint): [string, DumpEndpoint] => {

@@ -26,6 +26,8 @@ describe('the list of maps', () => {
     expect(named('destinations')).toMatchObject({ entries: 6, capacity: 64 });
     expect(named('listeners')).toMatchObject({ type: 'sockhash', entries: 2 });
     expect(named('sockets')).toMatchObject({ entries: undefined, capacity: undefined });
+    expect(named('config')).toMatchObject({ entries: 1, capacity: 1 });
+    expect(maps.filter(({ nearlyFull }) => nearlyFull)).toEqual([]); // though an array is always full
   });
 
   it('says of each that it is missing where nothing is installed', () => {

@@ -1,6 +1,8 @@
 /** Full maps: connections are refused or take the longer way, and none gets past the mesh. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { listMaps } from '../../src/datapath/inspect/maps.ts';
 import { meshOf, pod } from '../support/mesh-builder.ts';
+import { native } from './support/lab.ts';
 import { type Mesh, startMesh, stopMesh, wholeMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
 
@@ -14,6 +16,33 @@ afterAll(() => stopMesh(mesh));
 
 const dial = (from: 'a' | 'x', ip: string): Promise<unknown> => mesh.lab.run(mesh[from], scripts.connect, [ip, 8080]);
 
+const occupancy = (): Record<string, number> =>
+  Object.fromEntries(mesh.datapath.occupancy().map(({ map, entries }) => [map.name, entries]));
+
+const nearlyFull = (): string[] =>
+  listMaps(native, mesh.lab.pinRoot).flatMap((map) => (map.nearlyFull ? [map.name] : []));
+
+describe('how full the maps are', () => {
+  it('is what the kernel says, also where the agent counts for itself', () => {
+    const listed = listMaps(native, mesh.lab.pinRoot).filter(({ name }) => name in occupancy());
+    expect(occupancy()).toEqual(Object.fromEntries(listed.map(({ name, entries }) => [name, entries])));
+    expect(occupancy()).toMatchObject({ pods: 2, local_pods: 4, listeners: 2, destinations: 6 });
+    expect(mesh.datapath.occupancy().map(({ capacity }) => capacity)).toEqual(
+      listed.map(({ capacity }) => capacity),
+    );
+  });
+
+  it('is reported from 80 % on', async () => {
+    const { lab, b } = mesh;
+    expect(nearlyFull()).toEqual(['pods', 'listeners']);
+    const release = await lab.hold(lab.host, scripts.holdConnections, [b.ip4, 8080, 7]);
+    expect(occupancy()).toMatchObject({ flows: 7 });
+    expect(nearlyFull()).toEqual(['pods', 'listeners', 'flows']);
+    await release();
+    expect(occupancy()).toMatchObject({ flows: 0 });
+  });
+});
+
 describe('when the flows map is full', () => {
   it('captured connections are refused and the node’s count as plaintext, until there is room again', async () => {
     const { lab, b, datapath } = mesh;
@@ -25,6 +54,7 @@ describe('when the flows map is full', () => {
       data: `plaintext ${b.ip4} 8080`,
     });
     expect(datapath.counters().flowsFull - before).toBe(2n);
+    expect(occupancy()).toMatchObject({ flows: sizes.flows });
 
     await release();
     expect(await dial('a', b.ip4)).toMatchObject({ data: `captured ${b.ip4} 8080 by pod 1` });
@@ -42,6 +72,7 @@ describe('when the destinations map is too small for the mesh', () => {
     expect(datapath.apply(meshOf({ workloads: crowd }).view).complete).toBe(false);
     expect(await dial('a', x.ip4)).toMatchObject({ data: `captured ${x.ip4} 8080 by pod 1` });
     expect(datapath.counters().capturedUnknown).toBe(1n);
+    expect(occupancy()).toMatchObject({ destinations: sizes.destinations });
     expect(await dial('x', mesh.a.ip4)).toMatchObject({ data: `plaintext ${mesh.a.ip4} 8080` });
 
     expect(datapath.apply(wholeMesh(mesh)).complete).toBe(true);

@@ -2,6 +2,7 @@
 import { describe, expect } from '@jest/globals';
 import { type ClientAnswer, labSuite } from './support/lab.ts';
 import { namespace, pod, serverPod, service } from './support/manifest.ts';
+import { eventually } from './support/wait.ts';
 
 const bulkServer = '[mesh-ebpf, lab-app, bulk]';
 const odd = [7000, 7001, 7002, 7003, 7004, 7005];
@@ -255,4 +256,28 @@ describe('a transfer in both directions at once', () => {
       }
     });
   }
+});
+
+describe('a node’s metrics', () => {
+  const page = `import urllib.request as r; print(r.urlopen('http://localhost:15020/metrics').read().decode())`;
+
+  scenario(
+    'tell of its connections, and how full its BPF maps are',
+    async (lab) => {
+      const scrape = async (): Promise<string> =>
+        (await lab.onNode('node-a', ['python3', '-c', page]).finished).stdout;
+      const pods = 'mesh_bpf_map_entries{map="pods"} 2\n';
+      const metrics = await eventually(
+        'the two pods of node-a in its metrics',
+        async () => [await scrape()].find((text) => text.includes(pods)),
+        35_000, // maps are counted every half minute
+      );
+      for (const map of ['pods', 'local_pods', 'destinations', 'listeners', 'flows']) {
+        expect(metrics).toMatch(new RegExp(`^mesh_bpf_map_entries\\{map="${map}"\\} \\d+$`, 'm'));
+      }
+      expect(metrics).toMatch(/^mesh_bpf_map_max_entries\{map="flows"\} 65536$/m);
+      expect(metrics).toMatch(/^istio_tcp_connections_opened_total\{reporter="source",.*\} [1-9]/m);
+    },
+    45_000,
+  );
 });

@@ -4,10 +4,11 @@
  */
 import { MeshError } from '../../base/errors.ts';
 import { parseSocketAddress, type SocketAddress } from '../../base/ip.ts';
+import { defaultMapSizes, type MapSizes } from '../../datapath/maps.ts';
 import { type MeshConfig, type NodeName } from '../../model/mesh.ts';
 import type { LogLevel } from '../../telemetry/admin-api.ts';
 import { meshConfig, type MeshFlags } from './mesh-config.ts';
-import { parseLogLevel, parseSeconds } from './values.ts';
+import { parseEntries, parseLogLevel, parseSeconds } from './values.ts';
 
 export interface NodeFlags extends MeshFlags {
   readonly nodeName?: string;
@@ -20,6 +21,9 @@ export interface NodeFlags extends MeshFlags {
   readonly tokenFile?: string;
   readonly logLevel?: string;
   readonly drainSeconds?: string;
+  readonly maxPods?: string;
+  readonly maxDestinations?: string;
+  readonly maxFlows?: string;
 }
 
 export interface NodeConfig {
@@ -39,6 +43,7 @@ export interface NodeConfig {
   readonly logLevel: LogLevel;
   /** How long connections may go on after a request to stop. */
   readonly drainMs: number;
+  readonly mapSizes: MapSizes;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -62,6 +67,7 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
     tokenFile: need(flags.tokenFile ?? environment['AUTH_TOKEN'], '--token-file FILE (AUTH_TOKEN)'),
     logLevel: parseLogLevel(flags.logLevel ?? 'info'),
     drainMs: parseSeconds(flags.drainSeconds ?? '5', '--drain-seconds') * 1000,
+    mapSizes: mapSizes(flags),
   };
   if (missing.length > 0) {
     throw new MeshError('INVALID_ARGUMENT', `the node program needs ${missing.join(', ')}`, {
@@ -69,4 +75,13 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
     });
   }
   return Object.freeze({ ...config, caAddress: parseSocketAddress(caAddress.replace(/^https:\/\//, '')) });
+}
+
+function mapSizes({ maxPods, maxDestinations, maxFlows }: NodeFlags): MapSizes {
+  const { pods, destinations, flows } = defaultMapSizes;
+  return {
+    pods: parseEntries(maxPods ?? String(pods), '--max-pods'),
+    destinations: parseEntries(maxDestinations ?? String(destinations), '--max-destinations'),
+    flows: parseEntries(maxFlows ?? String(flows), '--max-flows'),
+  };
 }

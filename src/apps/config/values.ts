@@ -10,6 +10,13 @@ export function parseLogLevel(text: string): LogLevel {
   });
 }
 
+/** How many entries a BPF map may have: the kernel reserves 16 bytes for each, used or not. */
+export function parseEntries(text: string, setting: string): number {
+  const entries = /^\d+$/.test(text) ? Number(text) : 0;
+  if (entries >= 1 && entries <= 4_194_304) return entries;
+  throw new MeshError('INVALID_ARGUMENT', `${setting}: "${text}" is not a number from 1 to 4194304`);
+}
+
 /** Whole or broken seconds, 0 to a day. */
 export function parseSeconds(text: string, setting: string): number {
   const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;

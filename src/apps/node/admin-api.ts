@@ -2,6 +2,7 @@
 import { release } from 'node:os';
 import type { Enrolment } from '../../agent/enrolment.ts';
 import type { MeshError } from '../../base/errors.ts';
+import type { MapOccupancy } from '../../datapath/occupancy.ts';
 import type { CertificateManager } from '../../identity/certificate-manager.ts';
 import type { NodeName, WorkloadUid } from '../../model/mesh.ts';
 import type { MeshReader } from '../../model/view.ts';
@@ -11,14 +12,9 @@ import { configDump } from '../../telemetry/config-dump.ts';
 import { connectionsBody } from '../../telemetry/connection-items.ts';
 import type { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
 import type { Readiness } from '../../telemetry/readiness.ts';
-import {
-  certificateItem,
-  type NodeFacts,
-  podName,
-  policyItem,
-  serviceItem,
-  workloadItem,
-} from './admin-items.ts';
+import { certificateItem, podName, policyItem, serviceItem, workloadItem } from './admin-items.ts';
+import { occupancyProblems } from './map-occupancy.ts';
+import { type NodeFacts, nodeFacts } from './node-facts.ts';
 
 export interface AdminApiDeps {
   readonly node: NodeName;
@@ -29,6 +25,7 @@ export interface AdminApiDeps {
   readonly registry: ConnectionRegistry;
   readonly engine: Pick<TunnelEngine, 'stats'>;
   readonly readiness: Readiness;
+  readonly occupancy: () => readonly MapOccupancy[];
   /** What the source of objects complains about. */
   readonly sourceProblems: () => readonly Problem[];
   readonly sourceName: string;
@@ -42,15 +39,14 @@ export function createAdminApi(deps: AdminApiDeps): AdminApi {
   const startedAt = deps.now();
   let lastChangeAt: number | undefined;
   deps.mesh.subscribe(() => (lastChangeAt = deps.now()));
-  const facts = (): NodeFacts => ({
-    view: deps.mesh.view,
-    node: deps.node,
-    stateOf: ({ uid }) => deps.enrolment.stateOf(uid),
-    certificates: deps.certificates.status(),
-  });
   const each = <In, Out>(items: Iterable<In>, translate: (item: In, facts: NodeFacts) => Out): Out[] => {
-    const now = facts();
-    return [...items].map((item) => translate(item, now));
+    const facts = nodeFacts({
+      view: deps.mesh.view,
+      node: deps.node,
+      stateOf: ({ uid }) => deps.enrolment.stateOf(uid),
+      certificates: deps.certificates.status(),
+    });
+    return [...items].map((item) => translate(item, facts));
   };
 
   return {
@@ -85,7 +81,12 @@ export function createAdminApi(deps: AdminApiDeps): AdminApi {
 }
 
 function statusBody(deps: AdminApiDeps, startedAt: number, lastChangeAt: number | undefined): StatusBody {
-  const problems = [...enrolmentProblems(deps), ...deps.sourceProblems(), ...certificateProblems(deps)];
+  const problems = [
+    ...enrolmentProblems(deps),
+    ...deps.sourceProblems(),
+    ...certificateProblems(deps),
+    ...occupancyProblems(deps.occupancy()),
+  ];
   const readiness = deps.readiness.state();
   return {
     version: deps.version,

@@ -1,9 +1,7 @@
 /** The node's state as the admin API tells it: pure translations from the model to the documents' items. */
 import type { CertificateStatus } from '../../identity/certificate-entry.ts';
-import type { AuthorizationPolicy, NodeName, PolicyRule, Service, Workload } from '../../model/mesh.ts';
+import type { AuthorizationPolicy, PolicyRule, Service, Workload } from '../../model/mesh.ts';
 import type { MeshView } from '../../model/view.ts';
-import { policiesFor } from '../../policy/authorize.ts';
-import type { PodState } from '../../agent/enrolment.ts';
 import type {
   CertificateItem,
   CertificateState,
@@ -11,20 +9,14 @@ import type {
   ServiceItem,
   WorkloadItem,
 } from '../../telemetry/admin-api.ts';
+import type { NodeFacts } from './node-facts.ts';
 
 export const podName = ({ namespace, name }: Workload): string => `${namespace}/${name}`;
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
-export interface NodeFacts {
-  readonly view: MeshView;
-  readonly node: NodeName;
-  readonly stateOf: (workload: Workload) => PodState | undefined;
-  readonly certificates: readonly CertificateStatus[];
-}
-
 export function workloadItem(workload: Workload, facts: NodeFacts): WorkloadItem {
-  const certificate = facts.certificates.find(({ identity }) => identity === workload.identity);
+  const certificate = facts.certificateOf(workload.identity);
   const local = workload.node === facts.node && workload.protocol === 'hbone';
   return {
     uid: workload.uid,
@@ -37,7 +29,7 @@ export function workloadItem(workload: Workload, facts: NodeFacts): WorkloadItem
     protocol: workload.protocol,
     ...enrolmentOf(workload, facts),
     certificate: local && certificate !== undefined ? certificateSummary(certificate) : null,
-    policies: policiesFor(facts.view, workload).map(({ key }) => key),
+    policies: facts.policiesFor(workload).map(({ key }) => key),
   };
 }
 
@@ -98,11 +90,9 @@ const certificateSummary = (status: CertificateStatus): NonNullable<WorkloadItem
   notAfter: status.certificate === undefined ? null : iso(status.certificate.notAfter),
 });
 
-export function certificateItem(status: CertificateStatus, { view, node }: NodeFacts): CertificateItem {
+export function certificateItem(status: CertificateStatus, { own }: NodeFacts): CertificateItem {
   const { certificate, nextAttemptAt, lastError } = status;
-  const users = [...view.workloads.values()].filter(
-    (workload) => workload.node === node && workload.identity === status.identity,
-  );
+  const users = own.filter(({ identity }) => identity === status.identity);
   return {
     identity: status.identity,
     state: certificateState(status),
@@ -119,10 +109,7 @@ export function certificateItem(status: CertificateStatus, { view, node }: NodeF
 
 const splitPem = (pem = ''): string[] => pem.match(/-----BEGIN [^]+?-----END [A-Z ]+-----/g) ?? [];
 
-export function policyItem(policy: AuthorizationPolicy, { view, node }: NodeFacts): PolicyItem {
-  const applies = [...view.workloads.values()].filter(
-    (workload) => workload.node === node && policiesFor(view, workload).includes(policy),
-  );
+export function policyItem(policy: AuthorizationPolicy, { ownUnder }: NodeFacts): PolicyItem {
   const { scope } = policy;
   const labels = scope.type === 'selector' ? Object.entries(scope.labels) : [];
   return {
@@ -132,7 +119,7 @@ export function policyItem(policy: AuthorizationPolicy, { view, node }: NodeFact
     action: policy.action,
     scope: scope.type === 'selector' ? labels.map(([key, value]) => `${key}=${value}`).join() : scope.type,
     rules: policy.rules.map(sentence),
-    workloads: applies.map(podName),
+    workloads: ownUnder(policy).map(podName),
   };
 }
 

@@ -9,6 +9,7 @@ import { Readiness } from '../../telemetry/readiness.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { createAdminApi } from './admin-api.ts';
 import { createObservability, watchParts } from './observability.ts';
+import { occasionalOccupancy } from './map-occupancy.ts';
 import {
   buildEnrolment,
   type Foundation,
@@ -40,6 +41,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const enrolment = buildEnrolment(foundation, store, datapath, engine, observability);
 
   const problemCount = (): number => source.problems.length;
+  const occupancy = occasionalOccupancy(datapath, foundation.clock);
   watchParts(observability, {
     version,
     mesh: store,
@@ -47,6 +49,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     certificates,
     engine,
     datapath,
+    occupancy,
     problemCount,
   });
   const api = createAdminApi({
@@ -58,6 +61,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     registry: observability.registry,
     engine,
     readiness,
+    occupancy,
     sourceProblems: () => source.problems.map(sourceProblem),
     sourceName: `directory ${config.objects}`,
     setLogLevel: (level) => log.setLevel(level),

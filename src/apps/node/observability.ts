@@ -4,6 +4,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { MeshError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Datapath } from '../../datapath/datapath.ts';
+import type { MapOccupancy } from '../../datapath/occupancy.ts';
 import type { CertificateManager, CertificateObserver } from '../../identity/certificate-manager.ts';
 import type { MeshReader } from '../../model/view.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
@@ -46,6 +47,7 @@ export interface WatchedParts {
   readonly certificates: CertificateManager;
   readonly engine: TunnelEngine;
   readonly datapath: Pick<Datapath, 'counters'>;
+  readonly occupancy: () => readonly MapOccupancy[];
   readonly problemCount: () => number;
 }
 
@@ -72,6 +74,12 @@ export function watchParts({ metrics, registry }: Observability, parts: WatchedP
       labels: { event },
       value: Number(count),
     })),
+  );
+  metrics.observe('mesh_bpf_map_entries', () =>
+    parts.occupancy().map(({ map, entries }) => ({ labels: { map: map.name }, value: entries })),
+  );
+  metrics.observe('mesh_bpf_map_max_entries', () =>
+    parts.occupancy().map(({ map, capacity }) => ({ labels: { map: map.name }, value: capacity })),
   );
   metrics.observe('mesh_certificates', () =>
     [...Map.groupBy(certificates.status(), ({ state }) => state)].map(([state, { length }]) => ({

@@ -91,6 +91,7 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
     ztunnelCgroup: ownCgroup(),
     nodeNetns: '/proc/self/ns/net',
     objectPath,
+    sizes: config.mapSizes,
     log: log.child({ scope: 'datapath' }),
   });
   cleanup.defer(() => datapath.close());

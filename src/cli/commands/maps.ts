@@ -22,9 +22,6 @@ interface Condition {
 type Listed = MapSummary & { readonly node: string };
 type Dumped = Row & { readonly node: string };
 
-/** From here on a map is a finding. */
-const nearlyFull = 0.9;
-
 export function addMapsCommand(program: Command, context: CommandContext): void {
   const maps = program
     .command('maps')
@@ -48,7 +45,7 @@ function addList(maps: Command, context: CommandContext): void {
         columns: listColumns,
         name: ({ name }) => name,
         unreachable,
-        finding: (map) => !map.pinned || isNearlyFull(map),
+        finding: (map) => !map.pinned || map.nearlyFull,
         empty: 'no map could be read',
       });
     }),
@@ -116,15 +113,6 @@ async function printEntries(
   });
 }
 
-/** Of these kinds a full map is no trouble: arrays always are, and an LRU map makes room. */
-const fullByDesign = new Set(['array', 'percpu_array', 'lru_hash']);
-
-const isNearlyFull = (map: MapSummary): boolean =>
-  !fullByDesign.has(map.type) && usedShare(map) >= nearlyFull;
-
-const usedShare = ({ entries, capacity }: MapSummary): number =>
-  entries === undefined || capacity === undefined ? 0 : entries / capacity;
-
 const listColumns: readonly Column<Listed>[] = [
   { header: 'MAP', cell: ({ name }) => name },
   { header: 'NODE', cell: ({ node }) => node },
@@ -140,10 +128,10 @@ function entriesCell({ entries, capacity, pinned }: Listed): Cell {
   return `${entries ?? 'unknown'}${capacity === undefined ? '' : `/${capacity}`}`;
 }
 
-function usedCell(map: Listed): Cell {
-  if (map.entries === undefined || map.capacity === undefined) return '-';
-  const text = `${Math.floor(usedShare(map) * 100)}%`;
-  return isNearlyFull(map) ? { text: `${text}!`, style: 'red' } : text;
+function usedCell({ entries, capacity, nearlyFull }: Listed): Cell {
+  if (entries === undefined || capacity === undefined) return '-';
+  const text = `${Math.floor((entries / capacity) * 100)}%`;
+  return nearlyFull ? { text: `${text}!`, style: 'red' } : text;
 }
 
 /** The columns an entry has, in the reader's order; the node's last, and only where there are several. */

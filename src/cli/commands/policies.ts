@@ -1,49 +1,22 @@
 /** `policies`: the authorization policies in force, in words, and the pods they apply to. */
-import type { Command } from 'commander';
 import type { PolicyItem, PolicyList } from '../../telemetry/admin-api.ts';
-import {
-  type CommandContext,
-  examples,
-  type ReadOptions,
-  withNamespace,
-  withNodes,
-  withOutput,
-} from '../command.ts';
-import { exitCodesHelp } from '../exit-codes.ts';
-import { mergeBy, printNodeListing } from '../listing.ts';
-import { askNodes } from '../nodes.ts';
+import { itemsOf, listCommand } from '../list-command.ts';
+import { mergeBy } from '../listing.ts';
 import type { Column } from '../table.ts';
 
-interface Options extends ReadOptions {
-  readonly namespace?: string;
-}
-
-export function addPoliciesCommand(program: Command, context: CommandContext): void {
-  const command = program
-    .command('policies')
-    .description('list the authorization policies in force and the pods they apply to')
-    .addHelpText('after', examples('policies', 'policies -n shop -o wide'))
-    .addHelpText('after', exitCodesHelp);
-  withNamespace(withOutput(withNodes(command))).action(
-    context.action(async (options: Options) => {
-      const { documents, unreachable } = await askNodes<PolicyList>(context.env, options, {
-        target: '/v1/policies',
-        kind: 'PolicyList',
-      });
-      const rows = mergePolicies(documents.flatMap(({ items }) => items)).filter(
-        ({ namespace }) => options.namespace === undefined || namespace === options.namespace,
-      );
-      return printNodeListing(context.screen(), options.output, {
-        kind: 'PolicyList',
-        rows,
-        columns,
-        name: ({ key }) => `policy/${key}`,
-        unreachable,
-        empty: `no policy${options.namespace === undefined ? '' : ` in namespace "${options.namespace}"`}: where none applies, every connection is allowed`,
-      });
-    }),
-  );
-}
+export const addPoliciesCommand = listCommand<PolicyList, PolicyItem>({
+  command: 'policies',
+  description: 'list the authorization policies in force and the pods they apply to',
+  examples: ['policies', 'policies -n shop -o wide'],
+  target: '/v1/policies',
+  kind: 'PolicyList',
+  rows: (answers) => mergePolicies(itemsOf(answers)),
+  namespace: ({ namespace }) => namespace,
+  columns: () => columns,
+  name: ({ key }) => `policy/${key}`,
+  empty: (namespace) =>
+    `no policy${namespace === undefined ? '' : ` in namespace "${namespace}"`}: where none applies, every connection is allowed`,
+});
 
 /** Each node names its own pods only. */
 function mergePolicies(items: readonly PolicyItem[]): readonly PolicyItem[] {

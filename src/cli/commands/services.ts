@@ -1,55 +1,28 @@
 /** `services`: what names and virtual addresses lead to, and which endpoints can take a connection. */
-import type { Command } from 'commander';
 import type { ServiceItem, ServiceList } from '../../telemetry/admin-api.ts';
-import {
-  type CommandContext,
-  examples,
-  type ReadOptions,
-  withNamespace,
-  withNodes,
-  withOutput,
-} from '../command.ts';
-import { exitCodesHelp } from '../exit-codes.ts';
-import { mergeBy, printNodeListing } from '../listing.ts';
-import { askNodes } from '../nodes.ts';
+import { itemsOf, listCommand } from '../list-command.ts';
+import { mergeBy } from '../listing.ts';
 import type { Cell, Column } from '../table.ts';
 
-interface Options extends ReadOptions {
-  readonly namespace?: string;
-}
-
-export function addServicesCommand(program: Command, context: CommandContext): void {
-  const command = program
-    .command('services')
-    .description('list the Services, their addresses and how many endpoints can take connections')
-    .addHelpText('after', examples('services', 'services -n shop -o wide'))
-    .addHelpText('after', exitCodesHelp);
-  withNamespace(withOutput(withNodes(command))).action(
-    context.action(async (options: Options) => {
-      const { documents, unreachable } = await askNodes<ServiceList>(context.env, options, {
-        target: '/v1/services',
-        kind: 'ServiceList',
-      });
-      const all = mergeBy(
-        documents.flatMap(({ items }) => items),
-        (item) => `${item.namespace}/${item.name}`,
-        () => false,
-      );
-      const rows = all.filter(
-        ({ namespace }) => options.namespace === undefined || namespace === options.namespace,
-      );
-      return printNodeListing(context.screen(), options.output, {
-        kind: 'ServiceList',
-        rows,
-        columns,
-        name: (item) => `service/${item.namespace}/${item.name}`,
-        unreachable,
-        finding: (item) => ready(item) === 0,
-        empty: `no Service${options.namespace === undefined ? '' : ` in namespace "${options.namespace}"`}; the mesh knows ${all.length}`,
-      });
-    }),
-  );
-}
+export const addServicesCommand = listCommand<ServiceList, ServiceItem>({
+  command: 'services',
+  description: 'list the Services, their addresses and how many endpoints can take connections',
+  examples: ['services', 'services -n shop -o wide'],
+  target: '/v1/services',
+  kind: 'ServiceList',
+  rows: (answers) =>
+    mergeBy(
+      itemsOf(answers),
+      ({ namespace, name }) => `${namespace}/${name}`,
+      () => false,
+    ),
+  namespace: ({ namespace }) => namespace,
+  columns: () => columns,
+  name: ({ namespace, name }) => `service/${namespace}/${name}`,
+  finding: (item) => ready(item) === 0,
+  empty: (namespace, known) =>
+    `no Service${namespace === undefined ? '' : ` in namespace "${namespace}"`}; the mesh knows ${known}`,
+});
 
 const ready = (item: ServiceItem): number =>
   item.endpoints.filter((endpoint) => endpoint.ready && !endpoint.terminating).length;

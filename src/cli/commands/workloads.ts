@@ -1,59 +1,28 @@
 /** `workloads`: every pod the mesh knows, whether it is really captured, and as whom it speaks. */
-import type { Command } from 'commander';
 import type { WorkloadItem, WorkloadList } from '../../telemetry/admin-api.ts';
-import {
-  type CommandContext,
-  examples,
-  type ReadOptions,
-  withNamespace,
-  withNodes,
-  withOutput,
-} from '../command.ts';
-import { exitCodesHelp } from '../exit-codes.ts';
 import { formatUntil } from '../format.ts';
-import { mergeBy, printNodeListing } from '../listing.ts';
-import { askNodes } from '../nodes.ts';
+import { itemsOf, listCommand } from '../list-command.ts';
+import { mergeBy } from '../listing.ts';
 import type { Cell, Column } from '../table.ts';
 
-interface Options extends ReadOptions {
-  readonly namespace?: string;
-}
-
-export function addWorkloadsCommand(program: Command, context: CommandContext): void {
-  const command = program
-    .command('workloads')
-    .description('list the pods the mesh knows, whether they are captured, and their certificates')
-    .addHelpText(
-      'after',
-      examples('workloads -n shop', 'workloads -o wide', 'workloads --node node-a -o json'),
-    )
-    .addHelpText('after', exitCodesHelp);
-  withNamespace(withOutput(withNodes(command))).action(
-    context.action(async (options: Options) => {
-      const { documents, unreachable } = await askNodes<WorkloadList>(context.env, options, {
-        target: '/v1/workloads',
-        kind: 'WorkloadList',
-      });
-      const all = mergeBy(
-        documents.flatMap(({ items }) => items),
-        (item) => `${item.namespace}/${item.name}/${item.uid}`,
-        (item) => item.enrolment !== 'remote',
-      );
-      const rows = all.filter(
-        ({ namespace }) => options.namespace === undefined || namespace === options.namespace,
-      );
-      return printNodeListing(context.screen(), options.output, {
-        kind: 'WorkloadList',
-        rows,
-        columns: columns(context.env.clock.now()),
-        name: (item) => `workload/${item.namespace}/${item.name}`,
-        unreachable,
-        finding: (item) => item.enrolment === 'no',
-        empty: whyEmpty(options.namespace, all.length),
-      });
-    }),
-  );
-}
+export const addWorkloadsCommand = listCommand<WorkloadList, WorkloadItem>({
+  command: 'workloads',
+  description: 'list the pods the mesh knows, whether they are captured, and their certificates',
+  examples: ['workloads -n shop', 'workloads -o wide', 'workloads --node node-a -o json'],
+  target: '/v1/workloads',
+  kind: 'WorkloadList',
+  rows: (answers) =>
+    mergeBy(
+      itemsOf(answers),
+      ({ namespace, name, uid }) => `${namespace}/${name}/${uid}`,
+      ({ enrolment }) => enrolment !== 'remote',
+    ),
+  namespace: ({ namespace }) => namespace,
+  columns,
+  name: ({ namespace, name }) => `workload/${namespace}/${name}`,
+  finding: ({ enrolment }) => enrolment === 'no',
+  empty: whyEmpty,
+});
 
 function columns(now: number): readonly Column<WorkloadItem>[] {
   return [
@@ -96,7 +65,8 @@ function policies({ policies: keys, enrolment }: WorkloadItem): Cell {
   return String(keys.length);
 }
 
-const whyEmpty = (namespace: string | undefined, known: number): string =>
-  known > 0 && namespace !== undefined
+function whyEmpty(namespace: string | undefined, known: number): string {
+  return known > 0 && namespace !== undefined
     ? `no workload in namespace "${namespace}"; ${known} in others`
     : 'the mesh knows no pod yet; label a namespace with istio.io/dataplane-mode=ambient and start pods in it';
+}

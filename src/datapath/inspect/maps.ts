@@ -8,6 +8,7 @@ import type { NativeBinding } from '../../native/binding.ts';
 import { bpfCall } from '../bpf-error.ts';
 import { MapTable } from '../map-table.ts';
 import { allMapSpecs, mapSpecs, type MapSpec } from '../maps.ts';
+import { isNearlyFull } from '../occupancy.ts';
 import { Pins } from '../pins.ts';
 import { type Names, readers, type Row } from './rows.ts';
 
@@ -22,18 +23,21 @@ export interface MapSummary {
   /** What happens when it is full. */
   readonly whenFull: string;
   readonly pinned: boolean;
+  readonly nearlyFull: boolean;
 }
 
 /** Every map there should be, in the catalogue's order. */
 export function listMaps(native: NativeBinding, pinRoot: string): MapSummary[] {
   const pins = new Pins(native, pinRoot);
-  return allMapSpecs.map(({ name, purpose, type, whenFull }) => {
+  return allMapSpecs.map(({ name, purpose, type, whenFull, sizedBy }) => {
     const found = pins.with('maps', name, (fd) => ({
       capacity: native.mapInfo(fd).maxEntries || undefined,
       entries: name in readers ? native.mapDump(fd).count : undefined,
     }));
     const { entries, capacity } = found ?? {};
-    return { name, purpose, type, entries, capacity, whenFull, pinned: found !== undefined };
+    const nearlyFull =
+      sizedBy !== null && isNearlyFull({ entries: entries ?? 0, capacity: capacity ?? Infinity });
+    return { name, purpose, type, entries, capacity, whenFull, pinned: found !== undefined, nearlyFull };
   });
 }
 

@@ -1,13 +1,10 @@
 /** The BPF file system: mounted for the lab's time where the host has none, and the lab's pins in it. */
 import { readFile, rm } from 'node:fs/promises';
+import { mountPoints } from '../../base/mounts.ts';
 import { run } from './run.ts';
 
-/** Whether a bpf file system is mounted at `path`, by the text of /proc/mounts. */
-export const isBpffs = (mounts: string, path: string): boolean =>
-  mounts.split('\n').some((line) => line.split(' ')[1] === path && line.split(' ')[2] === 'bpf');
-
 const isMounted = async (path: string): Promise<boolean> =>
-  isBpffs(await readFile('/proc/mounts', 'utf8'), path);
+  mountPoints(await readFile('/proc/mounts', 'utf8'), 'bpf').includes(path);
 
 /** Returns whether it had to be mounted, that is, whether it is ours to unmount. */
 export async function mountBpffs(path: string): Promise<boolean> {

@@ -3,16 +3,11 @@ import { mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MeshError } from '../../base/errors.ts';
-import { cgroup2Mount } from '../../base/mounts.ts';
+import { requireCgroup2 } from '../../base/mounts.ts';
 
 /** Where cgroup v2 is mounted: on hybrid hosts that is not /sys/fs/cgroup itself. */
-export async function findCgroup2(): Promise<string> {
-  const mount = cgroup2Mount(await readFile('/proc/mounts', 'utf8'));
-  if (mount !== undefined) return mount;
-  throw new MeshError('UNSUPPORTED', 'cgroup v2 is not mounted', {
-    hint: 'mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 none /sys/fs/cgroup/unified',
-  });
-}
+export const findCgroup2 = async (): Promise<string> =>
+  requireCgroup2(await readFile('/proc/mounts', 'utf8'));
 
 export const makeCgroup = async (path: string): Promise<void> => {
   await mkdir(path, { recursive: true });

@@ -87,7 +87,19 @@ export class TcpEnd implements NearEnd {
 
   reset(_error: MeshError): void {
     this.#silence();
-    this.#socket.resetAndDestroy();
+    this.#socket.pause();
+    if (this.#isShuttingDown) this.#socket.once('finish', () => this.#socket.resetAndDestroy());
+    else this.#socket.resetAndDestroy();
+  }
+
+  /**
+   * Until the kernel has our FIN, which takes one turn of the event loop: libuv refuses to reset a socket then (EINVAL),
+   * and Node, having marked it as closing, never closes it. The descriptor would leak, the application would wait for
+   * ever, and the process could not end. Shown by `socket.end(); process.nextTick(() => socket.resetAndDestroy())`.
+   */
+  get #isShuttingDown(): boolean {
+    const { writableEnded, writableFinished, writableLength } = this.#socket;
+    return writableEnded && !writableFinished && writableLength === 0;
   }
 
   #startReading(): void {

@@ -4,10 +4,11 @@
  * their own. Needs root, a cgroup v2 mount and a BPF file system; says so if one is missing.
  */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { cgroup2Root, ownCgroup } from '../../../src/apps/node/host-facts.ts';
 import { parseIp, type IpAddress } from '../../../src/base/ip.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { type Datapath, type DatapathOptions, openDatapath } from '../../../src/datapath/datapath.ts';
@@ -50,16 +51,14 @@ export class Lab {
   readonly #sockets = new Set<Socket>();
   readonly #plaintextListeners = new Map<WorkloadUid, Fd>();
   readonly #directories: string[] = [];
-  readonly #homeCgroup: string;
+  readonly #homeCgroup = ownCgroup();
 
   constructor() {
     assertBpffs();
-    const mount = cgroup2Mount();
-    this.cgroupRoot = `${mount}/${prefix}-${process.pid}`;
+    this.cgroupRoot = `${cgroup2Root()}/${prefix}-${process.pid}`;
     this.ztunnelCgroup = `${this.cgroupRoot}/ztunnel`;
     this.hostCgroup = `${this.cgroupRoot}/host`;
     for (const path of [this.cgroupRoot, this.ztunnelCgroup, this.hostCgroup]) mkdirSync(path);
-    this.#homeCgroup = `${mount}${/^0::(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1] ?? '/'}`;
     writeFileSync(`${this.ztunnelCgroup}/cgroup.procs`, String(process.pid));
     this.nodeNetns = this.#addNetns('node');
     sh(`
@@ -228,12 +227,6 @@ export class Lab {
 }
 
 const netnsName = (name: string): string => `${prefix}-${process.pid}-${name}`;
-
-function cgroup2Mount(): string {
-  const mount = /^\S+ (\S+) cgroup2 /m.exec(readFileSync('/proc/mounts', 'utf8'))?.[1];
-  if (mount === undefined) throw new Error('these tests need a cgroup v2 mount');
-  return mount;
-}
 
 function assertBpffs(): void {
   if (statfsSync(bpffs).type === 0xcafe4a11) return;

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { connect, createSecureServer, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
-import { connect as connectTcp, type AddressInfo } from 'node:net';
+import { connect as connectTcp, type AddressInfo, type Socket } from 'node:net';
 import { parsePort } from '../../../src/base/ip.ts';
 import { parseSpiffeId } from '../../../src/model/identity.ts';
 import { ending, readAll, Rig, until, type EngineFactory, type RigPod } from './rig.ts';
@@ -113,10 +113,16 @@ export function describeInteroperating(factory: EngineFactory): void {
     });
 
     it('ends the application’s connection by cancelling its stream', async () => {
-      const other = await rig.application((socket) => socket.resume());
+      const served = Promise.withResolvers<Socket>();
+      const other = await rig.application((socket) => served.resolve(socket.resume()));
       const [stream] = await ask({ ':method': 'CONNECT', ':authority': `127.0.0.1:${other.port}` });
       stream.close(8); // Node half-closes, then sends RST_STREAM with CANCEL.
       expect((await rig.finished(1))[0]?.finished[0]?.failure?.error.code).toBe('STREAM_RESET');
+      const application = await served.promise;
+      await until(() => {
+        application.write('anybody there?'); // after an end, only a write notices a reset
+        return application.errored !== null;
+      });
     });
 
     it('resets every application by breaking HTTP/2, and others go on', async () => {

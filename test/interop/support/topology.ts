@@ -4,9 +4,10 @@
  *
  *   pod web 10.91.1.5 ── node 10.91.0.1 ── peer 10.91.2.N
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, statfsSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmdirSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { cgroup2Root } from '../../../src/apps/node/host-facts.ts';
 import { type Command, type Place, Process, sh, waitFor } from './processes.ts';
 
 const bpffs = '/sys/fs/bpf';
@@ -33,7 +34,7 @@ export class Topology {
 
   constructor() {
     assertBpffs();
-    this.#base = join(cgroup2Mount(), this.#prefix);
+    this.#base = join(cgroup2Root(), this.#prefix);
     this.directory = mkdtempSync(join(tmpdir(), `${this.#prefix}-`));
     this.pinRoot = join(bpffs, 'mebpf-iop', String(process.pid));
     this.cgroupRoot = join(this.#base, 'node');
@@ -128,12 +129,6 @@ export class Topology {
   #path(name: string): string {
     return `/run/netns/${this.#name(name)}`;
   }
-}
-
-function cgroup2Mount(): string {
-  const mount = /^\S+ (\S+) cgroup2 /m.exec(readFileSync('/proc/mounts', 'utf8'))?.[1];
-  if (mount === undefined) throw new Error('these tests need a cgroup v2 mount');
-  return mount;
 }
 
 function assertBpffs(): void {

@@ -1,8 +1,9 @@
 /** Scratch places in the kernel for one test file: a BPF file system, a cgroup, network namespaces. All removable. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { cgroup2Root } from '../../../src/apps/node/host-facts.ts';
 
 const prefix = 'mebpf-nat';
 let created = 0;
@@ -26,18 +27,8 @@ export function mountBpfFs(): Place {
   };
 }
 
-/** Where cgroup v2 is mounted: not always /sys/fs/cgroup. */
-function cgroup2Mount(): string {
-  const line = readFileSync('/proc/mounts', 'utf8')
-    .split('\n')
-    .find((mount) => mount.split(' ')[2] === 'cgroup2');
-  const path = line?.split(' ')[1];
-  if (path === undefined) throw new Error('no cgroup2 file system is mounted: mount -t cgroup2 none /mnt');
-  return path;
-}
-
 export function makeCgroup(): Place {
-  const path = join(cgroup2Mount(), uniqueName());
+  const path = join(cgroup2Root(), uniqueName());
   mkdirSync(path);
   return { path, remove: () => rmdirSync(path) };
 }

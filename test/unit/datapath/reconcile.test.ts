@@ -5,7 +5,7 @@ import { type IpAddress, parseIp } from '../../../src/base/ip.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import type { Destination } from '../../../src/datapath/abi/layout.ts';
 import { DestinationReconciler } from '../../../src/datapath/reconcile.ts';
-import { meshOf, pod } from '../../support/mesh-builder.ts';
+import { meshOf, pod, service } from '../../support/mesh-builder.ts';
 
 const capacity = 4;
 
@@ -59,6 +59,14 @@ const pods = (...ips: string[]): { workloads: ReturnType<typeof pod>[]; services
   policies: [],
 });
 
+const web = (...endpoints: string[]) =>
+  service(
+    'shop/web',
+    '10.96.0.1',
+    '80:8080',
+    endpoints.map((address) => ({ address })),
+  );
+
 const keys = (): string[] => [...map.content.keys()].toSorted();
 
 describe('the destinations map', () => {
@@ -79,6 +87,7 @@ describe('the destinations map', () => {
     expect(reconciler.apply(store.view)).toEqual({ written: 2, deleted: 1, complete: true });
     expect(keys()).toEqual(['10.0.0.1', '10.0.0.2', '10.0.0.3']);
     expect(reconciler.apply(store.view)).toEqual({ written: 0, deleted: 0, complete: true });
+    expect(reconciler.entries).toBe(3);
   });
 
   it('follows a change without being read', () => {
@@ -90,6 +99,26 @@ describe('the destinations map', () => {
     expect(keys()).toEqual(['10.0.0.2', '10.0.0.3']);
     expect(map.reads).toBe(reads);
   });
+
+  it('is counted without being read, as it is after every change', () => {
+    const store = meshOf(pods('10.0.0.1'));
+    reconciler.apply(store.view);
+    store.subscribe((view, diff) => reconciler.apply(view, diff));
+    const outside = pod('shop/out', { ips: ['10.0.0.2'], protocol: 'tcp' });
+    const sizes: number[] = [];
+    for (const state of [
+      { ...pods('10.0.0.1', '10.0.0.2'), services: [web('10.0.0.2')] },
+      { ...pods('10.0.0.2', '10.0.0.3'), services: [web('10.0.0.2')] },
+      { ...pods(), workloads: [outside], services: [web('10.0.0.2')] },
+      { ...pods('10.0.0.3', '10.0.0.4'), services: [web()] },
+      pods(),
+    ]) {
+      store.replace(state);
+      expect(reconciler.entries).toBe(map.content.size);
+      sizes.push(reconciler.entries);
+    }
+    expect(sizes).toEqual([3, 3, 0, 3, 0]);
+  });
 });
 
 describe('a mesh that does not fit', () => {
@@ -99,9 +128,11 @@ describe('a mesh that does not fit', () => {
     const store = meshOf(crowd);
     expect(reconciler.apply(store.view).complete).toBe(false);
     expect(captureUnknown).toBe(true);
+    expect(reconciler.entries).toBe(capacity);
     store.subscribe((view, diff) => reconciler.apply(view, diff));
     store.replace(pods('10.0.0.1', '10.0.0.5'));
     expect(captureUnknown).toBe(false);
+    expect(reconciler.entries).toBe(2);
     expect(keys()).toEqual(['10.0.0.1', '10.0.0.5']);
   });
 

@@ -25,9 +25,9 @@ describe('an error of the addon', () => {
 
   it.each([
     ['EPERM', 'bpf(BPF_PROG_LOAD)', 'PERMISSION', /run as root/],
-    ['E2BIG', 'bpf(BPF_MAP_UPDATE_ELEM)', 'BPF_MAP_FULL', /raise the size/],
-    ['E2BIG', 'bpf(BPF_MAP_UPDATE_BATCH)', 'BPF_MAP_FULL', /raise the size/],
-    ['ENOSPC', 'bpf(BPF_MAP_UPDATE_ELEM)', 'BPF_MAP_FULL', /raise the size/],
+    ['E2BIG', 'bpf(BPF_MAP_UPDATE_ELEM)', 'BPF_MAP_FULL', /more room: .*--max-flows/],
+    ['E2BIG', 'bpf(BPF_MAP_UPDATE_BATCH)', 'BPF_MAP_FULL', /more room: .*--max-flows/],
+    ['ENOSPC', 'bpf(BPF_MAP_UPDATE_ELEM)', 'BPF_MAP_FULL', /more room: .*--max-flows/],
     ['ENOTSUPP', 'bpf(BPF_MAP_LOOKUP_BATCH)', 'UNSUPPORTED', /doctor/],
     ['EMFILE', 'socket', 'OVERLOADED', /ulimit -n/],
     ['EADDRINUSE', 'bind', 'ALREADY_EXISTS', /ss -ltnp/],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { parsePort } from '../../../src/base/ip.ts';
 import { type AuthorizationPolicy, policyKey, type Workload } from '../../../src/model/mesh.ts';
-import { type AccessRequest, createAuthorizer, policiesFor } from '../../../src/policy/authorize.ts';
+import { type AccessRequest, createAuthorizer, policyLookup } from '../../../src/policy/authorize.ts';
 import { at, meshOf, pod } from '../../support/mesh-builder.ts';
 
 const web = pod('shop/web', { ips: ['10.0.0.1'], labels: { app: 'web', tier: 'front' } });
@@ -31,7 +31,7 @@ const request = (destination: Workload): AccessRequest => ({
 });
 
 const keysFor = (policies: readonly AuthorizationPolicy[], workload: Workload): readonly string[] =>
-  policiesFor(meshOf({ policies }).view, workload).map(({ key }) => key);
+  policyLookup(meshOf({ policies }).view)(workload).map(({ key }) => key);
 
 describe('the policies that apply to a workload', () => {
   it('are its namespace’s own', () => {

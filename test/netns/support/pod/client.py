@@ -143,8 +143,9 @@ def fastopen(host, port):
     s, target = new(host, port)
     s.settimeout(None)
     s.sendto(b'early', socket.MSG_FASTOPEN, target)
+    where = ends(s)
     s.shutdown(socket.SHUT_WR)
-    return {**ends(s), 'answer': rest(s)}
+    return {**where, 'answer': rest(s)}
 
 
 def marked(host, port, mark, source=None):

@@ -12,8 +12,6 @@ import {
   podScript,
 } from '../../../../src/lab/plan/network-script.ts';
 import { objectFileName } from '../../../../src/lab/plan/objects.ts';
-import { isBpffs } from '../../../../src/lab/system/bpffs.ts';
-import { cgroup2Mount } from '../../../../src/base/mounts.ts';
 import { inCgroup, inNetns, inPod } from '../../../../src/lab/system/enter.ts';
 import { parseStartTime } from '../../../../src/lab/system/process.ts';
 import { labNode, labNodes, podIps } from '../../../../src/lab/topology.ts';
@@ -119,20 +117,6 @@ describe('what the host says', () => {
     expect(parseStartTime(stat('S', 'sleep'))).toBe('987654');
     expect(parseStartTime(stat('S', 'a) S 1 (b'))).toBe('987654');
     expect(parseStartTime(stat('Z', 'sleep'))).toBeUndefined();
-  });
-
-  it('is where cgroup v2 is mounted, also beside v1', () => {
-    const hybrid = 'cgroup /sys/fs/cgroup/cpu cgroup rw 0 0\ncgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n';
-    expect(cgroup2Mount(hybrid)).toBe('/sys/fs/cgroup/unified');
-    expect(cgroup2Mount(`cgroup2 /chroot/sys/fs/cgroup cgroup2 rw 0 0\n${hybrid}`)).toBe(
-      '/sys/fs/cgroup/unified',
-    );
-    expect(cgroup2Mount('tmpfs /run tmpfs rw 0 0\n')).toBeUndefined();
-  });
-
-  it('is whether a bpf file system is mounted there', () => {
-    expect(isBpffs('bpffs /sys/fs/bpf bpf rw 0 0\n', '/sys/fs/bpf')).toBe(true);
-    expect(isBpffs('tmpfs /sys/fs/bpf tmpfs rw 0 0\n', '/sys/fs/bpf')).toBe(false);
   });
 
   it('is shortened to the last lines of a log, an unfinished one included', () => {

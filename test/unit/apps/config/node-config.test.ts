@@ -1,0 +1,50 @@
+import { describe, expect, it } from '@jest/globals';
+import { nodeConfig, type NodeConfig, type NodeFlags } from '../../../../src/apps/config/node-config.ts';
+import { defaultMapSizes } from '../../../../src/datapath/maps.ts';
+
+const enough: NodeFlags = {
+  nodeName: 'node-a',
+  objects: '/objects',
+  caAddress: '10.0.0.1:15012',
+  caRoot: '/ca.pem',
+  tokenFile: '/token',
+};
+
+const configOf = (flags: NodeFlags): NodeConfig => nodeConfig({ ...enough, ...flags }, {}, '/sys/fs/cgroup');
+
+describe('the sizes of the BPF maps', () => {
+  it('are the defaults, or what the flags say', () => {
+    expect(configOf({}).mapSizes).toEqual(defaultMapSizes);
+    expect(configOf({ maxPods: '250', maxFlows: '1000' }).mapSizes).toEqual({
+      pods: 250,
+      destinations: defaultMapSizes.destinations,
+      flows: 1000,
+    });
+  });
+
+  it.each(['0', '-1', '1.5', 'many', '', '4194305'])('cannot be "%s"', (text) => {
+    expect(() => configOf({ maxDestinations: text })).toThrow(/--max-destinations: ".*" is not a number/);
+  });
+});
+
+describe('what a node cannot do without', () => {
+  it('is named all at once', () => {
+    expect(() => nodeConfig({ nodeName: 'node-a' }, {}, '/sys/fs/cgroup')).toThrow(
+      /--ca-address .*--objects .*--ca-root .*--token-file /,
+    );
+  });
+
+  it('may come from the environment, named as for Istio’s ztunnel', () => {
+    const environment = {
+      NODE_NAME: 'node-b',
+      CA_ADDRESS: 'https://[::1]:15012',
+      CA_ROOT_CA: '/r',
+      AUTH_TOKEN: '/t',
+    };
+    expect(nodeConfig({ objects: '/objects' }, environment, '/sys/fs/cgroup')).toMatchObject({
+      nodeName: 'node-b',
+      caAddress: { ip: '::1', port: 15012 },
+      cgroupRoot: '/sys/fs/cgroup',
+    });
+  });
+});
