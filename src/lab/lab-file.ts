@@ -10,13 +10,17 @@ import type { ProcessRef } from './system/process.ts';
 import { labNodes } from './topology.ts';
 import type { LabNode } from './topology.ts';
 
-const version = 1;
+const version = 2;
 
 export interface LabState {
   readonly version: typeof version;
   readonly nodeCount: number;
   /** Whether the mesh's node program and controller run. */
   readonly mesh: boolean;
+  /** Of the workloads' certificates; absent: as the controller has it. */
+  readonly certificateLifetimeMs?: number;
+  /** By node: how far the clock of its mesh programs is wrong, in milliseconds. */
+  readonly clockOffsets: Readonly<Record<string, number>>;
   /** Mount point of cgroup v2. */
   readonly cgroup2: string;
   /** The bpf file system was mounted by us, so it is unmounted by us. */

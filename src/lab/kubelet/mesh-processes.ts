@@ -39,7 +39,7 @@ export class MeshProcesses {
   #startController(): void {
     this.#supervise({
       name: 'controller',
-      argv: controllerCommand(this.#state.program, this.#layout),
+      argv: controllerCommand(this.#state, this.#layout),
       cgroup: nodeCgroups(this.#state.cgroup2, this.#node).system,
       logFile: this.#layout.node(this.#node).controllerLog,
     });
@@ -53,7 +53,7 @@ export class MeshProcesses {
     }
     this.#supervise({
       name: 'node',
-      argv: nodeCommand(this.#state.program, this.#layout, this.#node, this.#state.cgroup2),
+      argv: nodeCommand(this.#state, this.#layout, this.#node),
       cgroup: nodeCgroups(this.#state.cgroup2, this.#node).mesh,
       logFile: this.#layout.node(this.#node).meshLog,
     });
