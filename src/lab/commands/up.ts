@@ -1,9 +1,9 @@
 /** `lab up`: makes nodes and what connects them, starts a kubelet on each, and hands them the first objects. */
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshError } from '../../base/errors.ts';
 import type { SourcedObject } from '../../kube/objects.ts';
-import { newLabState, nodesOf, readLabState, writeLabState } from '../lab-file.ts';
+import { claimLab, newLabState, nodesOf, writeLabState } from '../lab-file.ts';
 import type { LabState } from '../lab-file.ts';
 import { bpffs, fabricNetns, labCgroup, nodeCgroups, nodeNetns } from '../layout.ts';
 import { initialObjects } from '../plan/initial-objects.ts';
@@ -41,8 +41,9 @@ export async function labUp(context: LabContext, options: UpOptions): Promise<vo
   checkNodes(options);
   const manifests = await readManifests(options.files);
   const cgroup2 = await findCgroup2();
-  await refuseExisting(context, cgroup2);
   const state = initialState(context, options, cgroup2);
+  await claimLab(context.layout, state);
+  await refuseLeftovers(context, cgroup2);
   try {
     await build(context, state, manifests);
   } catch (error) {
@@ -71,22 +72,14 @@ function initialState({ program }: LabContext, options: UpOptions, cgroup2: stri
   return newLabState({ ...asked, cgroup2, program, mountedBpffs: false, kubelets: {} });
 }
 
-async function refuseExisting(context: LabContext, cgroup2: string): Promise<void> {
-  if ((await readLabState(context.layout)) !== undefined) {
-    throw new MeshError('ALREADY_EXISTS', 'a lab is running already', {
-      hint: 'mesh-ebpf lab apply adds to it, mesh-ebpf lab down ends it',
-    });
-  }
+/** Gives the claim back: what is left is not ours to remove. */
+async function refuseLeftovers({ layout }: LabContext, cgroup2: string): Promise<void> {
   const left = [...(await labNamespaces()), ...(await processesIn(labCgroup(cgroup2))).map(String)];
-  if (left.length > 0) {
-    throw new MeshError(
-      'ALREADY_EXISTS',
-      `something of another lab is left: ${left.slice(0, 5).join(', ')}`,
-      {
-        hint: 'mesh-ebpf lab down',
-      },
-    );
-  }
+  if (left.length === 0) return;
+  await rm(layout.labFile);
+  throw new MeshError('ALREADY_EXISTS', `something of another lab is left: ${left.slice(0, 5).join(', ')}`, {
+    hint: 'mesh-ebpf lab down',
+  });
 }
 
 /** The state file comes first: whatever happens next, `lab down` knows of it. */
@@ -106,8 +99,6 @@ async function build(
 
 async function makeDirectories(context: LabContext, state: LabState): Promise<void> {
   const { layout } = context;
-  await mkdir(layout.stateDir, { recursive: true, mode: 0o755 });
-  await writeLabState(layout, state);
   const directories = [
     layout.objects,
     layout.staging,

@@ -32,7 +32,7 @@ export type NodeId = `node-${'a' | 'b' | 'c' | 'd'}`;
 export const nodeIds: readonly NodeId[] = ['node-a', 'node-b'];
 
 /** How long another lab may go on before these tests give up. */
-const patienceMs = 300_000;
+export const patienceMs = 300_000;
 const upMs = 90_000;
 const scenarioMs = 90_000;
 

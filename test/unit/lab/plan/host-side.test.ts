@@ -17,20 +17,7 @@ import { cgroup2Mount } from '../../../../src/base/mounts.ts';
 import { inCgroup, inNetns, inPod } from '../../../../src/lab/system/enter.ts';
 import { parseStartTime } from '../../../../src/lab/system/process.ts';
 import { labNode, labNodes, podIps } from '../../../../src/lab/topology.ts';
-import { type LabState, newLabState } from '../../../../src/lab/lab-file.ts';
-import { namespace, pod } from '../objects.ts';
-
-const lab = (asked: Partial<LabState> = {}): LabState =>
-  newLabState({
-    nodeCount: 2,
-    mesh: true,
-    clockOffsets: {},
-    cgroup2: '/cg',
-    mountedBpffs: false,
-    program: ['node', 'main'],
-    kubelets: {},
-    ...asked,
-  });
+import { labState, namespace, pod } from '../objects.ts';
 
 describe('names on the host', () => {
   it('carry the prefix, and links fit the kernel’s 15 characters', () => {
@@ -100,19 +87,19 @@ describe('command lines', () => {
 
   it('start the mesh’s processes with the flags they take', () => {
     const layout = labLayout('/run/lab');
-    expect(nodeCommand(lab(), layout, 'node-b').join(' ')).toBe(
+    expect(nodeCommand(labState(), layout, 'node-b').join(' ')).toBe(
       'node main node --node-name node-b --objects /run/lab/objects --cgroup-root /cg/mesh-lab/node-b' +
         ' --pin-root /sys/fs/bpf/mesh-ebpf-lab/node-b --run-dir /run/lab/nodes/node-b --ca-address 10.10.0.1:15012' +
         ' --ca-root /run/lab/ca/ca-root.pem --token-file /run/lab/nodes/node-b/token --log-level info',
     );
-    expect(controllerCommand(lab(), layout).join(' ')).toBe(
+    expect(controllerCommand(labState(), layout).join(' ')).toBe(
       'node main controller --objects /run/lab/objects --ca-dir /run/lab/ca --listen 10.10.0.1:15012 --tokens /run/lab/tokens.json',
     );
   });
 
   it('give the mesh’s processes of a node the clock asked for, and the controller its lifetime', () => {
     const layout = labLayout('/run/lab');
-    const odd = lab({
+    const odd = labState({
       clockOffsets: { 'node-a': -600_000, 'node-b': 90_000 },
       certificateLifetimeMs: 60_000,
     });
