@@ -27,6 +27,7 @@ export interface LabState {
   readonly mountedBpffs: boolean;
   /** The command that runs this program: [node, entry point]. */
   readonly program: readonly [string, ...string[]];
+  /** By node, the process that keeps the kubelet running. */
   readonly kubelets: Readonly<Record<string, ProcessRef>>;
 }
 

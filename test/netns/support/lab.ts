@@ -28,6 +28,8 @@ import { type Finished, PodProcess } from './pod-process.ts';
 import { eventually, until } from './wait.ts';
 
 export type NodeId = `node-${'a' | 'b' | 'c' | 'd'}`;
+type LabProcess = 'node' | 'controller' | 'kubelet';
+
 /** The nodes of a lab unless it is asked for more. */
 export const nodeIds: readonly NodeId[] = ['node-a', 'node-b'];
 
@@ -205,16 +207,13 @@ export class Lab {
   }
 
   /** The process the lab keeps running; undefined while it does not. */
-  async process(node: NodeId, name: 'node' | 'controller' = 'node'): Promise<ProcessRef | undefined> {
+  async process(node: NodeId, name: LabProcess = 'node'): Promise<ProcessRef | undefined> {
     const report = await readNodeReport(this.layout.node(node));
-    return report?.processes.find((candidate) => candidate.name === name)?.process;
+    const all = report === undefined ? [] : [report.kubelet, ...report.processes];
+    return all.find((candidate) => candidate.name === name)?.process;
   }
 
-  async signal(
-    node: NodeId,
-    signal: NodeJS.Signals,
-    name: 'node' | 'controller' = 'node',
-  ): Promise<ProcessRef> {
+  async signal(node: NodeId, signal: NodeJS.Signals, name: LabProcess = 'node'): Promise<ProcessRef> {
     const found = await this.process(node, name);
     if (found === undefined) throw new Error(`the ${name} process of ${node} does not run`);
     process.kill(found.pid, signal);
