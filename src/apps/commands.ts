@@ -1,7 +1,8 @@
 /** The commands that are long-running programs: `node` and `controller`. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { CommandContext } from '../cli/command.ts';
 import { exitCodes } from '../cli/exit-codes.ts';
+import { parseDuration } from '../cli/usage.ts';
 import { defaultMapSizes } from '../datapath/maps.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import type { LogLevel } from '../telemetry/admin-api.ts';
@@ -78,6 +79,12 @@ function addControllerCommand(program: Command, context: CommandContext, deps: P
     .option('--listen <ip:port>', 'where to serve (default: 0.0.0.0:15012)')
     .option('--server-name <name...>', 'more names by which nodes reach it')
     .option('--tokens <file>', 'JSON file of hashed join tokens')
+    .addOption(
+      new Option(
+        '--certificate-lifetime <duration>',
+        'of workloads: 1m to 24h; below 30m, clocks may differ by half of it only (default: 24h)',
+      ).argParser(parseDuration),
+    )
     .action(
       context.action<ControllerFlags>(async (flags) => {
         const config = controllerConfig(flags, deps.environment);

@@ -21,7 +21,11 @@ export async function runController(config: ControllerConfig, log: Logger, stop:
   const { controller } = await Controller.start(
     { mesh: store, authenticator: new JoinTokens(config.tokensFile), clock: systemClock, log },
     {
-      authority: { directory: config.caDir, trustDomain: config.mesh.trustDomain },
+      authority: {
+        directory: config.caDir,
+        trustDomain: config.mesh.trustDomain,
+        leafLifetimeMs: config.certificateLifetimeMs,
+      },
       listen: config.listen,
       serverNames: [config.listen.ip, 'localhost', ...config.serverNames],
       trustBundleFile: join(config.caDir, 'ca-root.pem'),

@@ -6,6 +6,7 @@ import { serveBulk, transferBulk } from '../lab/app/bulk.ts';
 import { serveEcho } from '../lab/app/echo.ts';
 import { fetchHttp, serveHttp } from '../lab/app/http.ts';
 import { runKubelet } from '../lab/kubelet/run-kubelet.ts';
+import { howEnded } from '../lab/plan/restart.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import type { CommandContext } from './command.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
@@ -25,16 +26,24 @@ export function addHiddenLabCommands(program: Command, context: CommandContext):
   addTransfer(app, context);
 }
 
+interface KubeletFlags {
+  readonly node: string;
+  readonly stateDir: string;
+  readonly after?: number;
+}
+
 function addKubelet(program: Command, context: CommandContext): void {
   program
     .command('lab-kubelet', { hidden: true })
     .description('one node of the lab; started by lab up')
     .requiredOption('--node <name>', 'name of the node')
     .requiredOption('--state-dir <directory>', 'state of the lab')
+    .addOption(new Option('--after <status>', 'exit status of the one before').argParser(parseCount))
     .action(
-      context.action(async ({ node, stateDir }: { readonly node: string; readonly stateDir: string }) => {
+      context.action(async ({ node, stateDir, after }: KubeletFlags) => {
         const log = createLogger({ level: 'info', base: { node }, destination: process.stdout });
-        await runKubelet({ node, stateDir, log, signal: context.env.interrupted });
+        const lastExit = after === undefined ? undefined : howEnded(after);
+        await runKubelet({ node, stateDir, lastExit, log, signal: context.env.interrupted });
         return exitCodes.clean;
       }),
     );

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { labDown } from '../lab/commands/down.ts';
 import { labStatus } from '../lab/commands/status.ts';
-import { labUp } from '../lab/commands/up.ts';
+import { labUp, type UpOptions } from '../lab/commands/up.ts';
 import type { CommandContext, CommandGroup, OutputOptions } from './command.ts';
 import { examples, withOutput } from './command.ts';
 import { exitCodes } from './exit-codes.ts';
@@ -13,7 +13,7 @@ import { addLabExec, addLabLogs } from './lab-inside.ts';
 import { addLabApply, addLabDelete } from './lab-objects.ts';
 import { labContext, type LabDeps } from './lab-context.ts';
 import { addLabStatus, printLabStatus } from './lab-status.ts';
-import { parseCount, parseDuration } from './usage.ts';
+import { parseClockOffset, parseCount, parseDuration } from './usage.ts';
 
 export const addLabCommands =
   (deps: LabDeps): CommandGroup =>
@@ -39,6 +39,8 @@ interface UpFlags extends OutputOptions {
   readonly filename?: readonly string[];
   readonly nodes: number;
   readonly mesh: boolean;
+  readonly certificateLifetime?: number;
+  readonly clockOffset?: Readonly<Record<string, number>>;
   readonly wait?: boolean;
   readonly timeout: number;
 }
@@ -50,6 +52,17 @@ function addUp(lab: Command, context: CommandContext, deps: LabDeps): void {
     .option('-f, --filename <path...>', 'manifests: files, directories, or - for standard input')
     .addOption(new Option('--nodes <n>', 'how many nodes').argParser(parseCount).default(2))
     .option('--no-mesh', 'without the mesh: only nodes, pods and Services')
+    .addOption(
+      new Option('--certificate-lifetime <duration>', 'of workloads, as the controller has it').argParser(
+        parseDuration,
+      ),
+    )
+    .addOption(
+      new Option(
+        '--clock-offset <node=duration>',
+        'a fault to try: the clock of this node’s mesh programs is wrong, such as node-b=-10m (needs faketime)',
+      ).argParser(parseClockOffset),
+    )
     .option('--wait', 'wait until every pod is ready')
     .addOption(
       new Option('--timeout <duration>', 'longest wait with --wait')
@@ -66,14 +79,22 @@ function addUp(lab: Command, context: CommandContext, deps: LabDeps): void {
       const { env } = context;
       const startedAt = env.clock.now();
       const running = labContext(env, screen, deps);
-      const waitMs = flags.wait === true ? flags.timeout : undefined;
-      await labUp(running, { files: flags.filename ?? [], nodes: flags.nodes, mesh: flags.mesh, waitMs });
+      await labUp(running, upOptions(flags));
       screen.hint(`the lab is up after ${formatDuration(env.clock.now() - startedAt)}`);
       printLabStatus(screen, flags.output, await labStatus(running), env.clock.now());
       return exitCodes.clean;
     }),
   );
 }
+
+const upOptions = (flags: UpFlags): UpOptions => ({
+  files: flags.filename ?? [],
+  nodes: flags.nodes,
+  mesh: flags.mesh,
+  certificateLifetimeMs: flags.certificateLifetime,
+  ...(flags.clockOffset === undefined ? {} : { clockOffsets: flags.clockOffset }),
+  waitMs: flags.wait === true ? flags.timeout : undefined,
+});
 
 function addDown(lab: Command, context: CommandContext, deps: LabDeps): void {
   lab

@@ -12,6 +12,16 @@ export function parseDuration(text: string): number {
   return parts.reduce((sum, [, amount, unit = '']) => sum + Number(amount) * (units[unit] ?? 0), 0);
 }
 
+/** `node-b=-10m`, added to those given before: by node, milliseconds. */
+export function parseClockOffset(
+  text: string,
+  before: Readonly<Record<string, number>> = {},
+): Readonly<Record<string, number>> {
+  const [, node = '', sign, duration = ''] = /^([^=]*)=([+-]?)(.*)$/.exec(text) ?? [];
+  const milliseconds = parseDuration(duration);
+  return { ...before, [parseName(node)]: sign === '-' ? -milliseconds : milliseconds };
+}
+
 export function parseCount(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Give a whole number of 0 or more.');
   return Number(text);

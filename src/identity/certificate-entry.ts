@@ -6,7 +6,7 @@ import { MeshError } from '../base/errors.ts';
 import type { Credentials } from '../model/credentials.ts';
 import type { SpiffeId } from '../model/identity.ts';
 import type { IssuedCertificate } from './issued-certificate.ts';
-import { type AlarmPercent, lifeUsed } from './renewal.ts';
+import { type AlarmPercent, lifeUsed, type Urgency } from './renewal.ts';
 
 /** `stale`: in use, but its renewal fails. `failed` and `expired`: connections of this identity are refused. */
 export type CertificateState = 'pending' | 'valid' | 'stale' | 'expired' | 'failed';
@@ -51,10 +51,9 @@ export class CertificateEntry {
     return this.#waiters.size > 0;
   }
 
-  /** Lowest first: a connection waits, no certificate yet, renewal. */
-  get urgency(): number {
-    if (this.demanded) return 0;
-    return this.#held === undefined ? 1 : 2;
+  urgency(now: number): Urgency {
+    if (this.demanded) return 'demanded';
+    return this.usable(now) === undefined ? 'missing' : 'renewal';
   }
 
   get failures(): number {

@@ -14,7 +14,15 @@ import { CertificateEntry, type CertificateStatus } from './certificate-entry.ts
 import { createCsr } from './csr.ts';
 import { type IssuedCertificate, verifyIssued } from './issued-certificate.ts';
 import { generateKeyPair, privateKeyPem } from './key-pair.ts';
-import { type AlarmPercent, alarmAt, lifeUsed, minRetryMs, renewAt, retryDelayMs } from './renewal.ts';
+import {
+  type AlarmPercent,
+  alarmAt,
+  lifeUsed,
+  minRetryMs,
+  renewAt,
+  retryDelayMs,
+  urgencies,
+} from './renewal.ts';
 
 /** For metrics; called after the fact, must not throw. */
 export interface CertificateObserver {
@@ -81,6 +89,13 @@ export class CertificateManager implements CredentialSource {
     for (const identity of identities) this.#entry(identity);
   }
 
+  /** False while every connection would be refused: certificates are needed, and not one is usable. */
+  get serving(): boolean {
+    const now = this.#deps.clock.now();
+    const entries = [...this.#entries.values()];
+    return entries.length === 0 || entries.some((entry) => entry.usable(now) !== undefined);
+  }
+
   /** One row per identity, sorted by name. */
   status(): readonly CertificateStatus[] {
     const now = this.#deps.clock.now();
@@ -136,7 +151,7 @@ export class CertificateManager implements CredentialSource {
 
   #pump(): void {
     while (this.#running < this.#concurrency && this.#queue.size > 0) {
-      const next = [...this.#queue].reduce((best, entry) => (entry.urgency < best.urgency ? entry : best));
+      const next = this.#mostUrgent();
       this.#queue.delete(next);
       this.#running += 1;
       void this.#attempt(next).finally(() => {
@@ -144,6 +159,12 @@ export class CertificateManager implements CredentialSource {
         this.#pump();
       });
     }
+  }
+
+  #mostUrgent(): CertificateEntry {
+    const now = this.#deps.clock.now();
+    const rank = (entry: CertificateEntry): number => urgencies.indexOf(entry.urgency(now));
+    return [...this.#queue].reduce((best, entry) => (rank(entry) < rank(best) ? entry : best));
   }
 
   /** One request; whatever happens, the entry has its next attempt scheduled afterwards, unless it was forgotten. */
@@ -201,7 +222,7 @@ export class CertificateManager implements CredentialSource {
     const { identity } = entry;
     const repeated = entry.lastError?.error.message === error.message;
     entry.failed(error, clock.now());
-    const retryMs = retryDelayMs(entry.failures, clock.random(), entry.demanded);
+    const retryMs = retryDelayMs(entry.failures, clock.random(), entry.urgency(clock.now()));
     this.#schedule(entry, retryMs);
     const { code, message, hint } = error;
     const fields = { identity, code, hint, failures: entry.failures, retryMs: Math.round(retryMs) };

@@ -136,13 +136,18 @@ export class GrpcCaClient implements CaClient {
       case status.DEADLINE_EXCEEDED:
         return new MeshError('TIMEOUT', `${who} did not answer in time`, { ...options, hint: reachHint });
       default:
-        return new MeshError('UNAVAILABLE', `${who} cannot be used: ${error.details}`, {
+        return new MeshError('UNAVAILABLE', `${who} cannot be used: ${reasonIn(error.details)}`, {
           ...options,
           hint: this.#unavailableHint(error.details),
         });
     }
   }
 }
+
+/** The library's own words for "could not connect", without them. */
+const reasonIn = (details: string): string =>
+  /^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note: *$/.exec(details)?.[1] ??
+  details;
 
 const clockHint = 'compare the clocks of this node and of the controller (chronyc tracking)';
 const reachHint = 'check that the controller runs and that this node reaches its address';

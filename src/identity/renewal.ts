@@ -1,10 +1,16 @@
 /** When to ask for a certificate: pure arithmetic over times in milliseconds. */
 
+/** Why a certificate is asked for, most urgent first: a connection waits, none is usable, the one in use gets old. */
+export const urgencies = ['demanded', 'missing', 'renewal'] as const;
+export type Urgency = (typeof urgencies)[number];
+
 /** Delays after a failed request. */
 export const minRetryMs = 500;
-export const maxRetryMs = 150_000;
-/** While a connection waits for the certificate, no retry is further away. */
-export const maxDemandRetryMs = 1_000;
+export const maxRetryMs: Readonly<Record<Urgency, number>> = {
+  demanded: 1_000,
+  missing: 15_000,
+  renewal: 150_000,
+};
 
 /** Shares of a certificate's life at which a failing renewal is reported again. */
 const alarmPercents = [90, 75, 50] as const;
@@ -20,9 +26,8 @@ export function renewAt(obtainedAt: number, notAfter: number, random: number): n
 }
 
 /** Delay before attempt `failures + 1`: exponential, with full jitter above the minimum. */
-export function retryDelayMs(failures: number, random: number, demanded: boolean): number {
-  const ceiling = demanded ? maxDemandRetryMs : maxRetryMs;
-  const upper = Math.min(ceiling, minRetryMs * 2 ** Math.min(failures, 20));
+export function retryDelayMs(failures: number, random: number, urgency: Urgency): number {
+  const upper = Math.min(maxRetryMs[urgency], minRetryMs * 2 ** Math.min(failures, 20));
   return minRetryMs + (upper - minRetryMs) * random;
 }
 

@@ -5,24 +5,29 @@
 import { readFile } from 'node:fs/promises';
 import { MeshError } from '../base/errors.ts';
 import type { LabLayout } from './layout.ts';
-import { writeFileAtomically } from './system/atomic-file.ts';
+import { createFileAtomically, writeFileAtomically } from './system/atomic-file.ts';
 import type { ProcessRef } from './system/process.ts';
 import { labNodes } from './topology.ts';
 import type { LabNode } from './topology.ts';
 
-const version = 1;
+const version = 2;
 
 export interface LabState {
   readonly version: typeof version;
   readonly nodeCount: number;
   /** Whether the mesh's node program and controller run. */
   readonly mesh: boolean;
+  /** Of the workloads' certificates; absent: as the controller has it. */
+  readonly certificateLifetimeMs?: number;
+  /** By node: how far the clock of its mesh programs is wrong, in milliseconds. */
+  readonly clockOffsets: Readonly<Record<string, number>>;
   /** Mount point of cgroup v2. */
   readonly cgroup2: string;
   /** The bpf file system was mounted by us, so it is unmounted by us. */
   readonly mountedBpffs: boolean;
   /** The command that runs this program: [node, entry point]. */
   readonly program: readonly [string, ...string[]];
+  /** By node, the process that keeps the kubelet running. */
   readonly kubelets: Readonly<Record<string, ProcessRef>>;
 }
 
@@ -58,4 +63,21 @@ export async function requireLab(layout: LabLayout): Promise<LabState> {
 }
 
 export const writeLabState = (layout: LabLayout, state: LabState): Promise<void> =>
-  writeFileAtomically(layout.labFile, `${JSON.stringify(state, undefined, 2)}\n`);
+  writeFileAtomically(layout.labFile, textOf(state));
+
+/**
+ * Writes the state of a lab that is about to be made: from then on nobody else makes one.
+ * @throws MeshError ALREADY_EXISTS when there is one; of several starts at once, one gets through
+ */
+export async function claimLab(layout: LabLayout, state: LabState): Promise<void> {
+  if (await createFileAtomically(layout.labFile, textOf(state))) return;
+  const other = await readLabState(layout);
+  const isUp = Object.keys(other?.kubelets ?? {}).length > 0;
+  throw new MeshError('ALREADY_EXISTS', isUp ? 'a lab is running already' : 'a lab is just being started', {
+    hint: isUp
+      ? 'mesh-ebpf lab apply adds to it, mesh-ebpf lab down ends it'
+      : 'if nobody is starting one, a start was interrupted: mesh-ebpf lab down',
+  });
+}
+
+const textOf = (state: LabState): string => `${JSON.stringify(state, undefined, 2)}\n`;

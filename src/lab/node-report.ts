@@ -14,7 +14,7 @@ export interface ReportedProcess {
 }
 
 export interface NodeReport {
-  readonly kubelet: ProcessRef;
+  readonly kubelet: ReportedProcess;
   /** The mesh's processes on this node; empty in a lab without a mesh. */
   readonly processes: readonly ReportedProcess[];
 }

@@ -1,4 +1,4 @@
-/** What `lab exec` needs to join a pod: its holder. Written by the kubelet when the holder is ready. */
+/** A pod's processes: its holder, for `lab exec` to join, and its command, for a kubelet that comes after this one. */
 import { readFile } from 'node:fs/promises';
 import type { PodPaths } from './layout.ts';
 import { writeFileAtomically } from './system/atomic-file.ts';
@@ -7,6 +7,8 @@ import type { ProcessRef } from './system/process.ts';
 export interface PodRecord {
   readonly uid: string;
   readonly holder: ProcessRef;
+  /** Absent while the command does not run. */
+  readonly container?: ProcessRef;
 }
 
 export const writePodRecord = (paths: PodPaths, record: PodRecord): Promise<void> =>

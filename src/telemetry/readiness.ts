@@ -1,15 +1,18 @@
 /**
  * Whether the node may be sent traffic, and if not, what it is waiting for. Start-up tasks are named by whoever
- * composes the process and are done in any order; shutting down makes it unready for good.
+ * composes the process and are done in any order; conditions may come and go; shutting down makes it unready for good.
  */
 import type { ReadinessBody } from './admin-api.ts';
 
 export class Readiness<Task extends string = string> {
   readonly #pending: Set<Task>;
+  readonly #conditions: readonly (readonly [name: string, holds: () => boolean])[];
   #draining = false;
 
-  constructor(tasks: readonly Task[]) {
+  /** @param conditions what must hold at the moment somebody asks, by name */
+  constructor(tasks: readonly Task[], conditions: Readonly<Record<string, () => boolean>> = {}) {
     this.#pending = new Set(tasks);
+    this.#conditions = Object.entries(conditions);
   }
 
   done(task: Task): void {
@@ -22,7 +25,11 @@ export class Readiness<Task extends string = string> {
   }
 
   state(): ReadinessBody {
-    const pending: string[] = this.#draining ? ['shutting down'] : [...this.#pending];
+    const pending = this.#draining ? ['shutting down'] : [...this.#pending, ...this.#missing()];
     return { ready: pending.length === 0, pending };
+  }
+
+  #missing(): readonly string[] {
+    return this.#conditions.filter(([, holds]) => !holds()).map(([name]) => name);
   }
 }

@@ -1,13 +1,11 @@
 /** What users notice when a part of the mesh fails: less than they would fear, and never plaintext on the wire. */
 import { describe, expect } from '@jest/globals';
-import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fabricNetns } from '../../src/lab/layout.ts';
-import type { ProcessRef } from '../../src/lab/system/process.ts';
 import { LinkCapture } from './support/capture.ts';
 import { cliOk, environment } from './support/cli.ts';
 import { Lab, labSuite, type NodeId } from './support/lab.ts';
-import { namespace, pod, serverPod, service, serviceAccount } from './support/manifest.ts';
+import { namespace, pod, serverPod, service } from './support/manifest.ts';
 import { PodProcess } from './support/pod-process.ts';
 import { until } from './support/wait.ts';
 
@@ -34,8 +32,7 @@ interface Streamed {
   readonly error?: string;
 }
 
-const greets = async (lab: Lab, from = 'shop/web', to = 'cart'): Promise<boolean> =>
-  ((await lab.client(from, 'greet', to)).greeting ?? undefined) !== undefined;
+const greets = (lab: Lab): Promise<boolean> => lab.greets('shop/web', 'cart');
 
 /** The kernel's ids of what is pinned: the same before and after means adopted, not rebuilt. */
 async function installed(node: NodeId): Promise<readonly string[]> {
@@ -45,9 +42,7 @@ async function installed(node: NodeId): Promise<readonly string[]> {
   return items.map(({ name, id }) => `${name} ${id}`).toSorted();
 }
 
-/** The pods' processes: nobody may have to touch them. */
-const holders = (lab: Lab): string =>
-  ['web', 'cart', 'bulk'].map((name) => readFileSync(lab.layout.pod('shop', name).record, 'utf8')).join('');
+const holders = (lab: Lab): string => lab.holders('shop/web', 'shop/cart', 'shop/bulk');
 
 async function ip(args: string): Promise<void> {
   const { code, stderr } = await new PodProcess(['ip', ...args.split(' ')], environment).finished;
@@ -56,16 +51,6 @@ async function ip(args: string): Promise<void> {
 
 const link = (node: NodeId, state: 'up' | 'down'): Promise<void> =>
   ip(`-n ${fabricNetns} link set ${node} ${state}`);
-
-/** The certificate authority as good as gone: its process stopped, and nobody gets through to it. */
-async function withoutAuthority(lab: Lab, action: () => Promise<void>): Promise<void> {
-  const controller: ProcessRef = await lab.signal('node-a', 'SIGSTOP', 'controller');
-  try {
-    await action();
-  } finally {
-    process.kill(controller.pid, 'SIGCONT');
-  }
-}
 
 describe('a node program killed with -9 under load', () => {
   for (const node of ['node-a', 'node-b'] as const) {
@@ -184,59 +169,6 @@ describe('the link between the nodes', () => {
       const { results } = await transfer.result<{ readonly results: readonly string[] }>();
       expect(results).toEqual(['ok', 'ok']);
       expect(await greets(lab)).toBe(true);
-    },
-  );
-});
-
-describe('the certificate authority', () => {
-  scenario('may be away while certificates are valid: connections go on, and new ones work', async (lab) => {
-    await withoutAuthority(lab, async () => {
-      const held = await lab.start('shop/web', 'hold', 'cart', 7000, 10);
-      expect(await held.nextJson()).toEqual({ open: 10, problems: [] });
-      for (let i = 0; i < 5; i++) expect(await greets(lab)).toBe(true);
-      expect(await held.result()).toMatchObject({ problems: [] });
-    });
-  });
-
-  scenario('may be killed: it comes back with its keys, and what it signed stays good', async (lab) => {
-    const root = readFileSync(lab.layout.caRoot, 'utf8');
-    const killed = await lab.signal('node-a', 'SIGKILL', 'controller');
-    expect(await greets(lab)).toBe(true);
-    await until(
-      'a new controller',
-      async () => ![undefined, killed.pid].includes((await lab.process('node-a', 'controller'))?.pid),
-    );
-    await lab.apply(
-      serviceAccount('shop/after') + pod('shop/after', { node: 'node-a', serviceAccount: 'after' }),
-      '--wait',
-    );
-    const now = await Lab.attach();
-    await until('a new identity to get its certificate', () => greets(now, 'shop/after'), 40_000);
-    expect(readFileSync(lab.layout.caRoot, 'utf8')).toBe(root);
-  });
-
-  scenario(
-    'away when a pod with a new identity starts fails its connections, coded, and they work when it is back',
-    async (lab) => {
-      await withoutAuthority(lab, async () => {
-        await lab.apply(
-          serviceAccount('shop/late') + pod('shop/late', { node: 'node-a', serviceAccount: 'late' }),
-          '--wait',
-        );
-        const now = await Lab.attach();
-        const { error, greeting } = await now.client('shop/late', 'greet', 'cart');
-        expect(greeting ?? error).not.toBeUndefined();
-        expect(greeting ?? undefined).toBeUndefined();
-        expect(await greets(lab)).toBe(true);
-        const record = await lab.record(
-          'node-a',
-          'the failure',
-          ({ source }) => source.workload === 'shop/late',
-        );
-        expect(['CERTIFICATE_UNAVAILABLE', 'TIMEOUT']).toContain(record.error?.code);
-      });
-      const now = await Lab.attach();
-      await until('the new pod to get through', () => greets(now, 'shop/late'), 40_000);
     },
   );
 });

@@ -1,6 +1,6 @@
 /** Nothing of the mesh stays on a machine that no longer wants it. */
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { bpffs, labCgroup, labPrefix, netnsDir, pinRoot } from '../../src/lab/layout.ts';
 import { findCgroup2, processesIn } from '../../src/lab/system/cgroup.ts';
 import { cli, environment } from './support/cli.ts';
@@ -52,10 +52,7 @@ const programs = async (): Promise<readonly string[]> => {
 /** Stops the kubelets, which would start the node programs again, and then these. */
 async function endNodePrograms(lab: Lab): Promise<void> {
   for (const node of nodeIds) {
-    const kubelet = (
-      JSON.parse(readFileSync(lab.layout.node(node).report, 'utf8')) as { kubelet: { pid: number } }
-    ).kubelet;
-    process.kill(kubelet.pid, 'SIGSTOP');
+    await lab.signal(node, 'SIGSTOP', 'kubelet');
     const { pid } = await lab.signal(node, 'SIGKILL');
     // Its parent is stopped and cannot take notice: it stays as a zombie, which holds nothing.
     await until(`the node program of ${node} to end`, () => !existsSync(`/proc/${pid}/fd/0`));

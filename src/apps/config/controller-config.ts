@@ -12,6 +12,8 @@ export interface ControllerFlags extends MeshFlags {
   readonly listen?: string;
   readonly tokens?: string;
   readonly serverName?: readonly string[];
+  /** Milliseconds. */
+  readonly certificateLifetime?: number;
   readonly logLevel?: string;
 }
 
@@ -24,6 +26,8 @@ export interface ControllerConfig {
   readonly listen: SocketAddress;
   /** More names by which nodes reach it, for its own certificate. */
   readonly serverNames: readonly string[];
+  /** Of workloads' certificates; a node may ask for less. */
+  readonly certificateLifetimeMs: number;
   /** JSON file of hashed join tokens. */
   readonly tokensFile: string;
   readonly logLevel: LogLevel;
@@ -49,7 +53,17 @@ export function controllerConfig(
     caDir: flags.caDir ?? '/var/lib/mesh-ebpf/ca',
     listen: parseSocketAddress(flags.listen ?? '0.0.0.0:15012'),
     serverNames: flags.serverName ?? [],
+    certificateLifetimeMs: lifetime(flags.certificateLifetime ?? longestLifetimeMs),
     tokensFile: tokens,
     logLevel: parseLogLevel(flags.logLevel ?? 'info'),
   });
+}
+
+const longestLifetimeMs = 86_400_000;
+/** A renewal that fails needs time to be tried again, and clocks are never quite equal. */
+const shortestLifetimeMs = 60_000;
+
+function lifetime(ms: number): number {
+  if (ms >= shortestLifetimeMs && ms <= longestLifetimeMs) return ms;
+  throw new MeshError('INVALID_ARGUMENT', '--certificate-lifetime must be from 1m to 24h');
 }

@@ -30,11 +30,11 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   await using cleanup = new AsyncDisposableStack();
   const foundation: Foundation = { ...deps, config, clock: systemClock, cleanup };
   const { log, version } = deps;
-  const readiness = new Readiness(['datapath', 'enrolment']);
 
   const { store, source } = await startModel(foundation);
   const observability = createObservability(store, foundation.clock, log);
   const certificates = startIdentity(foundation, store, observability);
+  const readiness = new Readiness(['datapath', 'enrolment'], { certificates: () => certificates.serving });
   const datapath = await startDatapath(foundation, store);
   readiness.done('datapath');
   const engine = startZtunnel(foundation, store, certificates, datapath, observability);
@@ -72,7 +72,10 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   await enrolment.start();
   datapath.activate();
   readiness.done('enrolment');
-  log.info({ pods: enrolment.counts(), version }, 'ready');
+  const { ready, pending } = readiness.state();
+  const facts = { pods: enrolment.counts(), version };
+  if (ready) log.info(facts, 'ready');
+  else log.warn({ ...facts, pending }, 'not ready: pods are captured, their connections are refused so far');
 
   await fired(stop);
   readiness.drain();

@@ -103,7 +103,7 @@ function columns(now: number): readonly Column<StatusDocument>[] {
 
 function nodeState(status: StatusDocument): Cell {
   if (!status.readiness.ready) {
-    return { text: `starting: ${status.readiness.pending.join(', ')}`, style: 'yellow' };
+    return { text: `not ready: ${status.readiness.pending.join(', ')}`, style: 'yellow' };
   }
   return isWell(status) ? { text: 'ok', style: 'green' } : { text: 'degraded', style: 'red' };
 }

@@ -66,6 +66,9 @@ const dayMs = 24 * hourMs;
 /** Certificates begin this much in the past, for nodes whose clock is behind ours. */
 const clockSkewMs = hourMs / 4;
 
+/** Of the authority's own listener: however short leaves live, nodes whose clock is off still reach it. */
+const serverLifetimeMs = dayMs;
+
 const defaults = {
   rootLifetimeMs: 3650 * dayMs,
   intermediateLifetimeMs: 365 * dayMs,
@@ -116,7 +119,8 @@ export class CertificateAuthority {
     }
     const { state } = this.#read();
     const { intermediate } = issuingLineage(state, this.#clock.now());
-    const validity = this.#leafValidity(intermediate, wantedMs);
+    const longest = this.#options.leafLifetimeMs;
+    const validity = this.#validity(intermediate, wantedMs > 0 ? Math.min(wantedMs, longest) : longest);
     const leaf = await makeLeaf(intermediate, publicKey, identity, validity);
     return this.#answer(state, intermediate, leaf, validity);
   }
@@ -125,7 +129,7 @@ export class CertificateAuthority {
   async issueServer(names: readonly string[]): Promise<Leaf & { readonly privateKey: string }> {
     const { state } = this.#read();
     const { intermediate } = issuingLineage(state, this.#clock.now());
-    const validity = this.#leafValidity(intermediate, 0);
+    const validity = this.#validity(intermediate, serverLifetimeMs);
     const server = await makeServerCertificate(intermediate, names, validity);
     return {
       ...this.#answer(state, intermediate, server.certificate, validity),
@@ -222,10 +226,8 @@ export class CertificateAuthority {
   }
 
   /** Never longer than its issuer. A short life is backdated less: peers renew by the middle of the whole span. */
-  #leafValidity(issuer: Signer, wantedMs: number): Validity {
+  #validity(issuer: Signer, lifetime: number): Validity {
     const now = wholeSecond(this.#clock.now());
-    const longest = this.#options.leafLifetimeMs;
-    const lifetime = wantedMs > 0 ? Math.min(wantedMs, longest) : longest;
     const notAfter = Math.min(now + lifetime, expiryOf(issuer));
     if (notAfter > now) return { notBefore: now - Math.min(clockSkewMs, lifetime / 2), notAfter };
     throw new MeshError('CA_STATE', 'the intermediate certificate has expired', {

@@ -2,13 +2,14 @@
  * `lab down`: ends and removes everything a lab made, whatever state it is in, and proves that nothing is left. Goes
  * by the names on the host, not only by the state file, so it also clears up after a crash. Harmless without a lab.
  */
-import { readFile, rm, rmdir } from 'node:fs/promises';
+import { readdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { MeshError } from '../../base/errors.ts';
 import { readLabState } from '../lab-file.ts';
 import type { LabState } from '../lab-file.ts';
 import { bpffs, labCgroup, labPrefix, pinRoot } from '../layout.ts';
+import type { LabLayout } from '../layout.ts';
 import { removePins, unmountBpffs } from '../system/bpffs.ts';
 import { findCgroup2, killCgroup, processesIn, removeCgroup } from '../system/cgroup.ts';
 import { deleteNamespaces, labNamespaces } from '../system/netns.ts';
@@ -45,8 +46,9 @@ export async function tearDown(context: LabContext): Promise<DownResult> {
   await removePins(pinRoot);
   await removeCgroup(cgroup);
   if (state?.mountedBpffs === true) await unmountBpffs(bpffs);
-  await removeState(context.layout.stateDir);
-  await proveGone(cgroup, context.layout.stateDir);
+  await removeFiles(context.layout);
+  await proveGone([cgroup, pinRoot]);
+  await removeLabFile(context.layout);
   return { processes, namespaces: namespaces.length };
 }
 
@@ -55,17 +57,21 @@ function endKubelets(state: LabState | undefined): void {
   for (const kubelet of Object.values(state?.kubelets ?? {})) signalProcess(kubelet, 'SIGKILL');
 }
 
-/** The directory above goes too if nobody else uses it. */
-async function removeState(stateDir: string): Promise<void> {
-  await rm(stateDir, { recursive: true, force: true });
-  await rmdir(dirname(stateDir)).catch(() => {});
+/** All but the state file: as long as it is there, nobody starts another lab, whose files would be taken along. */
+async function removeFiles({ stateDir, labFile }: LabLayout): Promise<void> {
+  const names = await readdir(stateDir).catch(() => []);
+  const paths = names.map((name) => join(stateDir, name)).filter((path) => path !== labFile);
+  await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true })));
 }
 
-async function proveGone(cgroup: string, stateDir: string): Promise<void> {
-  const left = [
-    ...(await labNamespaces()),
-    ...[cgroup, stateDir, pinRoot].filter((path) => existsSync(path)),
-  ];
+/** The directories go too if nobody uses them: the next lab may be there already. */
+async function removeLabFile({ stateDir, labFile }: LabLayout): Promise<void> {
+  await rm(labFile, { force: true });
+  for (const directory of [stateDir, dirname(stateDir)]) await rmdir(directory).catch(() => {});
+}
+
+async function proveGone(paths: readonly string[]): Promise<void> {
+  const left = [...(await labNamespaces()), ...paths.filter((path) => existsSync(path))];
   if (left.length === 0) return;
   throw new MeshError('INTERNAL', `could not be removed: ${left.join(', ')}`, { hint: 'try again' });
 }

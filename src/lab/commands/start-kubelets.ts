@@ -1,4 +1,7 @@
-/** Starts each node's kubelet, detached, in its namespace and cgroup, and waits until all of them serve. */
+/**
+ * Starts each node's kubelet, detached, in its namespace and cgroup, and waits until all of them serve. From then on a
+ * kubelet that ends is started again: the process returned is the shell that does so.
+ */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -8,7 +11,7 @@ import type { LabState } from '../lab-file.ts';
 import { netnsPath, nodeCgroups, nodeNetns } from '../layout.ts';
 import type { LabLayout } from '../layout.ts';
 import { readNodeReport } from '../node-report.ts';
-import { inCgroup, inNetns } from '../system/enter.ts';
+import { inCgroup, inNetns, keptRunning } from '../system/enter.ts';
 import { isAlive, processRef } from '../system/process.ts';
 import type { ProcessRef } from '../system/process.ts';
 import { systemPath } from '../system/run.ts';
@@ -37,7 +40,7 @@ export async function startKubelets(
 function startKubelet({ layout }: LabContext, state: LabState, node: string): ProcessRef {
   const log = openSync(layout.node(node).kubeletLog, 'a');
   const kubelet = [...state.program, 'lab-kubelet', '--node', node, '--state-dir', layout.stateDir] as const;
-  const placed = inNetns(netnsPath(nodeNetns(node)), kubelet);
+  const placed = keptRunning(layout.node(node).report, inNetns(netnsPath(nodeNetns(node)), kubelet));
   const [file, ...args] = inCgroup(nodeCgroups(state.cgroup2, node).system, placed);
   const env = { PATH: systemPath, HOME: '/root' };
   const child = spawn(file, args, { env, cwd: '/', stdio: ['ignore', log, log], detached: true });

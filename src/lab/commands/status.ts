@@ -106,18 +106,15 @@ async function inMesh(pod: Pod, objects: Objects, state: LabState, socket: strin
 
 function statusNode(node: LabNode, pods: readonly Pod[], report: NodeReport | undefined): StatusNode {
   const own = pods.filter((pod) => pod.spec.nodeName === node.name);
-  const kubelet = {
-    name: 'kubelet',
-    restarts: 0,
-    ...(report === undefined ? {} : { process: report.kubelet }),
-  };
   return {
     name: node.name,
     ips: [node.ipv4, node.ipv6],
     podCIDRs: [node.podCidr4, node.podCidr6],
     netns: nodeNetns(node.name),
     pods: { total: own.length, ready: own.filter(isPodReady).length },
-    processes: [kubelet, ...(report?.processes ?? [])].map(statusProcess),
+    processes: [report?.kubelet ?? { name: 'kubelet', restarts: 0 }, ...(report?.processes ?? [])].map(
+      statusProcess,
+    ),
   };
 }
 

@@ -1,9 +1,9 @@
 /** `lab up`: makes nodes and what connects them, starts a kubelet on each, and hands them the first objects. */
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MeshError } from '../../base/errors.ts';
 import type { SourcedObject } from '../../kube/objects.ts';
-import { newLabState, nodesOf, readLabState, writeLabState } from '../lab-file.ts';
+import { claimLab, newLabState, nodesOf, writeLabState } from '../lab-file.ts';
 import type { LabState } from '../lab-file.ts';
 import { bpffs, fabricNetns, labCgroup, nodeCgroups, nodeNetns } from '../layout.ts';
 import { initialObjects } from '../plan/initial-objects.ts';
@@ -13,7 +13,7 @@ import { findCgroup2, makeCgroup, processesIn } from '../system/cgroup.ts';
 import { checkHost } from '../system/host-check.ts';
 import { labNamespaces, runIpScript } from '../system/netns.ts';
 import { ObjectStore } from '../system/object-store.ts';
-import { maxNodes } from '../topology.ts';
+import { labNodes, maxNodes } from '../topology.ts';
 import { applyManifests, readManifests } from './apply.ts';
 import type { LabContext } from './context.ts';
 import { tearDown } from './down.ts';
@@ -27,20 +27,23 @@ export interface UpOptions {
   readonly nodes: number;
   /** Run the mesh on it. */
   readonly mesh: boolean;
+  /** Of the workloads' certificates. */
+  readonly certificateLifetimeMs?: number | undefined;
+  /** A fault to try: by node, how far the clock of its mesh programs is wrong, in milliseconds. */
+  readonly clockOffsets?: Readonly<Record<string, number>>;
   /** How long to wait until all pods are ready; undefined: do not wait. */
   readonly waitMs: number | undefined;
 }
 
 /** @throws MeshError ALREADY_EXISTS when there is a lab or something left of one. A failed start is undone. */
 export async function labUp(context: LabContext, options: UpOptions): Promise<void> {
-  checkHost();
-  checkNodeCount(options.nodes);
+  checkHost(options.clockOffsets === undefined ? {} : { faketime: 'faketime' });
+  checkNodes(options);
   const manifests = await readManifests(options.files);
   const cgroup2 = await findCgroup2();
-  await refuseExisting(context, cgroup2);
-  const { program } = context;
-  const { nodes: nodeCount, mesh } = options;
-  const state = newLabState({ nodeCount, mesh, cgroup2, program, mountedBpffs: false, kubelets: {} });
+  const state = initialState(context, options, cgroup2);
+  await claimLab(context.layout, state);
+  await refuseLeftovers(context, cgroup2);
   try {
     await build(context, state, manifests);
   } catch (error) {
@@ -50,27 +53,33 @@ export async function labUp(context: LabContext, options: UpOptions): Promise<vo
   if (options.waitMs !== undefined) await waitForPods(context, options.waitMs);
 }
 
-function checkNodeCount(count: number): void {
-  if (Number.isInteger(count) && count >= 1 && count <= maxNodes) return;
-  throw new MeshError('INVALID_ARGUMENT', `a lab has 1 to ${maxNodes} nodes`);
+function checkNodes({ nodes, clockOffsets = {} }: UpOptions): void {
+  if (!Number.isInteger(nodes) || nodes < 1 || nodes > maxNodes) {
+    throw new MeshError('INVALID_ARGUMENT', `a lab has 1 to ${maxNodes} nodes`);
+  }
+  const names = labNodes(nodes).map(({ name }) => name);
+  const unknown = Object.keys(clockOffsets).find((name) => !names.includes(name));
+  if (unknown === undefined) return;
+  throw new MeshError('INVALID_ARGUMENT', `there is no node "${unknown}"`, {
+    hint: `there are ${names.join(', ')}`,
+  });
 }
 
-async function refuseExisting(context: LabContext, cgroup2: string): Promise<void> {
-  if ((await readLabState(context.layout)) !== undefined) {
-    throw new MeshError('ALREADY_EXISTS', 'a lab is running already', {
-      hint: 'mesh-ebpf lab apply adds to it, mesh-ebpf lab down ends it',
-    });
-  }
+function initialState({ program }: LabContext, options: UpOptions, cgroup2: string): LabState {
+  const { nodes: nodeCount, mesh, certificateLifetimeMs, clockOffsets = {} } = options;
+  const lifetime = certificateLifetimeMs === undefined ? {} : { certificateLifetimeMs };
+  const asked = { nodeCount, mesh, ...lifetime, clockOffsets };
+  return newLabState({ ...asked, cgroup2, program, mountedBpffs: false, kubelets: {} });
+}
+
+/** Gives the claim back: what is left is not ours to remove. */
+async function refuseLeftovers({ layout }: LabContext, cgroup2: string): Promise<void> {
   const left = [...(await labNamespaces()), ...(await processesIn(labCgroup(cgroup2))).map(String)];
-  if (left.length > 0) {
-    throw new MeshError(
-      'ALREADY_EXISTS',
-      `something of another lab is left: ${left.slice(0, 5).join(', ')}`,
-      {
-        hint: 'mesh-ebpf lab down',
-      },
-    );
-  }
+  if (left.length === 0) return;
+  await rm(layout.labFile);
+  throw new MeshError('ALREADY_EXISTS', `something of another lab is left: ${left.slice(0, 5).join(', ')}`, {
+    hint: 'mesh-ebpf lab down',
+  });
 }
 
 /** The state file comes first: whatever happens next, `lab down` knows of it. */
@@ -90,8 +99,6 @@ async function build(
 
 async function makeDirectories(context: LabContext, state: LabState): Promise<void> {
   const { layout } = context;
-  await mkdir(layout.stateDir, { recursive: true, mode: 0o755 });
-  await writeLabState(layout, state);
   const directories = [
     layout.objects,
     layout.staging,

@@ -1,6 +1,7 @@
 /**
  * The process that runs one node of the lab: watches the objects, runs its pods, publishes what it knows, serves DNS,
- * programs Services, and keeps the mesh's processes up. Started by `lab up` inside the node's network namespace.
+ * programs Services, and keeps the mesh's processes up. Started by `lab up` inside the node's network namespace, and
+ * again whenever it ended: what runs on the node goes on meanwhile, and is taken over as it is.
  */
 import type { Clock } from '../../base/clock.ts';
 import { asMeshError, MeshError } from '../../base/errors.ts';
@@ -8,9 +9,11 @@ import type { Logger } from '../../base/log.ts';
 import type { Pod } from '../../kube/objects.ts';
 import { nodesOf } from '../lab-file.ts';
 import type { LabState } from '../lab-file.ts';
+import { existsSync } from 'node:fs';
 import { nodeCgroups } from '../layout.ts';
 import type { LabLayout } from '../layout.ts';
-import { writeNodeReport } from '../node-report.ts';
+import { readNodeReport, writeNodeReport } from '../node-report.ts';
+import type { ReportedProcess } from '../node-report.ts';
 import { wantsMesh } from '../plan/enrolled.ts';
 import type { Objects } from '../plan/objects.ts';
 import { podEnvironment } from '../plan/pod-files.ts';
@@ -54,6 +57,7 @@ export class Kubelet {
   readonly #dns: DnsServer;
   readonly #proxy: ServiceProxy;
   readonly #setUpSlot = slots(setUpsAtOnce);
+  #self: ReportedProcess = { name: 'kubelet', process: ownProcess(), restarts: 0 };
   /** Reports are written one after the other: the last one is the newest. */
   #reporting = Promise.resolve();
   /** A cycle is planned or runs. */
@@ -65,19 +69,25 @@ export class Kubelet {
     this.#deps = deps;
     this.#node = findNode(nodeName, deps.state);
     this.#store = new ObjectStore(deps.layout);
-    this.#pods = new LocalPodSet(nodeName, (pod, uid, objects) => this.#startPod(pod, uid, objects));
+    this.#pods = new LocalPodSet(nodeName, {
+      start: (pod, uid, objects) => this.#startPod(pod, uid, objects),
+      isLeft: (uid) => existsSync(this.#podCgroup(uid)),
+    });
     const onChange = (): void => this.#reportSoon();
     this.#mesh = new MeshProcesses(deps.layout, deps.state, nodeName, { ...deps, onChange });
     this.#dns = new DnsServer(deps.clock);
     this.#proxy = new ServiceProxy(this.#node, this.#dns);
   }
 
-  /** Serves until the process ends; resolves when it serves. */
-  async start(): Promise<void> {
+  /** Serves until the process ends; resolves when it serves. @param lastExit how the kubelet before this one ended */
+  async start(lastExit: string | undefined): Promise<void> {
+    const left = await readNodeReport(this.#deps.layout.node(this.#node.name));
+    if (left !== undefined) this.#self = { ...this.#self, restarts: left.kubelet.restarts + 1 };
+    if (lastExit !== undefined) this.#self = { ...this.#self, lastExit };
     await applyNodeSettings();
     await this.#dns.listen(dnsAddresses);
     this.#store.watch(() => this.#changed());
-    this.#mesh.start();
+    this.#mesh.start(left?.processes ?? []);
     this.#changed();
     setInterval(() => void this.#maintain(), resyncMs);
     this.#reportSoon();
@@ -125,8 +135,13 @@ export class Kubelet {
   #startPod(pod: Pod, uid: string, objects: Objects): PodRunner {
     const { layout, state, clock, log } = this.#deps;
     const { namespace, name } = pod.metadata;
-    const cgroup = nodeCgroups(state.cgroup2, this.#node.name).pod(uid);
-    const place = { uid, pod, node: this.#node, cgroup, paths: layout.pod(namespace, name) };
+    const place = {
+      uid,
+      pod,
+      node: this.#node,
+      cgroup: this.#podCgroup(uid),
+      paths: layout.pod(namespace, name),
+    };
     const meshed = state.mesh && wantsMesh(pod, objects);
     return new PodRunner(place, {
       clock,
@@ -136,6 +151,10 @@ export class Kubelet {
       setUpSlot: this.#setUpSlot,
       onChange: () => this.#changed(),
     });
+  }
+
+  #podCgroup(uid: string): string {
+    return nodeCgroups(this.#deps.state.cgroup2, this.#node.name).pod(uid);
   }
 
   async #maintain(): Promise<void> {
@@ -151,7 +170,7 @@ export class Kubelet {
 
   async #report(): Promise<void> {
     await writeNodeReport(this.#deps.layout.node(this.#node.name), {
-      kubelet: ownProcess(),
+      kubelet: this.#self,
       processes: this.#mesh.states,
     });
   }

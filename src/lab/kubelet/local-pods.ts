@@ -7,21 +7,27 @@ import type { PodCondition } from '../plan/pod-status.ts';
 import type { LocalPods } from '../plan/publish.ts';
 import type { PodRunner } from './pod-runner.ts';
 
+export interface LocalPodSetDeps {
+  readonly start: (pod: Pod, uid: string, objects: Objects) => PodRunner;
+  /** Whether an earlier kubelet has begun the pod, and not ended it. */
+  readonly isLeft: (uid: string) => boolean;
+}
+
 export class LocalPodSet {
   readonly #node: string;
-  readonly #start: (pod: Pod, uid: string, objects: Objects) => PodRunner;
+  readonly #deps: LocalPodSetDeps;
   readonly #runners = new Map<string, PodRunner>();
 
-  constructor(node: string, start: (pod: Pod, uid: string, objects: Objects) => PodRunner) {
+  constructor(node: string, deps: LocalPodSetDeps) {
     this.#node = node;
-    this.#start = start;
+    this.#deps = deps;
   }
 
-  /** Starts what is new. */
+  /** Starts what is new, and takes over what is there: what is to end must be known to be ended. */
   adopt(objects: Objects): void {
     for (const [uid, pod] of this.#wanted(objects)) {
-      const isNew = !this.#runners.has(uid) && !isTerminating(pod);
-      if (isNew) this.#runners.set(uid, this.#start(pod, uid, objects));
+      if (this.#runners.has(uid) || (isTerminating(pod) && !this.#deps.isLeft(uid))) continue;
+      this.#runners.set(uid, this.#deps.start(pod, uid, objects));
     }
   }
 

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { LabState } from '../lab-file.ts';
 import { nodeCgroups } from '../layout.ts';
 import type { LabLayout } from '../layout.ts';
-import type { ReportedProcess } from '../node-report.ts';
+import type { NodeReport, ReportedProcess } from '../node-report.ts';
 import { controllerCommand, controllerNode, nodeCommand } from '../plan/mesh-commands.ts';
 import { Supervisor } from './supervisor.ts';
 import type { SupervisedSpec, SupervisorDeps } from './supervisor.ts';
@@ -18,6 +18,7 @@ export class MeshProcesses {
   readonly #node: string;
   readonly #deps: SupervisorDeps;
   readonly #supervisors: Supervisor[] = [];
+  #left: NodeReport['processes'] = [];
 
   constructor(layout: LabLayout, state: LabState, node: string, deps: SupervisorDeps) {
     this.#layout = layout;
@@ -30,8 +31,10 @@ export class MeshProcesses {
     return this.#supervisors.map((supervisor) => supervisor.state);
   }
 
-  start(): void {
+  /** @param left what an earlier kubelet reported */
+  start(left: NodeReport['processes']): void {
     if (!this.#state.mesh) return;
+    this.#left = left;
     if (this.#node === controllerNode.name) this.#startController();
     this.#startNodeProgramWhenPossible(this.#deps.clock.now() + patienceMs);
   }
@@ -39,7 +42,7 @@ export class MeshProcesses {
   #startController(): void {
     this.#supervise({
       name: 'controller',
-      argv: controllerCommand(this.#state.program, this.#layout),
+      argv: controllerCommand(this.#state, this.#layout),
       cgroup: nodeCgroups(this.#state.cgroup2, this.#node).system,
       logFile: this.#layout.node(this.#node).controllerLog,
     });
@@ -53,7 +56,7 @@ export class MeshProcesses {
     }
     this.#supervise({
       name: 'node',
-      argv: nodeCommand(this.#state.program, this.#layout, this.#node, this.#state.cgroup2),
+      argv: nodeCommand(this.#state, this.#layout, this.#node),
       cgroup: nodeCgroups(this.#state.cgroup2, this.#node).mesh,
       logFile: this.#layout.node(this.#node).meshLog,
     });
@@ -62,6 +65,6 @@ export class MeshProcesses {
   #supervise(spec: SupervisedSpec): void {
     const supervisor = new Supervisor(spec, this.#deps);
     this.#supervisors.push(supervisor);
-    supervisor.start();
+    supervisor.begin(this.#left.find(({ name }) => name === spec.name));
   }
 }

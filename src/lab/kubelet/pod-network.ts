@@ -1,7 +1,11 @@
-/** A pod's place in the world: cgroup, network namespace and link, holder process. Made whole, or taken down again. */
+/**
+ * A pod's place in the world: cgroup, network namespace and link, holder process. Made whole, found as an earlier
+ * kubelet left it, or removed.
+ */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { MeshError } from '../../base/errors.ts';
 import { parseIp } from '../../base/ip.ts';
 import type { Pod } from '../../kube/objects.ts';
@@ -10,10 +14,12 @@ import type { PodPaths } from '../layout.ts';
 import { podLinkScript, podScript } from '../plan/network-script.ts';
 import type { PodNetwork } from '../plan/network-script.ts';
 import { hostsFile, resolvConf } from '../plan/pod-files.ts';
-import { makeCgroup } from '../system/cgroup.ts';
+import { readPodRecord, writePodRecord } from '../pod-record.ts';
+import type { PodRecord } from '../pod-record.ts';
+import { killCgroup, makeCgroup, removeCgroup } from '../system/cgroup.ts';
 import { holder, inCgroup } from '../system/enter.ts';
-import { runIpScript } from '../system/netns.ts';
-import { processRef } from '../system/process.ts';
+import { deleteNamespaces, runIpScript } from '../system/netns.ts';
+import { isAlive, processRef } from '../system/process.ts';
 import type { ProcessRef } from '../system/process.ts';
 import { systemPath } from '../system/run.ts';
 import type { LabNode } from '../topology.ts';
@@ -26,8 +32,14 @@ export interface PodPlace {
   readonly paths: PodPaths;
 }
 
-/** Returns the holder, once everything is in place. Runs in the node's network namespace and the host's mounts. */
-export async function makePodNetwork(place: PodPlace): Promise<ProcessRef> {
+/** What an earlier kubelet wrote down of the pod; undefined when its holder is no more. */
+export async function findPodNetwork({ uid, paths }: PodPlace): Promise<PodRecord | undefined> {
+  const record = await readPodRecord(paths);
+  return record?.uid === uid && isAlive(record.holder) ? record : undefined;
+}
+
+/** Returns when everything is in place. Runs in the node's network namespace and the host's mounts. */
+export async function makePodNetwork(place: PodPlace): Promise<PodRecord> {
   const ips = (place.pod.status?.podIPs ?? []).map(({ ip }) => parseIp(ip));
   const network: PodNetwork = { uid: place.uid, ips };
   const { name, namespace } = place.pod.metadata;
@@ -38,7 +50,17 @@ export async function makePodNetwork(place: PodPlace): Promise<ProcessRef> {
     writeFile(place.paths.hosts, hostsFile(name, ips)),
     runIpScript(podLinkScript(network, place.node)),
   ]);
-  return startHolder(place, network);
+  const record = { uid: place.uid, holder: await startHolder(place, network) };
+  await writePodRecord(place.paths, record);
+  return record;
+}
+
+/** Ends everything in the pod. Harmless where there is nothing, or not all of it. */
+export async function removePodNetwork({ uid, cgroup, paths }: PodPlace): Promise<void> {
+  await killCgroup(cgroup);
+  await removeCgroup(cgroup);
+  await deleteNamespaces([podNetns(uid)].filter((name) => existsSync(netnsPath(name))));
+  await rm(paths.dir, { recursive: true, force: true });
 }
 
 async function startHolder(place: PodPlace, network: PodNetwork): Promise<ProcessRef> {

@@ -1,27 +1,24 @@
 /**
  * One pod from its first namespace to its last process: set up, enrolled, started, restarted, probed, ended. Tells the
- * kubelet when its condition changed; writes no objects.
+ * kubelet when its condition changed; writes no objects. Goes on where an earlier kubelet left off.
  */
-import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '../../base/clock.ts';
 import { asMeshError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { podNetns } from '../layout.ts';
-import { pendingPod } from '../plan/pod-status.ts';
+import { isOver, pendingPod, publishedCondition } from '../plan/pod-status.ts';
 import type { PodCondition } from '../plan/pod-status.ts';
 import type { Environment } from '../plan/pod-files.ts';
-import { afterExit, noRestarts, restartDelayMs, shouldRestart } from '../plan/restart.ts';
+import { afterExit, restartDelayMs, restartsSoFar, shouldRestart } from '../plan/restart.ts';
 import type { RestartCount } from '../plan/restart.ts';
 import { writePodRecord } from '../pod-record.ts';
-import { killCgroup, removeCgroup } from '../system/cgroup.ts';
-import { deleteNamespaces } from '../system/netns.ts';
+import type { PodRecord } from '../pod-record.ts';
 import type { ProcessRef } from '../system/process.ts';
-import { startContainer } from './container.ts';
+import { adoptContainer, startContainer } from './container.ts';
 import type { ContainerExit, RunningContainer } from './container.ts';
 import { waitUntilEnrolled } from './enrolment.ts';
 import type { EnrolmentGate } from './enrolment.ts';
-import { makePodNetwork } from './pod-network.ts';
+import { findPodNetwork, makePodNetwork, removePodNetwork } from './pod-network.ts';
 import type { PodPlace } from './pod-network.ts';
 import { checkProbe } from './probe-check.ts';
 import { watchReadiness } from './readiness.ts';
@@ -41,8 +38,8 @@ export class PodRunner {
   readonly #place: PodPlace;
   readonly #deps: PodRunnerDeps;
   readonly #stopping = new AbortController();
-  #condition: PodCondition = pendingPod;
-  #restarts: RestartCount = noRestarts;
+  #condition: PodCondition;
+  #restarts: RestartCount;
   #container: RunningContainer | undefined;
   /** When the pod must be gone at last, ms since the epoch; Infinity while nobody wants it to end. */
   #deadline = Number.POSITIVE_INFINITY;
@@ -52,6 +49,8 @@ export class PodRunner {
   constructor(place: PodPlace, deps: PodRunnerDeps) {
     this.#place = place;
     this.#deps = deps;
+    this.#condition = publishedCondition(place.pod);
+    this.#restarts = restartsSoFar(this.#condition.restarts);
     void this.#live();
   }
 
@@ -80,19 +79,31 @@ export class PodRunner {
   }
 
   async #live(): Promise<void> {
-    const signal = this.#stopping.signal;
     try {
-      const holder = await this.#deps.setUpSlot(() => makePodNetwork(this.#place));
-      await writePodRecord(this.#place.paths, { uid: this.#place.uid, holder });
-      const { gate, clock } = this.#deps;
-      const { uid } = this.#place;
-      if (gate !== undefined) await waitUntilEnrolled({ gate, uid, clock, signal });
-      await this.#runContainer(holder);
+      if (!isOver(this.#condition)) await this.#run();
     } catch (thrown) {
       this.#failed(thrown);
     }
     await this.#terminated();
     await this.#cleanUp();
+  }
+
+  async #run(): Promise<void> {
+    const { gate, clock, setUpSlot } = this.#deps;
+    const record = await setUpSlot(() => this.#settle());
+    const isNew = record.container === undefined;
+    if (isNew && gate !== undefined) {
+      await waitUntilEnrolled({ gate, uid: this.#place.uid, clock, signal: this.#stopping.signal });
+    }
+    await this.#runContainer(record);
+  }
+
+  async #settle(): Promise<PodRecord> {
+    const left = await findPodNetwork(this.#place);
+    if (left !== undefined) return left;
+    this.#become({ ...pendingPod, restarts: this.#restarts.total });
+    await removePodNetwork(this.#place);
+    return makePodNetwork(this.#place);
   }
 
   #failed(thrown: unknown): void {
@@ -104,33 +115,51 @@ export class PodRunner {
   }
 
   /** Starts the command again and again, as the restart policy says, until the pod is to end. */
-  async #runContainer(holder: ProcessRef): Promise<void> {
+  async #runContainer({ holder, container }: PodRecord): Promise<void> {
     const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      const { pod, cgroup, paths } = this.#place;
-      const { environment } = this.#deps;
-      this.#container = await startContainer({ pod, holder, cgroup, paths, environment });
+    for (let left = container; left !== undefined || !signal.aborted; left = undefined) {
+      this.#container = await (left === undefined ? this.#startContainer(holder) : this.#adopt(left));
       if (signal.aborted) this.#container?.signal('SIGTERM');
       const stopProbe = this.#startProbe();
       if (this.#container === undefined) return;
       const exit = await this.#container.exited;
       stopProbe();
       this.#container = undefined;
+      await this.#writeDown(holder, undefined);
       if (signal.aborted || !(await this.#mayRestart(exit))) return;
     }
+  }
+
+  async #startContainer(holder: ProcessRef): Promise<RunningContainer | undefined> {
+    const { pod, cgroup, paths } = this.#place;
+    const { environment } = this.#deps;
+    const container = await startContainer({ pod, holder, cgroup, paths, environment });
+    await this.#writeDown(holder, container?.process);
+    return container;
+  }
+
+  #adopt(left: ProcessRef): RunningContainer {
+    return adoptContainer(left, this.#place.cgroup, this.#deps.clock);
+  }
+
+  #writeDown(holder: ProcessRef, container: ProcessRef | undefined): Promise<void> {
+    const { uid, paths } = this.#place;
+    return writePodRecord(paths, { uid, holder, ...(container === undefined ? {} : { container }) });
   }
 
   /** Without a probe a pod is ready when it runs. */
   #startProbe(): () => void {
     const { pod } = this.#place;
     const probe = pod.spec.containers[0]?.readinessProbe;
-    this.#become({ phase: 'Running', ready: probe === undefined, reason: '', message: '' });
+    const ready = probe === undefined || this.#condition.ready;
+    this.#become({ phase: 'Running', ready, reason: '', message: '' });
     if (probe === undefined) return () => {};
     return watchReadiness({
       probe,
+      ready,
       check: () => checkProbe(probe, pod),
       clock: this.#deps.clock,
-      onChange: (ready) => this.#become({ ready }),
+      onChange: (now) => this.#become({ ready: now }),
     });
   }
 
@@ -165,10 +194,7 @@ export class PodRunner {
   async #cleanUp(): Promise<void> {
     this.#cancelKill();
     try {
-      await killCgroup(this.#place.cgroup);
-      await removeCgroup(this.#place.cgroup);
-      await deleteNamespaces([podNetns(this.#place.uid)]);
-      await rm(this.#place.paths.dir, { recursive: true, force: true });
+      await removePodNetwork(this.#place);
     } catch (thrown) {
       this.#deps.log.error({ pod: this.#place.pod.metadata.name }, asMeshError(thrown).message);
     }

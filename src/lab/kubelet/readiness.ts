@@ -6,6 +6,8 @@ import type { ProbeState } from '../plan/probe-state.ts';
 
 export interface ReadinessOptions {
   readonly probe: Probe;
+  /** What is known so far. */
+  readonly ready: boolean;
   /** Asks once. */
   readonly check: () => Promise<boolean>;
   readonly clock: Clock;
@@ -13,8 +15,8 @@ export interface ReadinessOptions {
 }
 
 /** Returns the way to stop it. */
-export function watchReadiness({ probe, check, clock, onChange }: ReadinessOptions): () => void {
-  let state: ProbeState = initialProbeState;
+export function watchReadiness({ probe, ready, check, clock, onChange }: ReadinessOptions): () => void {
+  let state: ProbeState = { ...initialProbeState, ready };
   let stopped = false;
   let cancel = clock.after(probeDelayMs(state, probe, true), ask);
 

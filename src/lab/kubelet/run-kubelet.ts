@@ -8,15 +8,17 @@ import { Kubelet } from './kubelet.ts';
 export interface KubeletOptions {
   readonly node: string;
   readonly stateDir: string;
+  /** How the kubelet before this one ended. */
+  readonly lastExit: string | undefined;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
 
 /** @throws MeshError when it cannot start */
-export async function runKubelet({ node, stateDir, log, signal }: KubeletOptions): Promise<void> {
+export async function runKubelet({ node, stateDir, lastExit, log, signal }: KubeletOptions): Promise<void> {
   const layout = labLayout(stateDir);
   const state = await requireLab(layout);
-  await new Kubelet(node, { layout, state, clock: systemClock, log }).start();
+  await new Kubelet(node, { layout, state, clock: systemClock, log }).start(lastExit);
   log.info({ node }, 'the node serves');
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();

@@ -1,17 +1,16 @@
 /**
  * Keeps one of the mesh's own processes running on a node, as a DaemonSet would: started in its cgroup, its output in
- * a log, started again after a delay when it ends.
+ * a log, started again after a delay when it ends. It outlives its kubelet; the next one takes it on.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { ReportedProcess } from '../node-report.ts';
-import { afterExit, noRestarts, restartDelayMs } from '../plan/restart.ts';
-import type { RestartCount } from '../plan/restart.ts';
+import { afterExit, restartDelayMs, restartsSoFar } from '../plan/restart.ts';
 import { inCgroup } from '../system/enter.ts';
 import type { Argv } from '../system/enter.ts';
-import { processRef } from '../system/process.ts';
+import { processRef, whenEnded } from '../system/process.ts';
 import type { ProcessRef } from '../system/process.ts';
 import { systemPath } from '../system/run.ts';
 
@@ -32,7 +31,7 @@ export class Supervisor {
   readonly #spec: SupervisedSpec;
   readonly #deps: SupervisorDeps;
   #process: ProcessRef | undefined;
-  #restarts: RestartCount = noRestarts;
+  #restarts = restartsSoFar(0);
   #lastExit: string | undefined;
 
   constructor(spec: SupervisedSpec, deps: SupervisorDeps) {
@@ -49,7 +48,17 @@ export class Supervisor {
     };
   }
 
-  start(): void {
+  /** @param left what an earlier kubelet reported: its process goes on if it lives */
+  begin(left: ReportedProcess | undefined): void {
+    this.#restarts = restartsSoFar(left?.restarts ?? 0);
+    this.#lastExit = left?.lastExit;
+    if (left?.process === undefined) return this.#start();
+    const startedAt = performance.now();
+    this.#process = left.process;
+    void whenEnded(left.process, this.#deps.clock).then(() => this.#ended('unknown', startedAt));
+  }
+
+  #start(): void {
     const startedAt = performance.now();
     const log = openSync(this.#spec.logFile, 'a');
     const [file, ...args] = inCgroup(this.#spec.cgroup, this.#spec.argv);
@@ -71,7 +80,7 @@ export class Supervisor {
       { process: this.#spec.name, how, waitMs },
       'a process of the mesh ended; it is started again',
     );
-    this.#deps.clock.after(waitMs, () => this.start());
+    this.#deps.clock.after(waitMs, () => this.#start());
     this.#deps.onChange();
   }
 }

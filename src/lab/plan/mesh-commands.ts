@@ -1,6 +1,7 @@
 /** The command lines of the mesh's own processes in the lab. Pure; the flags are those of `mesh-ebpf node|controller`. */
 import { caPort } from '../../base/ports.ts';
 import { join } from 'node:path';
+import type { LabState } from '../lab-file.ts';
 import { nodeCgroups, pinRoot } from '../layout.ts';
 import type { LabLayout } from '../layout.ts';
 import { labNode } from '../topology.ts';
@@ -11,17 +12,17 @@ export const caAddress = `${controllerNode.ipv4}:${caPort}`;
 
 type Program = readonly [string, ...string[]];
 
-export function nodeCommand(program: Program, layout: LabLayout, node: string, cgroup2: string): Program {
+export function nodeCommand(state: LabState, layout: LabLayout, node: string): Program {
   const paths = layout.node(node);
   return [
-    ...program,
+    ...onNode(state, node),
     'node',
     '--node-name',
     node,
     '--objects',
     layout.objects,
     '--cgroup-root',
-    nodeCgroups(cgroup2, node).root,
+    nodeCgroups(state.cgroup2, node).root,
     '--pin-root',
     join(pinRoot, node),
     '--run-dir',
@@ -37,9 +38,10 @@ export function nodeCommand(program: Program, layout: LabLayout, node: string, c
   ];
 }
 
-export function controllerCommand(program: Program, layout: LabLayout): Program {
+export function controllerCommand(state: LabState, layout: LabLayout): Program {
+  const lifetimeMs = state.certificateLifetimeMs;
   return [
-    ...program,
+    ...onNode(state, controllerNode.name),
     'controller',
     '--objects',
     layout.objects,
@@ -49,5 +51,15 @@ export function controllerCommand(program: Program, layout: LabLayout): Program 
     caAddress,
     '--tokens',
     layout.tokens,
+    ...(lifetimeMs === undefined ? [] : ['--certificate-lifetime', `${lifetimeMs}ms`]),
   ];
+}
+
+/** This program with the node's clock. libfaketime moves all of it, OpenSSL's included, except what measures time. */
+function onNode({ program, clockOffsets }: LabState, node: string): Program {
+  const offsetMs = clockOffsets[node] ?? 0;
+  if (offsetMs === 0) return program;
+  const seconds = `${offsetMs < 0 ? '-' : '+'}${Math.abs(offsetMs) / 1000}`;
+  const preload = 'LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1';
+  return ['env', preload, `FAKETIME=${seconds}`, 'FAKETIME_DONT_FAKE_MONOTONIC=1', ...program];
 }

@@ -22,6 +22,18 @@ export const pendingPod: PodCondition = {
   message: '',
 };
 
+/** A condition as it was published: what a kubelet begins with that comes after another. */
+export const publishedCondition = (pod: Pod): PodCondition => ({
+  phase: pod.status?.phase ?? 'Pending',
+  ready: isPodReady(pod),
+  restarts: pod.status?.containerStatuses?.[0]?.restartCount ?? 0,
+  reason: pod.status?.reason ?? '',
+  message: pod.status?.message ?? '',
+});
+
+/** Ended, and not to be started again. */
+export const isOver = ({ phase }: PodCondition): boolean => phase === 'Succeeded' || phase === 'Failed';
+
 export const isPodReady = (pod: Pod): boolean =>
   pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
 

@@ -1,4 +1,5 @@
 /** Whether and when a process that ended is started again: pods by their restartPolicy, mesh processes always. Pure. */
+import { constants } from 'node:os';
 
 /** A process that lived this long is taken to be healthy: its next end starts the delays anew. */
 const healthyAfterMs = 60_000;
@@ -11,7 +12,7 @@ export interface RestartCount {
   readonly total: number;
 }
 
-export const noRestarts: RestartCount = { recent: 0, total: 0 };
+export const restartsSoFar = (total: number): RestartCount => ({ recent: 0, total });
 
 export const afterExit = (count: RestartCount, ranForMs: number): RestartCount => ({
   recent: ranForMs >= healthyAfterMs ? 1 : count.recent + 1,
@@ -21,6 +22,12 @@ export const afterExit = (count: RestartCount, ranForMs: number): RestartCount =
 /** 0.2 s, doubled each time, at most 10 s: Kubernetes' shape at a pace a person can watch. */
 export const restartDelayMs = (count: RestartCount): number =>
   Math.min(longestDelayMs, firstDelayMs * 2 ** Math.max(0, count.recent - 1));
+
+/** A shell's exit status in words: a signal's name, or the exit code. */
+export function howEnded(status: number): string {
+  const signal = Object.entries(constants.signals).find(([, number]) => number === status - 128);
+  return signal?.[0] ?? `exit code ${status}`;
+}
 
 export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
 

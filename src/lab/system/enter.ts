@@ -37,6 +37,18 @@ export const inDirectory = (directory: string, argv: Argv): Argv => [
   ...argv,
 ];
 
+/**
+ * Starts `argv` again whenever it ends, a second later, as long as `mark` is there: what ends before it made its mark
+ * cannot be started at all. `--after STATUS` tells the next one how the last one ended.
+ */
+export const keptRunning = (mark: string, argv: Argv): Argv => [
+  '/bin/sh',
+  '-c',
+  '"$@"; status=$?; while [ -e "$0" ]; do sleep 1; "$@" --after "$status"; status=$?; done; exit "$status"',
+  mark,
+  ...argv,
+];
+
 export interface HolderFiles {
   /** Where the pod's files are; holds what it changes in /etc, if anything. */
   readonly dir: string;

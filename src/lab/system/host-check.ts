@@ -13,17 +13,20 @@ const tools: Readonly<Record<string, string>> = {
   sleep: 'coreutils',
 };
 
-/** @throws MeshError PERMISSION without root, UNSUPPORTED when a tool is missing. */
-export function checkHost(): void {
+/**
+ * @param more tools that this lab needs besides, with their packages
+ * @throws MeshError PERMISSION without root, UNSUPPORTED when a tool is missing
+ */
+export function checkHost(more: Readonly<Record<string, string>> = {}): void {
   if (process.getuid?.() !== 0) {
     throw new MeshError('PERMISSION', 'the lab makes network namespaces and cgroups: it needs root', {
       hint: 'run it with sudo',
     });
   }
-  const missing = Object.keys(tools).filter((tool) => !isInstalled(tool));
+  const missing = Object.entries({ ...tools, ...more }).filter(([tool]) => !isInstalled(tool));
   if (missing.length === 0) return;
-  const packages = [...new Set(missing.map((tool) => tools[tool] ?? tool))];
-  throw new MeshError('UNSUPPORTED', `not installed: ${missing.join(', ')}`, {
+  const packages = [...new Set(missing.map(([, name]) => name))];
+  throw new MeshError('UNSUPPORTED', `not installed: ${missing.map(([tool]) => tool).join(', ')}`, {
     hint: `apt-get install ${packages.join(' ')}`,
   });
 }

@@ -3,6 +3,7 @@
  * is field 22 of /proc/PID/stat (proc_pid_stat(5)), in clock ticks since boot.
  */
 import { readFileSync } from 'node:fs';
+import type { Clock } from '../../base/clock.ts';
 
 export interface ProcessRef {
   readonly pid: number;
@@ -17,6 +18,13 @@ export function processRef(pid: number): ProcessRef | undefined {
 }
 
 export const isAlive = (ref: ProcessRef): boolean => startTimeOf(ref.pid) === ref.startTime;
+
+const askEveryMs = 250;
+
+/** Settles soon after a process has ended that is not our child: nobody tells us, and how it ended is lost. */
+export async function whenEnded(ref: ProcessRef, clock: Clock): Promise<void> {
+  while (isAlive(ref)) await new Promise<void>((resolve) => clock.after(askEveryMs, resolve));
+}
 
 /** Sends a signal, unless the process is gone. */
 export function signalProcess(ref: ProcessRef, signal: NodeJS.Signals): void {

@@ -111,5 +111,5 @@ const isLoss = (error: unknown): boolean =>
 
 const tooSlow = (peer: string, afterMs: number): MeshError =>
   new MeshError('DIAL_FAILED', `no HBONE connection to ${peer} within ${afterMs / 1000} s`, {
-    hint: 'is the other node up, and does every NetworkPolicy let port 15008 through?',
+    hint: 'is the other node ready (mesh-ebpf status), and does every NetworkPolicy let port 15008 through?',
   });

@@ -45,10 +45,7 @@ export function verifyPeer(presented: PresentedCertificate, expected: PeerExpect
     );
   }
   checkDates(leaf, expected);
-  if (presented.chainError !== undefined) {
-    const problem = `${identity} is not vouched for by a trusted root (${presented.chainError})`;
-    throw invalid(peer, `as ${problem}`, 'compare the roots of both nodes: mesh-ebpf certs');
-  }
+  if (presented.chainError !== undefined) throw untrusted(identity, presented.chainError, expected);
   if (leaf.getExtension(BasicConstraintsExtension)?.ca === true) {
     throw invalid(peer, 'presented an authority’s certificate as its own', 'issue it a leaf certificate');
   }
@@ -88,15 +85,26 @@ function soleIdentity(leaf: X509Certificate, peer: string): SpiffeId {
   }
 }
 
+const clockHint =
+  'compare the clocks of both nodes, and look whether the peer can reach its certificate authority';
+
+const byClock = (now: number): string => `by the clock of this node it is ${new Date(now).toISOString()}`;
+
 function checkDates(leaf: X509Certificate, { peer, now }: PeerExpectation): void {
-  const hint =
-    'compare the clocks of both nodes, and look whether the peer can reach its certificate authority';
-  if (now < leaf.notBefore.getTime()) {
-    throw invalid(peer, `has a certificate that is valid from ${leaf.notBefore.toISOString()} only`, hint);
-  }
-  if (now > leaf.notAfter.getTime()) {
-    throw invalid(peer, `has a certificate that expired at ${leaf.notAfter.toISOString()}`, hint);
-  }
+  const { notBefore, notAfter } = leaf;
+  const refuse = (problem: string): MeshError =>
+    invalid(peer, `has a certificate that ${problem}; ${byClock(now)}`, clockHint);
+  if (now < notBefore.getTime()) throw refuse(`is valid from ${notBefore.toISOString()} only`);
+  if (now > notAfter.getTime()) throw refuse(`expired at ${notAfter.toISOString()}`);
+}
+
+/** OpenSSL's words for an issuer that is not valid now; the leaf's own dates were checked before. */
+const datesOfIssuer = /^CERT_(NOT_YET_VALID|HAS_EXPIRED)$/;
+
+function untrusted(identity: SpiffeId, reason: string, { peer, now }: PeerExpectation): MeshError {
+  const problem = `as ${identity} is not vouched for by a trusted root (${reason})`;
+  if (datesOfIssuer.test(reason)) return invalid(peer, `${problem}; ${byClock(now)}`, clockHint);
+  return invalid(peer, problem, 'compare the roots of both nodes: mesh-ebpf certs');
 }
 
 function expectedOne(identity: SpiffeId, { identities, peer }: PeerExpectation): SpiffeId {

@@ -50,19 +50,22 @@ describe('sockets that share one buffer to read into', () => {
 
   it('get nothing while they are paused', async () => {
     const { client, accepted, end } = await connection();
-    let got = 0;
+    const got: string[] = [];
     new SharedReads().attach(accepted, (bytes) => {
-      got += bytes.length;
+      got.push(String(bytes));
       accepted.pause();
     });
+    const until = async (text: string): Promise<void> => {
+      while (got.join('') !== text) await new Promise(setImmediate);
+    };
     accepted.resume();
     client.write('first');
-    while (got === 0) await new Promise(setImmediate);
+    await until('first');
     client.write('second');
     await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(got).toBe('first'.length);
+    expect(got).toEqual(['first']);
     accepted.resume();
-    while (got < 'firstsecond'.length) await new Promise(setImmediate);
+    await until('firstsecond');
     end();
   });
 

@@ -123,7 +123,7 @@ export class OurMesh {
         'log-level': 'debug',
       }),
     );
-    await node.waitForOutput(/"msg":"ready"/);
+    await node.waitForOutput(/"msg":"(not )?ready/);
     await waitFor('the pod to be enrolled with a certificate', () => this.#isServing());
     return node;
   }

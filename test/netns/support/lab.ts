@@ -27,11 +27,14 @@ import { clientScript } from './manifest.ts';
 import { type Finished, PodProcess } from './pod-process.ts';
 import { eventually, until } from './wait.ts';
 
-export type NodeId = 'node-a' | 'node-b';
+export type NodeId = `node-${'a' | 'b' | 'c' | 'd'}`;
+type LabProcess = 'node' | 'controller' | 'kubelet';
+
+/** The nodes of a lab unless it is asked for more. */
 export const nodeIds: readonly NodeId[] = ['node-a', 'node-b'];
 
 /** How long another lab may go on before these tests give up. */
-const patienceMs = 300_000;
+export const patienceMs = 300_000;
 const upMs = 90_000;
 const scenarioMs = 90_000;
 
@@ -55,10 +58,10 @@ export class Lab {
   }
 
   /** Starts a lab, once there is none; returns when all its pods are ready. */
-  static async up(file: string): Promise<Lab> {
+  static async up(file: string, flags: readonly string[] = []): Promise<Lab> {
     const deadline = Date.now() + patienceMs;
     for (;;) {
-      const { code, stderr } = await cli(['lab', 'up', '-f', file, '--wait', '--timeout', '60s']);
+      const { code, stderr } = await cli(['lab', 'up', '-f', file, '--wait', '--timeout', '60s', ...flags]);
       if (code === 0) return await Lab.attach();
       if (!stderr.includes('ALREADY_EXISTS')) {
         await Lab.down();
@@ -114,6 +117,20 @@ export class Lab {
   /** Runs one to its end and returns what it says. */
   async client<T = ClientAnswer>(path: string, client: string, ...args: readonly unknown[]): Promise<T> {
     return await (await this.start(path, client, ...args)).result<T>();
+  }
+
+  /** Whether a connection gets through to the server of many habits. @param to a host name or an address */
+  async greets(from: string, to: string): Promise<boolean> {
+    return ((await this.client(from, 'greet', to)).greeting ?? undefined) !== undefined;
+  }
+
+  /** The pods' processes, for comparison: nobody may have to touch them. */
+  holders(...paths: readonly string[]): string {
+    const records = paths.map((path) => {
+      const { namespace, name } = this.pod(path);
+      return readFileSync(this.layout.pod(namespace, name).record, 'utf8');
+    });
+    return records.join('');
   }
 
   /** A process of the host: in a node's network namespace, but in no pod and not in the node's cgroup. */
@@ -190,16 +207,13 @@ export class Lab {
   }
 
   /** The process the lab keeps running; undefined while it does not. */
-  async process(node: NodeId, name: 'node' | 'controller' = 'node'): Promise<ProcessRef | undefined> {
+  async process(node: NodeId, name: LabProcess = 'node'): Promise<ProcessRef | undefined> {
     const report = await readNodeReport(this.layout.node(node));
-    return report?.processes.find((candidate) => candidate.name === name)?.process;
+    const all = report === undefined ? [] : [report.kubelet, ...report.processes];
+    return all.find((candidate) => candidate.name === name)?.process;
   }
 
-  async signal(
-    node: NodeId,
-    signal: NodeJS.Signals,
-    name: 'node' | 'controller' = 'node',
-  ): Promise<ProcessRef> {
+  async signal(node: NodeId, signal: NodeJS.Signals, name: LabProcess = 'node'): Promise<ProcessRef> {
     const found = await this.process(node, name);
     if (found === undefined) throw new Error(`the ${name} process of ${node} does not run`);
     process.kill(found.pid, signal);
@@ -248,7 +262,10 @@ export interface LabSuite {
 }
 
 /** One lab for a test file: up before its first scenario, down after its last. */
-export function labSuite(...manifests: readonly string[]): LabSuite {
+export const labSuite = (...manifests: readonly string[]): LabSuite => labSuiteWith([], ...manifests);
+
+/** @param flags more of `lab up` */
+export function labSuiteWith(flags: readonly string[], ...manifests: readonly string[]): LabSuite {
   const file = join(mkdtempSync(join(tmpdir(), 'mesh-netns-')), 'lab.yaml');
   let running: Lab | undefined;
   let failed = false;
@@ -258,7 +275,7 @@ export function labSuite(...manifests: readonly string[]): LabSuite {
   };
   beforeAll(async () => {
     writeFileSync(file, manifests.join(''));
-    running = await Lab.up(file);
+    running = await Lab.up(file, flags);
   }, patienceMs + upMs);
   const down = async (): Promise<void> => {
     if (running === undefined) return;
@@ -282,7 +299,7 @@ export function labSuite(...manifests: readonly string[]): LabSuite {
           } catch (thrown) {
             failed = true;
             if (thrown instanceof Error && running !== undefined)
-              thrown.message += await advice(running, file);
+              thrown.message += await advice(running, file, flags);
             throw thrown;
           }
         },
@@ -292,13 +309,13 @@ export function labSuite(...manifests: readonly string[]): LabSuite {
 }
 
 /** How to go on from a failure: what failed on the nodes last, and how to enter the pods. */
-async function advice(lab: Lab, file: string): Promise<string> {
+async function advice(lab: Lab, file: string, flags: readonly string[]): Promise<string> {
   const lines = await Promise.all(nodeIds.map((node) => lastFailures(lab, node)));
   return [
     '\n\nlast failures on the nodes:',
     ...lines.flat(),
     'to look around, run the test with KEEP_LAB=1, or the same lab with:',
-    `  bin/mesh-ebpf lab up -f ${file} --wait`,
+    `  ${['bin/mesh-ebpf lab up -f', file, '--wait', ...flags].join(' ')}`,
     '  bin/mesh-ebpf lab exec NAMESPACE/POD -- sh',
   ].join('\n');
 }

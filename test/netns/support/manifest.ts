@@ -1,4 +1,6 @@
 /** Manifests of the tests' labs, as YAML a person could have written. */
+import type { NodeId } from './lab.ts';
+
 const script = (name: string): string => new URL(`pod/${name}`, import.meta.url).pathname;
 
 /** `client.py` inside pods: the host's files are the pods' files. */
@@ -17,7 +19,7 @@ metadata:
 ${mesh === 'ambient' ? '  labels: { istio.io/dataplane-mode: ambient }\n' : ''}`;
 
 export interface PodOptions {
-  readonly node?: 'node-a' | 'node-b';
+  readonly node?: NodeId;
   /** YAML list; none: the pod only holds its place. */
   readonly command?: string;
   readonly serviceAccount?: string;

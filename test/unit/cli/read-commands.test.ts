@@ -170,7 +170,7 @@ describe('mesh-ebpf status', () => {
       ...status({ readiness: { ready: false, pending: ['BPF programs'] } }),
     };
     const { out } = await run('status', { nodes: [all('node-a', { '/v1/status': starting })] });
-    expect(out).toMatch(/starting: BPF programs/);
+    expect(out).toMatch(/not ready: BPF programs/);
   });
 });
 

@@ -7,6 +7,7 @@ import {
   minRetryMs,
   renewAt,
   retryDelayMs,
+  urgencies,
 } from '../../../src/identity/renewal.ts';
 
 const random = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
@@ -35,23 +36,28 @@ describe('renewal of a certificate', () => {
 });
 
 describe('the delay after failures', () => {
-  it('stays between half a second and 150 seconds', () => {
+  it('stays between half a second and the maximum for its urgency', () => {
+    const urgency = fc.constantFrom(...urgencies);
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 10_000 }), random, (failures, luck) => {
-        const delay = retryDelayMs(failures, luck, false);
+      fc.property(fc.integer({ min: 1, max: 10_000 }), random, urgency, (failures, luck, why) => {
+        const delay = retryDelayMs(failures, luck, why);
         expect(delay).toBeGreaterThanOrEqual(minRetryMs);
-        expect(delay).toBeLessThanOrEqual(maxRetryMs);
+        expect(delay).toBeLessThanOrEqual(maxRetryMs[why]);
       }),
     );
   });
 
   it('doubles its upper bound with each failure until the maximum', () => {
-    const uppers = [1, 2, 3, 20].map((failures) => Math.round(retryDelayMs(failures, 1, false)));
+    const uppers = [1, 2, 3, 20].map((failures) => Math.round(retryDelayMs(failures, 1, 'renewal')));
     expect(uppers).toEqual([1_000, 2_000, 4_000, 150_000]);
   });
 
   it('is at most a second while a connection waits', () => {
-    expect(retryDelayMs(100, 1, true)).toBe(1_000);
+    expect(retryDelayMs(100, 1, 'demanded')).toBe(1_000);
+  });
+
+  it('is at most 15 seconds while there is no usable certificate: the node is back soon after its authority', () => {
+    expect(retryDelayMs(100, 1, 'missing')).toBe(15_000);
   });
 });
 

@@ -1,6 +1,19 @@
-/** Builders of Kubernetes objects for the lab's tests: what a test does not name is as ordinary as can be. */
+/** Builders for the lab's tests, of Kubernetes objects mostly: what a test does not name is as ordinary as can be. */
 import type { KubeObject, Pod, Service } from '../../../src/kube/objects.ts';
 import { objectKey } from '../../../src/kube/objects.ts';
+import { type LabState, newLabState } from '../../../src/lab/lab-file.ts';
+
+export const labState = (asked: Partial<LabState> = {}): LabState =>
+  newLabState({
+    nodeCount: 2,
+    mesh: true,
+    clockOffsets: {},
+    cgroup2: '/cg',
+    mountedBpffs: false,
+    program: ['node', 'main'],
+    kubelets: {},
+    ...asked,
+  });
 
 export interface PodSketch {
   readonly name?: string;

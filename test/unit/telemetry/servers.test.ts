@@ -258,7 +258,8 @@ describe('the metrics and readiness endpoints', () => {
   });
 
   it('say what a node that is not ready waits for, and that one that drains is not ready', async () => {
-    const readiness = new Readiness(['mesh model', 'BPF programs']);
+    let certificates = true;
+    const readiness = new Readiness(['mesh model', 'BPF programs'], { certificates: () => certificates });
     const server = await startReadinessServer(readiness, { host: '127.0.0.1', port: 0 }, silentLogger);
     running.push(server);
     const get = async (): Promise<[number, string]> => {
@@ -268,6 +269,10 @@ describe('the metrics and readiness endpoints', () => {
     readiness.done('mesh model');
     expect(await get()).toEqual([503, 'not ready: BPF programs\n']);
     readiness.done('BPF programs');
+    expect(await get()).toEqual([200, 'ready\n']);
+    certificates = false;
+    expect(await get()).toEqual([503, 'not ready: certificates\n']);
+    certificates = true;
     expect(await get()).toEqual([200, 'ready\n']);
     readiness.drain();
     expect(await get()).toEqual([503, 'not ready: shutting down\n']);

@@ -182,6 +182,14 @@ describe('root and intermediate', () => {
 });
 
 describe('the authority’s server certificate', () => {
+  it('lives a day however short leaves live, so that nodes whose clock is off still reach the authority', async () => {
+    const authority = await open({ leafLifetimeMs: minuteMs });
+    expect((await issue(authority)).notAfter).toBe(clock.now() + minuteMs);
+    const server = await authority.issueServer(['controller.mesh']);
+    expect(server.notAfter).toBe(clock.now() + dayMs);
+    expect(parsed(server).validFromDate.getTime()).toBe(clock.now() - 15 * minuteMs);
+  });
+
   it('has the listener’s names and no identity', async () => {
     const { chain, privateKey, roots } = await (
       await open()

@@ -15,7 +15,7 @@ import { objectFileName } from '../../../../src/lab/plan/objects.ts';
 import { inCgroup, inNetns, inPod } from '../../../../src/lab/system/enter.ts';
 import { parseStartTime } from '../../../../src/lab/system/process.ts';
 import { labNode, labNodes, podIps } from '../../../../src/lab/topology.ts';
-import { namespace, pod } from '../objects.ts';
+import { labState, namespace, pod } from '../objects.ts';
 
 describe('names on the host', () => {
   it('carry the prefix, and links fit the kernel’s 15 characters', () => {
@@ -85,14 +85,28 @@ describe('command lines', () => {
 
   it('start the mesh’s processes with the flags they take', () => {
     const layout = labLayout('/run/lab');
-    expect(nodeCommand(['node', 'main'], layout, 'node-b', '/cg').join(' ')).toBe(
+    expect(nodeCommand(labState(), layout, 'node-b').join(' ')).toBe(
       'node main node --node-name node-b --objects /run/lab/objects --cgroup-root /cg/mesh-lab/node-b' +
         ' --pin-root /sys/fs/bpf/mesh-ebpf-lab/node-b --run-dir /run/lab/nodes/node-b --ca-address 10.10.0.1:15012' +
         ' --ca-root /run/lab/ca/ca-root.pem --token-file /run/lab/nodes/node-b/token --log-level info',
     );
-    expect(controllerCommand(['node', 'main'], layout).join(' ')).toBe(
+    expect(controllerCommand(labState(), layout).join(' ')).toBe(
       'node main controller --objects /run/lab/objects --ca-dir /run/lab/ca --listen 10.10.0.1:15012 --tokens /run/lab/tokens.json',
     );
+  });
+
+  it('give the mesh’s processes of a node the clock asked for, and the controller its lifetime', () => {
+    const layout = labLayout('/run/lab');
+    const odd = labState({
+      clockOffsets: { 'node-a': -600_000, 'node-b': 90_000 },
+      certificateLifetimeMs: 60_000,
+    });
+    expect(controllerCommand(odd, layout).join(' ')).toMatch(
+      /^env LD_PRELOAD=\S+ FAKETIME=-600 \S+ node main controller .* --certificate-lifetime 60000ms$/,
+    );
+    expect(nodeCommand(odd, layout, 'node-a')).toContain('FAKETIME=-600');
+    expect(nodeCommand(odd, layout, 'node-b')).toContain('FAKETIME=+90');
+    expect(nodeCommand(odd, layout, 'node-c')[0]).toBe('node');
   });
 
   it('name objects as kubectl does', () => {

@@ -12,7 +12,14 @@ import {
   resolvConf,
 } from '../../../../src/lab/plan/pod-files.ts';
 import { afterProbe, initialProbeState, probeDelayMs } from '../../../../src/lab/plan/probe-state.ts';
-import { afterExit, noRestarts, restartDelayMs, shouldRestart } from '../../../../src/lab/plan/restart.ts';
+import { isOver, pendingPod, podStatus, publishedCondition } from '../../../../src/lab/plan/pod-status.ts';
+import {
+  afterExit,
+  howEnded,
+  restartDelayMs,
+  restartsSoFar,
+  shouldRestart,
+} from '../../../../src/lab/plan/restart.ts';
 import { unreadyPods } from '../../../../src/lab/commands/pods-ready.ts';
 import { parseIp } from '../../../../src/base/ip.ts';
 import { account, namespace, objectsOf, pod, service } from '../objects.ts';
@@ -47,6 +54,26 @@ describe('readiness', () => {
   });
 });
 
+describe('a condition', () => {
+  it('reads as it was published, so that the next kubelet goes on from it', () => {
+    for (const condition of [
+      pendingPod,
+      { phase: 'Running', ready: true, restarts: 2, reason: '', message: '' },
+      { phase: 'Running', ready: false, restarts: 5, reason: 'CrashLoopBackOff', message: 'it ended' },
+      { phase: 'Failed', ready: false, restarts: 0, reason: 'Error', message: 'it ended' },
+    ] as const) {
+      const published = { ...pod(), status: podStatus(pod(), condition, '10.10.0.1') };
+      expect(publishedCondition(published)).toEqual(condition);
+      expect(isOver(condition)).toBe(condition.phase === 'Failed');
+    }
+  });
+
+  it('of a pod nobody has begun is pending', () => {
+    const { status: _status, ...fresh } = pod();
+    expect(publishedCondition(fresh)).toEqual(pendingPod);
+  });
+});
+
 describe('restarts', () => {
   it('wait longer each time, up to ten seconds', () => {
     const delays = [1, 2, 3, 4, 5, 6, 7, 8].map((recent) => restartDelayMs({ recent, total: recent }));
@@ -54,8 +81,12 @@ describe('restarts', () => {
   });
 
   it('forget old failures once the command ran for a minute, but count all', () => {
-    const failing = [1, 2, 3].reduce((count) => afterExit(count, 10), noRestarts);
-    expect(afterExit(failing, 60_000)).toEqual({ recent: 1, total: 4 });
+    const failing = [1, 2, 3].reduce((count) => afterExit(count, 10), restartsSoFar(7));
+    expect(afterExit(failing, 60_000)).toEqual({ recent: 1, total: 11 });
+  });
+
+  it('are told with how the last run ended', () => {
+    expect([0, 3, 137, 143].map(howEnded)).toEqual(['exit code 0', 'exit code 3', 'SIGKILL', 'SIGTERM']);
   });
 
   it('follow the restart policy', () => {

@@ -87,6 +87,22 @@ describe('verifying a peer', () => {
     expect(await outcome({ uris: [web] }, {}, 'SELF_SIGNED_CERT_IN_CHAIN')).toBe('CERTIFICATE_INVALID');
   });
 
+  it.each([
+    ['a certificate that is not valid yet', 600_000, undefined],
+    ['an authority that is not valid yet', -600_000, 'CERT_NOT_YET_VALID'],
+    ['an authority that has expired', -600_000, 'CERT_HAS_EXPIRED'],
+  ])('asks about the clocks, and tells its own, when it refuses %s', async (_what, startMs, chainError) => {
+    const leaf = leafBytes(await ca.issue({ uris: [web], notBefore: new Date(expected.now + startMs) }));
+    expect(() => verifyPeer({ leaf, chainError }, expected)).toThrow(
+      expect.objectContaining({
+        message: expect.stringContaining(
+          `by the clock of this node it is ${new Date(expected.now).toISOString()}`,
+        ),
+        hint: expect.stringContaining('clocks of both nodes'),
+      }),
+    );
+  });
+
   it('refuses an authority’s certificate used as a leaf', async () => {
     expect(await outcome({ uris: [web], isCa: true })).toBe('CERTIFICATE_INVALID');
   });
