@@ -12,8 +12,8 @@ import type { Fd, NativeBinding, SocketSpec } from '../../native/binding.ts';
 import type { OwnDials } from './own-dials.ts';
 import { keepaliveDelayMs } from './options.ts';
 
-/** The only thing the engine needs of the addon. */
-export type SocketFactory = Pick<NativeBinding, 'createSocket'>;
+/** The only things the engine needs of the addon. */
+export type SocketFactory = Pick<NativeBinding, 'createSocket' | 'tcpInfo'>;
 
 /** SO_MARK of sockets that carry a client's address: routes the replies back to this host (see `bpf/README.md`). */
 export const sourceMark = 0x53a;

@@ -13,6 +13,7 @@ import { defaultEngineOptions, type EngineOptions } from './options.ts';
 import { OwnDials } from './own-dials.ts';
 import { PodServer, type PodServerDeps } from './pod-server.ts';
 import { SharedReads } from './shared-reads.ts';
+import { StallWatch } from './stall-watch.ts';
 import { ClientContexts } from './tls-contexts.ts';
 import { writeBufferSize } from './tcp-end.ts';
 import { tunnelBufferSize } from './tunnel.ts';
@@ -44,6 +45,8 @@ class TypeScriptEngine implements TunnelEngine {
       ownDials,
       turn: new Turn(),
       reads: new SharedReads(),
+      stalls: new StallWatch(deps.clock),
+      tcpInfo: (fd) => deps.sockets.tcpInfo(fd),
       tunnelBuffers: new WriteBuffers(tunnelBufferSize),
       writeBuffers: new WriteBuffers(writeBufferSize),
       contexts: new ClientContexts(),

@@ -23,6 +23,7 @@ export interface FlowDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly halfCloseLingerMs: number;
+  readonly decisionTimeoutMs: number;
   /** @throws MeshError */
   readonly open: (arrival: Arrival, route: Route, signal: AbortSignal) => Promise<ByteEnd>;
   /** The flow is over. */
@@ -75,7 +76,8 @@ export class Flow {
   async #decide(arrival: Arrival, signal: AbortSignal): Promise<void> {
     let decision: Decision;
     try {
-      decision = await this.#deps.decider.decide(arrival);
+      const answer = this.#deps.decider.decide(arrival);
+      decision = answer instanceof Promise ? await this.#inTime(answer) : answer;
     } catch (thrown) {
       this.#reject(arrival, asMeshError(thrown, 'INTERNAL', 'deciding on a connection'));
       return;
@@ -83,6 +85,20 @@ export class Flow {
     if (signal.aborted) this.#refuse(decision.observer, failureOf(asMeshError(signal.reason)));
     else if (decision.type === 'refuse') this.#refuse(decision.observer, decision);
     else await this.#forward(arrival, decision, signal);
+  }
+
+  /** An answer that comes too late is dropped: the connection was rejected by then. */
+  async #inTime(answer: Promise<Decision>): Promise<Decision> {
+    const { clock, decisionTimeoutMs } = this.#deps;
+    const late = Promise.withResolvers<never>();
+    const cancel = clock.after(decisionTimeoutMs, () =>
+      late.reject(new MeshError('TIMEOUT', 'nobody decided on the connection in time')),
+    );
+    try {
+      return await Promise.race([answer, late.promise]);
+    } finally {
+      cancel();
+    }
   }
 
   async #forward(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<void> {

@@ -7,6 +7,8 @@ export interface EngineOptions {
   readonly responseTimeoutMs: number;
   /** An inbound connection must have authenticated itself within this. */
   readonly handshakeTimeoutMs: number;
+  /** What decides on a connection must have answered within this. */
+  readonly decisionTimeoutMs: number;
   /** Distance of HTTP/2 PINGs. A connection that stays silent for twice as long after one is dead. */
   readonly keepaliveIntervalMs: number;
   /** A pooled connection without streams is given up after this. */
@@ -17,6 +19,8 @@ export interface EngineOptions {
   readonly maxStreamsPerTunnel: number;
   /** Connections and streams of one pod, both directions. */
   readonly maxConnectionsPerPod: number;
+  /** Bytes held for applications of one pod that do not read, over all its connections. */
+  readonly maxUnsentBytesPerPod: number;
   /** Inbound HBONE connections of one pod. */
   readonly maxTunnelsPerPod: number;
   /** Inbound TLS handshakes of one pod at a time: what strangers can make this node compute and hold. */
@@ -27,11 +31,13 @@ export const defaultEngineOptions: EngineOptions = {
   dialTimeoutMs: 10_000,
   responseTimeoutMs: 15_000,
   handshakeTimeoutMs: 10_000,
+  decisionTimeoutMs: 10_000,
   keepaliveIntervalMs: 10_000,
   idleReleaseMs: 300_000,
   halfCloseLingerMs: 300_000,
   maxStreamsPerTunnel: 100,
   maxConnectionsPerPod: 16_384,
+  maxUnsentBytesPerPod: 256 << 20,
   maxTunnelsPerPod: 1024,
   maxHandshakesPerPod: 256,
 };

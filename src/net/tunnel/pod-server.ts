@@ -12,12 +12,13 @@ import { Flow, type FlowDeps } from './flow.ts';
 import { HboneDialer, type HboneDialerDeps } from './hbone-dialer.ts';
 import { failureOf } from './hop-of.ts';
 import { closeUnlessSame, listenOn } from './listener.ts';
+import { PodMemory } from './pod-memory.ts';
 import type { OwnDials } from './own-dials.ts';
 import { TcpEnd, type TcpEndDeps } from './tcp-end.ts';
 import { TlsAcceptor } from './tls-acceptor.ts';
 import { TunnelServer } from './tunnel-server.ts';
 
-export interface PodServerDeps extends HboneDialerDeps, TcpEndDeps {
+export interface PodServerDeps extends HboneDialerDeps, Omit<TcpEndDeps, 'memory'> {
   readonly decider: ConnectionDecider;
   readonly log: Logger;
   readonly ownDials: OwnDials;
@@ -33,7 +34,7 @@ interface Ends {
 export class PodServer {
   #pod: EnginePod;
   readonly #listeners: PodListeners;
-  readonly #deps: PodServerDeps;
+  readonly #deps: PodServerDeps & TcpEndDeps;
   readonly #servers: readonly Server[];
   readonly #acceptor: TlsAcceptor;
   readonly #hbone: HboneDialer;
@@ -46,7 +47,10 @@ export class PodServer {
   constructor(pod: EnginePod, listeners: PodListeners, deps: PodServerDeps) {
     this.#pod = pod;
     this.#listeners = listeners;
-    this.#deps = deps;
+    this.#deps = {
+      ...deps,
+      memory: new PodMemory(deps.options.maxUnsentBytesPerPod, () => this.#relieve()),
+    };
     this.#acceptor = new TlsAcceptor(deps, {
       handshakeTimeoutMs: deps.options.handshakeTimeoutMs,
       maxHandshakes: deps.options.maxHandshakesPerPod,
@@ -56,6 +60,7 @@ export class PodServer {
     this.#flowDeps = {
       ...deps,
       halfCloseLingerMs: deps.options.halfCloseLingerMs,
+      decisionTimeoutMs: deps.options.decisionTimeoutMs,
       open: (arrival, route, signal) => this.#open(arrival, route, signal),
       over: (ended) => {
         this.#flows.delete(ended);
@@ -181,6 +186,19 @@ export class PodServer {
     if (route.type === 'hbone') return this.#hbone.open(arrival.pod, route, signal);
     const socket = await this.#deps.dialer.dial(arrival.pod, route, signal);
     return new TcpEnd(socket, arrival.type === 'outbound' ? 'peer' : 'application', this.#deps);
+  }
+
+  /** The pod holds more than it may: the connection that holds most ends. */
+  #relieve(): void {
+    let greediest: Flow | undefined;
+    for (const flow of this.#flows) {
+      if (flow.bufferedBytes > (greediest?.bufferedBytes ?? 0)) greediest = flow;
+    }
+    greediest?.close(
+      new MeshError('OVERLOADED', 'connections of this pod hold too many bytes that nobody reads', {
+        hint: 'this one held most; does the application at its end still read?',
+      }),
+    );
   }
 
   #reject(client: SocketAddress, error: MeshError): void {

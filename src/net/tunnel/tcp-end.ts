@@ -5,7 +5,10 @@
 import type { Socket } from 'node:net';
 import { MeshError } from '../../base/errors.ts';
 import type { ByteSink, NearEnd } from './byte-end.ts';
+import type { Fd, NativeBinding } from '../../native/binding.ts';
+import type { PodMemory } from './pod-memory.ts';
 import type { SharedReads } from './shared-reads.ts';
+import type { StallWatch, Stalled } from './stall-watch.ts';
 import type { Turn } from './turn.ts';
 import { WriteBatch } from './write-batch.ts';
 import type { WriteBuffers } from './write-buffers.ts';
@@ -17,12 +20,19 @@ export interface TcpEndDeps {
   readonly turn: Turn;
   readonly reads: SharedReads;
   readonly writeBuffers: WriteBuffers;
+  readonly stalls: StallWatch;
+  readonly memory: PodMemory;
+  /** TCP_INFO of a descriptor. */
+  readonly tcpInfo: NativeBinding['tcpInfo'];
 }
+
+/** A connection that was reset (include/net/tcp_states.h). */
+const tcpClose = 7;
 
 /** Whose socket it is: decides between APPLICATION_RESET and STREAM_RESET. */
 export type TcpRole = 'application' | 'peer';
 
-export class TcpEnd implements NearEnd {
+export class TcpEnd implements NearEnd, Stalled {
   readonly #socket: Socket;
   readonly #role: TcpRole;
   readonly #deps: TcpEndDeps;
@@ -30,6 +40,8 @@ export class TcpEnd implements NearEnd {
   #reading = false;
   /** Written in this turn of the event loop. */
   readonly #batch: WriteBatch;
+  /** Given to the socket and not yet taken by the kernel. */
+  #unsent = 0;
   /** Nothing is told any more: the end finished, failed or was reset. */
   #silent = false;
 
@@ -56,16 +68,25 @@ export class TcpEnd implements NearEnd {
 
   resume(): void {
     if (!this.#reading) this.#startReading();
+    this.#deps.stalls.delete(this);
     this.#socket.resume();
   }
 
   pause(): void {
     this.#socket.pause();
+    if (!this.#silent) this.#deps.stalls.add(this);
+  }
+
+  check(): void {
+    const fd = (this.#socket as unknown as { _handle?: { fd?: Fd } | null })._handle?.fd;
+    if (fd === undefined || fd < 0 || this.#deps.tcpInfo(fd).state !== tcpClose) return;
+    this.#fail(Object.assign(new Error('reset while nothing was read'), { code: 'ECONNRESET' }));
   }
 
   write(bytes: Uint8Array): boolean {
+    if (this.#silent) return true;
     if (this.#batch.length === 0) this.#deps.turn.atEnd(this.#flush);
-    for (let at = 0; at < bytes.length;) {
+    for (let at = 0; at < bytes.length && !this.#silent;) {
       at += this.#batch.add(at === 0 ? bytes : bytes.subarray(at));
       if (this.#batch.length === writeBufferSize) this.#flush();
     }
@@ -112,8 +133,19 @@ export class TcpEnd implements NearEnd {
   readonly #flush = (): void => {
     if (this.#batch.length === 0) return;
     const { bytes, release } = this.#batch.take();
-    this.#socket.write(bytes, release);
+    this.#unsent += bytes.length;
+    this.#socket.write(bytes, () => {
+      release();
+      this.#sent(bytes.length);
+    });
+    this.#deps.memory.add(bytes.length);
   };
+
+  #sent(bytes: number): void {
+    if (this.#silent) return;
+    this.#unsent -= bytes;
+    this.#deps.memory.remove(bytes);
+  }
 
   #closed(): void {
     if (this.#silent) return;
@@ -121,7 +153,7 @@ export class TcpEnd implements NearEnd {
       this.#fail(undefined);
       return;
     }
-    this.#silent = true;
+    this.#silence();
     this.#sink?.finished();
   }
 
@@ -133,7 +165,11 @@ export class TcpEnd implements NearEnd {
   }
 
   #silence(): void {
+    if (this.#silent) return;
     this.#silent = true;
+    this.#deps.stalls.delete(this);
+    this.#deps.memory.remove(this.#unsent);
+    this.#unsent = 0;
     this.#batch.clear();
   }
 

@@ -126,6 +126,45 @@ export function describePressing(factory: EngineFactory): void {
       },
     );
 
+    it('a client that resets while the server reads nothing is noticed soon', async () => {
+      const app = await rig.application((socket) => void socket.pause());
+      route(app);
+      const socket = await rig.dial(client.outbound);
+      pourInto(socket);
+      await until(() => rig.told.length === 2 && rig.told.every(({ established }) => established));
+      await quiet(() => rig.told[0]?.established?.counts().sent ?? 0);
+      socket.resetAndDestroy();
+      const [outbound] = await rig.finished(2);
+      expect(outbound?.finished[0]?.failure?.error.code).toBe('APPLICATION_RESET');
+      expect(rig.a.stats().connections + rig.b.stats().connections).toBe(0);
+    });
+
+    it('the greediest connection gives way when a pod’s hold too much, and others go on', async () => {
+      await rig.close();
+      await setUp({ maxUnsentBytesPerPod: mebibyte });
+      const deaf = await rig.application((socket) => void socket.pause());
+      route(await rig.application((socket) => socket.pipe(socket)));
+      const modest = await rig.dial(client.outbound);
+      await until(() => rig.told.length === 2);
+      route(deaf);
+      const greedy = await rig.dial(client.outbound);
+      pourInto(greedy);
+      expect(await ending(greedy)).toBe('reset');
+      const codes = (await rig.finished(2)).map((each) => each.finished[0]?.failure?.error.code);
+      expect(codes).toContain('OVERLOADED');
+      modest.end('still served');
+      expect(String(await readAll(modest))).toBe('still served');
+    });
+
+    it('a connection on which nobody decides is refused in time', async () => {
+      await rig.close();
+      await setUp({ decisionTimeoutMs: 100 });
+      rig.decide = () => new Promise(() => {});
+      expect(await ending(await rig.dial(client.outbound))).toBe('reset');
+      expect(rig.rejected).toMatchObject([{ error: { code: 'TIMEOUT' } }]);
+      expect(rig.a.stats().connections).toBe(0);
+    });
+
     it('a half-closed connection on which nothing moves is ended, and leaks nothing', async () => {
       await rig.close();
       await setUp({ halfCloseLingerMs: 300 });
