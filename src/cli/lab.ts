@@ -11,9 +11,9 @@ import { formatDuration, plural } from './format.ts';
 import { addHiddenLabCommands } from './lab-hidden.ts';
 import { addLabExec, addLabLogs } from './lab-inside.ts';
 import { addLabApply, addLabDelete } from './lab-objects.ts';
-import { labContext, type LabDeps } from './lab-context.ts';
+import { labContext, type LabDeps, type WaitFlags, withWait } from './lab-context.ts';
 import { addLabStatus, printLabStatus } from './lab-status.ts';
-import { parseCount, parseDuration } from './usage.ts';
+import { parseCount } from './usage.ts';
 
 export const addLabCommands =
   (deps: LabDeps): CommandGroup =>
@@ -35,12 +35,10 @@ export const addLabCommands =
     addHiddenLabCommands(program, context);
   };
 
-interface UpFlags extends OutputOptions {
+interface UpFlags extends OutputOptions, WaitFlags {
   readonly filename?: readonly string[];
   readonly nodes: number;
   readonly mesh: boolean;
-  readonly wait?: boolean;
-  readonly timeout: number;
 }
 
 function addUp(lab: Command, context: CommandContext, deps: LabDeps): void {
@@ -50,17 +48,11 @@ function addUp(lab: Command, context: CommandContext, deps: LabDeps): void {
     .option('-f, --filename <path...>', 'manifests: files, directories, or - for standard input')
     .addOption(new Option('--nodes <n>', 'how many nodes').argParser(parseCount).default(2))
     .option('--no-mesh', 'without the mesh: only nodes, pods and Services')
-    .option('--wait', 'wait until every pod is ready')
-    .addOption(
-      new Option('--timeout <duration>', 'longest wait with --wait')
-        .argParser(parseDuration)
-        .default(60_000, '60s'),
-    )
     .addHelpText(
       'after',
       examples('lab up -f examples/shop --wait', 'lab up -f shop.yaml --nodes 3 --no-mesh'),
     );
-  withOutput(up, ['table', 'wide', 'json', 'yaml']).action(
+  withOutput(withWait(up), ['table', 'wide', 'json', 'yaml']).action(
     context.action(async (flags: UpFlags) => {
       const screen = context.screen();
       const { env } = context;

@@ -2,6 +2,7 @@
  * Turns the engine's story of one connection into one record. Opened with the decision, completed exactly once.
  */
 import type {
+  ConnectionFacts,
   ConnectionFailure,
   ConnectionId,
   ConnectionRecord,
@@ -78,28 +79,18 @@ function settleOn(facts: Facts, route: Route): Facts {
 }
 
 function summaryOf(id: ConnectionId, facts: Facts, openedAt: number, counts: ByteCounts): ConnectionSummary {
-  const {
-    direction,
-    path,
-    source,
-    destination,
-    originalDestination,
-    hboneAddress,
-    service,
-    verdict,
-    traceId,
-  } = facts;
+  // Named one by one: a record that took all of the facts would keep a whole version of the mesh in memory.
   return {
     id,
-    direction,
-    path,
-    source,
-    destination,
-    originalDestination,
-    hboneAddress,
-    service,
-    verdict,
-    traceId,
+    direction: facts.direction,
+    path: facts.path,
+    source: facts.source,
+    destination: facts.destination,
+    originalDestination: facts.originalDestination,
+    hboneAddress: facts.hboneAddress,
+    service: facts.service,
+    verdict: facts.verdict,
+    traceId: facts.traceId,
     openedAt,
     bytesSent: counts.sent,
     bytesReceived: counts.received,
@@ -119,7 +110,7 @@ const failureOf = (failure: EngineFailure | undefined): ConnectionFailure | unde
 /** The record of a connection that ended before anything about it could be decided. */
 export function rejectedRecord(
   id: ConnectionId,
-  facts: Omit<ConnectionSummary, 'id' | 'openedAt' | 'bytesSent' | 'bytesReceived'>,
+  facts: ConnectionFacts,
   failure: EngineFailure,
   now: number,
 ): ConnectionRecord {
