@@ -10,38 +10,30 @@ import { waitForPods } from '../lab/commands/pods-ready.ts';
 import type { CommandContext } from './command.ts';
 import { examples } from './command.ts';
 import { exitCodes } from './exit-codes.ts';
-import { labContext, type LabDeps } from './lab-context.ts';
+import { labContext, type LabDeps, type WaitFlags, withWait } from './lab-context.ts';
 import { printable } from './printable.ts';
-import { parseCount, parseDuration, parseName } from './usage.ts';
+import { parseCount, parseName } from './usage.ts';
 
-interface ApplyFlags {
+interface ApplyFlags extends WaitFlags {
   readonly filename: readonly string[];
-  readonly wait?: boolean;
-  readonly timeout: number;
 }
 
 export function addLabApply(lab: Command, context: CommandContext, deps: LabDeps): void {
-  lab
+  const apply = lab
     .command('apply')
     .description('add objects to the lab, or change them')
     .requiredOption('-f, --filename <path...>', 'manifests: files, directories, or - for standard input')
-    .option('--wait', 'wait until every pod is ready')
-    .addOption(
-      new Option('--timeout <duration>', 'longest wait with --wait')
-        .argParser(parseDuration)
-        .default(60_000, '60s'),
-    )
-    .addHelpText('after', examples('lab apply -f more.yaml --wait'))
-    .action(
-      context.action(async (flags: ApplyFlags) => {
-        const screen = context.screen();
-        const inside = labContext(context.env, screen, deps);
-        const admitted = await applyFiles(inside, flags.filename);
-        for (const { object, action } of admitted) screen.data(`${nameOf(object)} ${action}`);
-        if (flags.wait === true) await waitForPods(inside, flags.timeout);
-        return exitCodes.clean;
-      }),
-    );
+    .addHelpText('after', examples('lab apply -f more.yaml --wait'));
+  withWait(apply).action(
+    context.action(async (flags: ApplyFlags) => {
+      const screen = context.screen();
+      const inside = labContext(context.env, screen, deps);
+      const admitted = await applyFiles(inside, flags.filename);
+      for (const { object, action } of admitted) screen.data(`${nameOf(object)} ${action}`);
+      if (flags.wait === true) await waitForPods(inside, flags.timeout);
+      return exitCodes.clean;
+    }),
+  );
 }
 
 interface DeleteFlags {

@@ -11,7 +11,7 @@ import { formatDuration, plural } from './format.ts';
 import { addHiddenLabCommands } from './lab-hidden.ts';
 import { addLabExec, addLabLogs } from './lab-inside.ts';
 import { addLabApply, addLabDelete } from './lab-objects.ts';
-import { labContext, type LabDeps } from './lab-context.ts';
+import { labContext, type LabDeps, type WaitFlags, withWait } from './lab-context.ts';
 import { addLabStatus, printLabStatus } from './lab-status.ts';
 import { parseClockOffset, parseCount, parseDuration } from './usage.ts';
 
@@ -35,14 +35,12 @@ export const addLabCommands =
     addHiddenLabCommands(program, context);
   };
 
-interface UpFlags extends OutputOptions {
+interface UpFlags extends OutputOptions, WaitFlags {
   readonly filename?: readonly string[];
   readonly nodes: number;
   readonly mesh: boolean;
   readonly certificateLifetime?: number;
   readonly clockOffset?: Readonly<Record<string, number>>;
-  readonly wait?: boolean;
-  readonly timeout: number;
 }
 
 function addUp(lab: Command, context: CommandContext, deps: LabDeps): void {
@@ -63,17 +61,11 @@ function addUp(lab: Command, context: CommandContext, deps: LabDeps): void {
         'a fault to try: the clock of this node’s mesh programs is wrong, such as node-b=-10m (needs faketime)',
       ).argParser(parseClockOffset),
     )
-    .option('--wait', 'wait until every pod is ready')
-    .addOption(
-      new Option('--timeout <duration>', 'longest wait with --wait')
-        .argParser(parseDuration)
-        .default(60_000, '60s'),
-    )
     .addHelpText(
       'after',
       examples('lab up -f examples/shop --wait', 'lab up -f shop.yaml --nodes 3 --no-mesh'),
     );
-  withOutput(up, ['table', 'wide', 'json', 'yaml']).action(
+  withOutput(withWait(up), ['table', 'wide', 'json', 'yaml']).action(
     context.action(async (flags: UpFlags) => {
       const screen = context.screen();
       const { env } = context;

@@ -1,19 +1,8 @@
 /** One open BPF map as a table of typed entries. Failures name the map; a full map has its own code. */
-import type { Fd, NativeBinding } from '../native/binding.ts';
+import type { Fd, MapCalls } from '../native/binding.ts';
 import { decode, encode, encodeAll, viewOf } from './abi/field.ts';
 import { bpfCall } from './bpf-error.ts';
 import type { MapSpec } from './maps.ts';
-
-type MapCalls = Pick<
-  NativeBinding,
-  | 'mapLookup'
-  | 'mapLookupAndDelete'
-  | 'mapUpdate'
-  | 'mapDelete'
-  | 'mapUpdateBatch'
-  | 'mapDeleteBatch'
-  | 'mapDump'
->;
 
 const anyFlag = 0;
 

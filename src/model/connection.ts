@@ -29,21 +29,26 @@ export interface Verdict {
   readonly reason: string;
 }
 
-/** What is known while the connection lives. Bytes are the engine's counters, read when asked. */
-export interface ConnectionSummary {
-  readonly id: ConnectionId;
+/** What is known of a connection by deciding about it. */
+export interface ConnectionFacts {
   readonly direction: Direction;
   readonly path: ConnectionPath;
   readonly source: ConnectionPeer;
   readonly destination: ConnectionPeer;
-  /** What the application dialled; differs from `destination.address` for a Service. */
+  /** What the client's application dialled, as far as this end knows; for a Service not `destination.address`. */
   readonly originalDestination: SocketAddress;
   /** Where the HBONE connection goes or came in, `POD:15008`. */
   readonly hboneAddress: SocketAddress | undefined;
+  /** The Service that was dialled: decided by address on the way out, told by the peer on the way in. */
   readonly service: ServiceKey | undefined;
   readonly verdict: Verdict | undefined;
   /** W3C trace-id, 32 hex digits, equal in the records of both ztunnels. */
   readonly traceId: string | undefined;
+}
+
+/** What is known while the connection lives. Bytes are the engine's counters, read when asked. */
+export interface ConnectionSummary extends ConnectionFacts {
+  readonly id: ConnectionId;
   /** Milliseconds since the Unix epoch. */
   readonly openedAt: number;
   /** From the source's application to the destination's. */

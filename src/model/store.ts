@@ -76,7 +76,7 @@ export class MeshStore implements MeshReader {
     this.#recordArrivals(diff.workloads);
     const newest = (claimants: readonly Workload[]): Workload | undefined =>
       claimants.toSorted((a, b) => this.#seniority(a) - this.#seniority(b)).at(-1);
-    return new Version({
+    return versionOf({
       version: last.version + 1,
       config: last.config,
       workloads: last.workloads.with(newValues(diff.workloads)),
@@ -127,43 +127,18 @@ interface VersionFields {
   readonly byEndpoint: VersionedMap<IpAddress, readonly Service[]>;
 }
 
-/** One version: the maps, and the indexes behind the look-ups. */
-class Version implements MeshView {
-  readonly version: number;
-  readonly config: MeshConfig;
-  readonly workloads: VersionedMap<WorkloadUid, Workload>;
-  readonly services: VersionedMap<ServiceKey, Service>;
-  readonly policies: VersionedMap<PolicyKey, AuthorizationPolicy>;
-  readonly byIp: VersionedMap<IpAddress, Workload>;
-  readonly byVip: VersionedMap<IpAddress, Service>;
-  readonly byEndpoint: VersionedMap<IpAddress, readonly Service[]>;
+/** One version: the maps, and the look-ups in its indexes. */
+type Version = VersionFields & MeshView;
 
-  constructor(fields: VersionFields) {
-    this.version = fields.version;
-    this.config = fields.config;
-    this.workloads = fields.workloads;
-    this.services = fields.services;
-    this.policies = fields.policies;
-    this.byIp = fields.byIp;
-    this.byVip = fields.byVip;
-    this.byEndpoint = fields.byEndpoint;
-  }
-
-  workloadByIp(ip: IpAddress): Workload | undefined {
-    return this.byIp.get(ip);
-  }
-
-  serviceByVip(ip: IpAddress): Service | undefined {
-    return this.byVip.get(ip);
-  }
-
-  servicesOfEndpoint(ip: IpAddress): readonly Service[] {
-    return this.byEndpoint.get(ip) ?? [];
-  }
-}
+const versionOf = (fields: VersionFields): Version => ({
+  ...fields,
+  workloadByIp: (ip) => fields.byIp.get(ip),
+  serviceByVip: (ip) => fields.byVip.get(ip),
+  servicesOfEndpoint: (ip) => fields.byEndpoint.get(ip) ?? [],
+});
 
 const emptyVersion = (config: MeshConfig): Version =>
-  new Version({
+  versionOf({
     version: 0,
     config,
     workloads: VersionedMap.empty(),

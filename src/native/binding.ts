@@ -175,3 +175,16 @@ export interface NativeBinding {
   /** Number of descriptors this addon handed out and has not seen closed; for leak tests. */
   openFdCount(): number;
 }
+
+/** What is called on one map. */
+export type MapCalls = Pick<
+  NativeBinding,
+  | 'mapInfo'
+  | 'mapLookup'
+  | 'mapLookupAndDelete'
+  | 'mapUpdate'
+  | 'mapDelete'
+  | 'mapUpdateBatch'
+  | 'mapDeleteBatch'
+  | 'mapDump'
+>;

@@ -3,20 +3,8 @@
  * hash, LRU, array and prefix-trie maps with the kernel's answers and errors. `test/contract/native-maps` runs on
  * both. Not a simulation of anything else; per-CPU maps, queues and the like are for the real thing.
  */
-import type { Fd, MapInfo, NativeBinding } from './binding.ts';
+import type { Fd, MapCalls, MapInfo } from './binding.ts';
 import type { NativeError } from './errors.ts';
-
-type MapCalls = Pick<
-  NativeBinding,
-  | 'mapInfo'
-  | 'mapLookup'
-  | 'mapLookupAndDelete'
-  | 'mapUpdate'
-  | 'mapDelete'
-  | 'mapUpdateBatch'
-  | 'mapDeleteBatch'
-  | 'mapDump'
->;
 
 /** Numbers of `enum bpf_map_type`. */
 export const fakeMapTypes = { hash: 1, array: 2, lruHash: 9, lpmTrie: 11 } as const;
@@ -98,7 +86,7 @@ export class FakeMaps implements MapCalls {
     return deleted;
   }
 
-  mapDump(fd: Fd): ReturnType<NativeBinding['mapDump']> {
+  mapDump(fd: Fd): ReturnType<MapCalls['mapDump']> {
     const { entries } = this.#map(fd, 'mapDump');
     return {
       keys: new Uint8Array(Buffer.concat([...entries.keys()].map((key) => Buffer.from(key, 'hex')))),

@@ -2,6 +2,7 @@
  * Turns the engine's story of one connection into one record. Opened with the decision, completed exactly once.
  */
 import type {
+  ConnectionFacts,
   ConnectionFailure,
   ConnectionId,
   ConnectionRecord,
@@ -89,28 +90,18 @@ function summaryOf(
   openedAt: number,
   counts: ByteCounts,
 ): ConnectionSummary {
-  const {
-    direction,
-    path,
-    source,
-    destination,
-    originalDestination,
-    hboneAddress,
-    service,
-    verdict,
-    traceId,
-  } = facts;
+  // Named one by one: this runs for every connection.
   return {
     id,
-    direction,
-    path,
-    source,
-    destination,
-    originalDestination,
-    hboneAddress,
-    service,
-    verdict,
-    traceId,
+    direction: facts.direction,
+    path: facts.path,
+    source: facts.source,
+    destination: facts.destination,
+    originalDestination: facts.originalDestination,
+    hboneAddress: facts.hboneAddress,
+    service: facts.service,
+    verdict: facts.verdict,
+    traceId: facts.traceId,
     openedAt,
     bytesSent: counts.sent,
     bytesReceived: counts.received,
@@ -130,7 +121,7 @@ const failureOf = (failure: EngineFailure | undefined): ConnectionFailure | unde
 /** The record of a connection that ended before anything about it could be decided. */
 export function rejectedRecord(
   id: ConnectionId,
-  facts: Omit<ConnectionSummary, 'id' | 'openedAt' | 'bytesSent' | 'bytesReceived'>,
+  facts: ConnectionFacts,
   failure: EngineFailure,
   now: number,
 ): ConnectionRecord {

@@ -4,7 +4,7 @@
  */
 import { asMeshError } from '../base/errors.ts';
 import type { SocketAddress } from '../base/ip.ts';
-import type { ConnectionId } from '../model/connection.ts';
+import type { ConnectionFacts, ConnectionId } from '../model/connection.ts';
 import type { MeshReader, MeshView } from '../model/view.ts';
 import type { Arrival, ConnectionDecider, Decision, EnginePod } from '../net/engine.ts';
 import { type AccountDeps, accountFor, rejectedRecord } from './account.ts';
@@ -83,7 +83,7 @@ function arrivalFacts(
   pod: EnginePod,
   client: SocketAddress,
   local: SocketAddress = client,
-): Omit<Facts, 'view' | 'routes'> {
+): ConnectionFacts {
   return {
     direction: 'inbound',
     path: 'tunnel',

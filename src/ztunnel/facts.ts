@@ -4,25 +4,14 @@
  */
 import type { MeshError } from '../base/errors.ts';
 import type { SocketAddress } from '../base/ip.ts';
-import type { ConnectionPath, ConnectionPeer, Direction, Hop, Verdict } from '../model/connection.ts';
-import type { ServiceKey, Workload } from '../model/mesh.ts';
+import type { ConnectionFacts, ConnectionPeer, Hop } from '../model/connection.ts';
+import type { Workload } from '../model/mesh.ts';
 import type { MeshView } from '../model/view.ts';
 import type { Route } from '../net/engine.ts';
 
-export interface Facts {
+export interface Facts extends ConnectionFacts {
   /** One version of the mesh for the whole decision. */
   readonly view: MeshView;
-  readonly direction: Direction;
-  readonly path: ConnectionPath;
-  readonly source: ConnectionPeer;
-  readonly destination: ConnectionPeer;
-  /** What the client's application dialled, as far as this end knows. */
-  readonly originalDestination: SocketAddress;
-  readonly hboneAddress: SocketAddress | undefined;
-  /** The Service that was dialled: decided by address on the way out, told by the peer on the way in. */
-  readonly service: ServiceKey | undefined;
-  readonly verdict: Verdict | undefined;
-  readonly traceId: string | undefined;
   /** In order of preference; empty until resolved. */
   readonly routes: readonly Route[];
 }

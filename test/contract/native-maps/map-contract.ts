@@ -3,20 +3,8 @@
  * (fake.test.ts here).
  */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Fd, NativeBinding } from '../../../src/native/binding.ts';
+import type { Fd, MapCalls } from '../../../src/native/binding.ts';
 import { isNativeError } from '../../../src/native/errors.ts';
-
-export type MapCalls = Pick<
-  NativeBinding,
-  | 'mapInfo'
-  | 'mapLookup'
-  | 'mapLookupAndDelete'
-  | 'mapUpdate'
-  | 'mapDelete'
-  | 'mapUpdateBatch'
-  | 'mapDeleteBatch'
-  | 'mapDump'
->;
 
 /** Maps with 4-byte keys and 8-byte values, fresh for each test. */
 export interface MapsUnderTest {

@@ -1,0 +1,112 @@
+import { describe, expect, it } from '@jest/globals';
+import { MeshError } from '../../../../src/base/errors.ts';
+import type { DatapathAccess } from '../../../../src/cli/env.ts';
+import { rootOf, kernelWorld } from '../fake-kernel.ts';
+import { run, type World } from '../harness.ts';
+
+const guarded = new MeshError('ALREADY_EXISTS', 'another process is in charge', { hint: 'stop it' });
+
+interface Machine {
+  readonly world: World;
+  readonly removed: string[];
+}
+
+function machine(
+  options: { readonly left?: readonly string[]; readonly answer?: string; readonly locked?: boolean } = {},
+): Machine {
+  const removed: string[] = [];
+  const datapath: Partial<DatapathAccess> = {
+    uninstall: (root) => {
+      if (options.locked === true) throw guarded;
+      removed.push(root);
+      return 9;
+    },
+    installed: () => [{ kind: 'program', name: 'mesh_connect4 (5)' }],
+    leftovers: (_root, of) => {
+      const left = (options.left ?? []).map((name) => ({ kind: 'program' as const, name }));
+      return Promise.resolve(left.filter(({ name }) => of?.some((own) => own.name === name) ?? true));
+    },
+  };
+  const cleaner = {
+    name: 'rules and routes of pods',
+    find: () => Promise.resolve(removed.includes('rules') ? [] : ['rule in pod shop/web-1']),
+    remove: () => {
+      removed.push('rules');
+      return Promise.resolve();
+    },
+  };
+  const env = { cleaners: [cleaner], ask: () => Promise.resolve(options.answer) };
+  return { removed, world: kernelWorld(datapath, ['node-a', 'node-b'], { env }) };
+}
+
+const nothingLeft = (): Promise<never[]> => Promise.resolve([]);
+
+describe('mesh-ebpf uninstall', () => {
+  it('removes every node’s pins and everything else, and proves it', async () => {
+    const { world: here, removed } = machine();
+    const { code, out } = await run('uninstall --verify', here);
+    expect(code).toBe(0);
+    expect(removed).toEqual([rootOf('node-a'), rootOf('node-b'), 'rules']);
+    expect(out).toMatch(/clean: the kernel has nothing/);
+  });
+
+  it('names what is left and exits 1', async () => {
+    const { code, out } = await run('uninstall --verify', machine({ left: ['mesh_connect4 (17)'] }).world);
+    expect(code).toBe(1);
+    expect(out).toMatch(/LEFT: 1 thing\n +program mesh_connect4 \(17\)/);
+  });
+
+  it('removes nothing with --dry-run', async () => {
+    const { world: here, removed } = machine();
+    const { code, out } = await run('uninstall --dry-run', here);
+    expect({ code, removed }).toEqual({ code: 0, removed: [] });
+    expect(out).toMatch(/would remove +BPF programs and maps pinned in .*node-a/);
+    expect(out).toMatch(/would remove +rule in pod shop\/web-1/);
+  });
+
+  it.each([
+    ['n', 0],
+    ['', 0],
+    ['y', 3],
+    [undefined, 3],
+  ])('asks a person first: "%s" removes %i things', async (answer, count) => {
+    const { world: here, removed } = machine(answer === undefined ? {} : { answer });
+    await run('uninstall', here);
+    expect(removed).toHaveLength(count);
+  });
+
+  it('does not ask with -y', async () => {
+    const { world: here, removed } = machine({ answer: 'n' });
+    await run('uninstall -y', here);
+    expect(removed).toHaveLength(3);
+  });
+
+  it('leaves the rules in pods to a running node that guards its pins, says so, and exits 3', async () => {
+    const { world: here, removed } = machine({ locked: true });
+    const { code, out, err } = await run('uninstall', here);
+    expect({ code, removed }).toEqual({ code: 3, removed: [] });
+    expect(out).toMatch(/NOT removed +rules and routes of pods/);
+    expect(err).toMatch(/another process is in charge[\s\S]*next: stop it/);
+  });
+
+  it('takes only one node with --pin-root, and does not call the other’s programs leftovers', async () => {
+    const { world: here, removed } = machine({ left: ['mesh_connect4 (17)'] });
+    const { code } = await run(`uninstall --verify --pin-root ${rootOf('node-a')}`, here);
+    expect(code).toBe(0);
+    // The rules in pods are still needed by the other node.
+    expect(removed).toEqual([rootOf('node-a')]);
+  });
+
+  it('notices what is left of that one node', async () => {
+    const { world: here } = machine({ left: ['mesh_connect4 (5)', 'mesh_connect4 (17)'] });
+    const { code, out } = await run(`uninstall --verify --pin-root ${rootOf('node-a')}`, here);
+    expect(code).toBe(1);
+    expect(out).toMatch(/LEFT: 1 thing\n +program mesh_connect4 \(5\)/);
+  });
+
+  it('is content when nothing is installed', async () => {
+    const { code, out } = await run('uninstall --verify', kernelWorld({ leftovers: nothingLeft }, []));
+    expect(code).toBe(0);
+    expect(out).toMatch(/nothing is installed\nclean/);
+  });
+});
