@@ -10,22 +10,35 @@ import { exitCodes } from './exit-codes.ts';
 import { labContext, type LabDeps } from './lab-context.ts';
 import { parseCount, parseName, parsePod } from './usage.ts';
 
+interface ExecFlags {
+  readonly stdin?: boolean;
+  readonly tty?: boolean;
+}
+
 export function addLabExec(lab: Command, context: CommandContext, deps: LabDeps): void {
   lab
     .command('exec')
-    .description('run a command in a pod; its exit status is passed on')
+    .description('run a command in a pod; a terminal is passed through, its exit status passed on')
     .argument('<pod>', 'POD, NAMESPACE/POD or POD.NAMESPACE')
     .argument('<command...>', 'after --')
+    .option('-i, --stdin', 'pass standard input on though it is no terminal')
+    .option('-t, --tty', 'say so when there is no terminal; as kubectl has it: -it')
     .addHelpText(
       'after',
-      examples('lab exec web -- sh', 'lab exec shop/web -- mesh-ebpf lab-app get http://cart:8080'),
+      examples('lab exec -it web -- sh', 'lab exec shop/web -- mesh-ebpf lab-app get http://cart:8080'),
     )
     .action(
-      context.action(async (_flags: object, [pod = '', command = '', ...args]) => {
+      context.action(async (flags: ExecFlags, [pod = '', command = '', ...args]) => {
         const { env } = context;
         const inside = labContext(env, context.screen(), deps);
         const term = env.variables.TERM;
-        return await labExec(inside, { pod: parsePod(pod), command: [command, ...args], term });
+        return await labExec(inside, {
+          pod: parsePod(pod),
+          command: [command, ...args],
+          stdin: flags.stdin === true,
+          tty: flags.tty === true,
+          term,
+        });
       }),
     );
 }

@@ -23,7 +23,7 @@ export const addLabCommands =
       .description('two nodes on this machine, in network namespaces, to try the mesh on (root)')
       .addHelpText(
         'after',
-        examples('lab up -f examples/shop', 'lab status', 'lab exec web -- sh', 'lab down'),
+        examples('lab up -f examples/shop', 'lab status', 'lab exec -it web -- sh', 'lab down'),
       );
     addUp(lab, context, deps);
     addLabStatus(lab, context, deps);

@@ -162,7 +162,7 @@ describe('a running lab', () => {
   });
 
   it('passes on input, output and exit status of a command in a pod', async () => {
-    const exec = [...mainProgram, 'lab', 'exec', 'web.shop', '--'];
+    const exec = [...mainProgram, 'lab', 'exec', '-i', 'web.shop', '--'];
     const { code, stdout } = await runCommand([...exec, 'sh', '-c', 'cat; exit 7'], { input: 'hello' });
     expect([code, stdout]).toEqual([7, 'hello']);
     const killed = await runCommand([...exec, 'sh', '-c', 'kill -9 $$']);

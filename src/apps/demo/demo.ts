@@ -91,7 +91,7 @@ function epilogue(screen: Screen, kept: boolean): void {
     ? [
         'mesh-ebpf connections                 who talked to whom, under which identity',
         'mesh-ebpf maps dump destinations      what the kernel knows, in names',
-        'mesh-ebpf lab exec web -- sh          a shell inside a pod',
+        'mesh-ebpf lab exec -it web -- sh      a shell inside a pod',
         'mesh-ebpf lab down                    end it all',
       ]
     : [

@@ -316,7 +316,7 @@ async function advice(lab: Lab, file: string, flags: readonly string[]): Promise
     ...lines.flat(),
     'to look around, run the test with KEEP_LAB=1, or the same lab with:',
     `  ${['bin/mesh-ebpf lab up -f', file, '--wait', ...flags].join(' ')}`,
-    '  bin/mesh-ebpf lab exec NAMESPACE/POD -- sh',
+    '  bin/mesh-ebpf lab exec -it NAMESPACE/POD -- sh',
   ].join('\n');
 }
 
