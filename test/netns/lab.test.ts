@@ -194,7 +194,10 @@ describe('pods that come and go', () => {
     expect(await statusOf('shop/late')).toMatchObject({ phase: 'Running', ready: false });
     await expect(ask('shop/web', 'late')).rejects.toThrow('Connection refused');
 
-    const gate = inside('shop/late', 'timeout', '4', 'mesh-ebpf', 'lab-app', 'echo', '--port', '8081');
+    const open = join(scratch, 'open');
+    writeFileSync(open, '');
+    const whileOpen = `mesh-ebpf lab-app echo --port 8081 & while [ -e ${open} ]; do sleep 0.1; done; kill $!`;
+    const gate = inside('shop/late', 'sh', '-c', whileOpen);
     await eventually(
       () =>
         ask('shop/web', 'late').then(
@@ -205,6 +208,7 @@ describe('pods that come and go', () => {
     );
     expect(await statusOf('shop/late')).toMatchObject({ ready: true });
 
+    rmSync(open);
     await gate;
     await eventually(
       () =>
