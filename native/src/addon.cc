@@ -25,6 +25,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_function<btf_structs>(exports, "btfStructs");
     export_function<pin>(exports, "pin");
     export_function<open_pinned>(exports, "openPinned");
+    export_function<open_map>(exports, "openMap");
     export_function<map_info>(exports, "mapInfo");
     export_function<map_lookup>(exports, "mapLookup");
     export_function<map_lookup_and_delete>(exports, "mapLookupAndDelete");

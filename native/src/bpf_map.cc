@@ -7,6 +7,7 @@
 
 #include "bpf_info.h"
 #include "bpf_list.h"
+#include "fd.h"
 #include "map_layout.h"
 #include "napi_bytes.h"
 
@@ -64,6 +65,12 @@ MapLayout map_layout(const Args &args, int fd) {
     const bpf_map_info info = map_info_of(args, fd);
     const size_t value_size = is_per_cpu(info.type) ? per_cpu_size(info.value_size) : info.value_size;
     return {fd, info.type, info.key_size, value_size, info.max_entries};
+}
+
+Napi::Value open_map(const Args &args) {
+    const uint32_t id = args.u32(0, "id");
+    return hand_out(args.env(), UniqueFd(check(bpf_map_get_fd_by_id(id), "bpf(BPF_MAP_GET_FD_BY_ID)",
+                                               "map " + std::to_string(id))));
 }
 
 Napi::Value map_info(const Args &args) {

@@ -5,6 +5,7 @@
 
 namespace mesh {
 
+Napi::Value open_map(const Args &args);
 Napi::Value map_info(const Args &args);
 Napi::Value map_lookup(const Args &args);
 Napi::Value map_lookup_and_delete(const Args &args);

@@ -55,7 +55,7 @@ export function loadPrograms(deps: LoadDeps, objectPath: string, sizes: MapSizes
   }
 }
 
-/** Makes the object take the pinned map, if that fits; otherwise sets the size of the one to be made. */
+/** Whether the object takes the pinned map, because that fits; otherwise sets the size of the one to be made. */
 function reuse(deps: LoadDeps, object: BpfObject, spec: AnyMapSpec, sizes: MapSizes): boolean {
   const { native, pins } = deps;
   const reused = pins.with('maps', spec.name, (fd) => {
@@ -63,9 +63,32 @@ function reuse(deps: LoadDeps, object: BpfObject, spec: AnyMapSpec, sizes: MapSi
     object.reuseMap(spec.name, fd);
     return true;
   });
+  if (reused === true) return true;
+  if (isUnversioned(spec) && takeFromPrograms(deps, object, spec, sizes)) return false;
   const entries = spec.entries(sizes);
-  if (reused !== true && entries > 0) object.setMaxEntries(spec.name, entries);
-  return reused === true;
+  if (entries > 0) object.setMaxEntries(spec.name, entries);
+  return false;
+}
+
+/** A map whose pin was lost is found by the pinned programs, which go on using it. It is to be pinned again. */
+function takeFromPrograms(
+  { native, pins }: LoadDeps,
+  object: BpfObject,
+  spec: AnyMapSpec,
+  sizes: MapSizes,
+): boolean {
+  const used = pins
+    .list('progs')
+    .flatMap((name) => pins.with('progs', name, (fd) => native.programInfo(fd).mapIds) ?? []);
+  const found = native.listMaps().find(({ id, name }) => name === spec.name && used.includes(id));
+  if (found === undefined || !fits(found, spec, sizes)) return false;
+  const fd = native.openMap(found.id);
+  try {
+    object.reuseMap(spec.name, fd);
+    return true;
+  } finally {
+    native.closeFd(fd);
+  }
 }
 
 const fits = (info: MapInfo, spec: AnyMapSpec, sizes: MapSizes): boolean =>

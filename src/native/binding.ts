@@ -116,6 +116,8 @@ export interface NativeBinding {
   pin(fd: Fd, path: string): void;
   openPinned(path: string): Fd;
   // bpf_map
+  /** A map that exists, by its id: for those that have no pin. */
+  openMap(id: number): Fd;
   mapInfo(fd: Fd): MapInfo;
   mapLookup(fd: Fd, key: Uint8Array): Uint8Array | null;
   mapLookupAndDelete(fd: Fd, key: Uint8Array): Uint8Array | null;

@@ -29,6 +29,9 @@ async function expectEverythingWorks(): Promise<void> {
   expect(await lab.run(lab.host, scripts.connect, [b.ip4, 8080])).toMatchObject({ data: 'application b' });
 }
 
+/** As before Linux 5.14. */
+const withoutCookieOption = { ...native, netnsCookie: () => Promise.resolve(null) };
+
 const stop = (): void => stopAgent(mesh);
 const restart = (options?: Parameters<typeof startAgent>[1]): Promise<void> => startAgent(mesh, options);
 
@@ -154,7 +157,7 @@ describe('the next agent', () => {
   it('learns cookies from the programs where the kernel does not tell them', async () => {
     const { a } = mesh;
     stop();
-    await restart({ native: { ...native, netnsCookie: () => Promise.resolve(null) } });
+    await restart({ native: withoutCookieOption });
     expect(await mesh.datapath.netnsCookie(a.netns)).toBe(await native.netnsCookie(a.netns));
     await expectEverythingWorks();
     stop();
@@ -170,7 +173,6 @@ describe('the next agent', () => {
       native.mapUpdate(fd, encode(key, 0), encode(value, { ...decode(value, found), abi: 99 }), 0);
     });
     const before = pinnedIds();
-    const withoutCookieOption = { ...native, netnsCookie: () => Promise.resolve(null) };
     mesh.datapath = await mesh.lab.open({ native: withoutCookieOption });
     expect(mesh.datapath.enrolled()).toEqual([]);
     expect(pinnedIds()).toEqual(before);
@@ -182,9 +184,15 @@ describe('the next agent', () => {
     expect(pinnedIds()).not.toEqual(before);
   });
 
-  it('survives the loss of all map pins', async () => {
+  it.each([
+    ['that tells cookies', native],
+    ['that does not', withoutCookieOption],
+  ])('survives the loss of all map pins on a kernel %s', async (_which, withNative) => {
     stop();
     for (const spec of Object.values(mapSpecs)) unlinkSync(mesh.lab.pin('maps', spec.name));
+    await restart({ native: withNative });
+    await expectEverythingWorks();
+    stop();
     await restart();
   });
 });

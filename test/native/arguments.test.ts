@@ -52,6 +52,7 @@ const table = (): (readonly [string, readonly unknown[]])[] => [
   ...badPaths.map((path) => ['pin', [map, path]] as const),
   ...badPaths.map((path) => ['linkNetns', [map, path, 36]] as const),
   ...badPaths.map((path) => ['probeConnect', [path, '192.0.2.1', 1]] as const),
+  ...badU32s.map((id) => ['openMap', [id]] as const),
   ...badFds.flatMap((fd) => [
     ...['mapInfo', 'mapDump', 'linkDetach', 'linkInfo', 'programInfo', 'openRingBuffer'].map(
       (name) => [name, [fd]] as const,

@@ -187,4 +187,12 @@ describe('all maps of the kernel', () => {
     const ours = native.mapInfo(map('plain_hash'));
     expect(native.listMaps()).toContainEqual(ours);
   });
+
+  it('can be opened by their ids', async () => {
+    const { id } = native.mapInfo(map('plain_hash'));
+    const opened = native.openMap(id);
+    expect(native.mapInfo(opened).id).toBe(id);
+    native.closeFd(opened);
+    await expectNativeError(() => native.openMap(0), 'ENOENT');
+  });
 });
