@@ -45,13 +45,13 @@ export const responseHeaders = (destination: Workload, clusterId: string): Heade
 ];
 
 /** Workloads are immutable: what they say of themselves is worked out once. */
-const baggageOf = new WeakMap<Workload, string>();
+const baggageOf = new WeakMap<Workload, { readonly clusterId: string; readonly text: string }>();
 
 function baggage(workload: Workload, clusterId: string): string {
   const known = baggageOf.get(workload);
-  if (known !== undefined) return known;
+  if (known?.clusterId === clusterId) return known.text;
   const text = describe(workload, clusterId);
-  baggageOf.set(workload, text);
+  baggageOf.set(workload, { clusterId, text });
   return text;
 }
 

@@ -3,13 +3,13 @@
  * programs Services, and keeps the mesh's processes up. Started by `lab up` inside the node's network namespace, and
  * again whenever it ended: what runs on the node goes on meanwhile, and is taken over as it is.
  */
+import { existsSync } from 'node:fs';
 import type { Clock } from '../../base/clock.ts';
 import { asMeshError, MeshError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Pod } from '../../kube/objects.ts';
 import { nodesOf } from '../lab-file.ts';
 import type { LabState } from '../lab-file.ts';
-import { existsSync } from 'node:fs';
 import { nodeCgroups } from '../layout.ts';
 import type { LabLayout } from '../layout.ts';
 import { readNodeReport, writeNodeReport } from '../node-report.ts';

@@ -91,7 +91,8 @@ export interface TunnelSession {
   /**
    * Up to about `budget` bytes to send (a frame more at most), as chunks to write in this order; empty when there is
    * nothing that may be sent now: `wake` is called when there is again. Control frames come first, regardless of the
-   * budget, then DATA, the streams taking turns. The chunks are good until the next command. Keep pulling, as fast as the connection takes it, until it is empty.
+   * budget, then DATA, the streams taking turns. Keep pulling, as fast as the connection takes it, until it is empty. The
+   * chunks are good until the next command.
    */
   pull(budget: number): Uint8Array[];
 

@@ -13,10 +13,6 @@ export class PodMemory {
     this.#relieve = relieve;
   }
 
-  get held(): number {
-    return this.#held;
-  }
-
   add(bytes: number): void {
     this.#held += bytes;
     if (this.#held > this.#limitBytes) this.#relieve();

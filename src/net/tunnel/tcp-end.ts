@@ -4,8 +4,8 @@
  */
 import type { Socket } from 'node:net';
 import { MeshError } from '../../base/errors.ts';
-import type { ByteSink, NearEnd } from './byte-end.ts';
 import type { Fd, NativeBinding } from '../../native/binding.ts';
+import type { ByteSink, NearEnd } from './byte-end.ts';
 import type { PodMemory } from './pod-memory.ts';
 import type { SharedReads } from './shared-reads.ts';
 import type { StallWatch, Stalled } from './stall-watch.ts';

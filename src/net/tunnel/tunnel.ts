@@ -9,8 +9,8 @@ import type { H2Handler, HeaderList, StreamId, TunnelSession } from '../h2/contr
 import { H2Session } from '../h2/session.ts';
 import { Keepalive } from './keepalive.ts';
 import type { EngineOptions } from './options.ts';
-import { StreamEnd } from './stream-end.ts';
 import type { SharedReads } from './shared-reads.ts';
+import { StreamEnd } from './stream-end.ts';
 import type { Turn } from './turn.ts';
 import type { WriteBuffers } from './write-buffers.ts';
 

@@ -35,7 +35,7 @@ export class WriteBatch {
   take(): Gathered {
     const [buffer, few, length] = [this.#buffer, this.#few, this.#length];
     this.clear();
-    if (buffer === undefined) return this.#buffers.gather(few.length === 1 ? few : [Buffer.concat(few)]);
+    if (buffer === undefined) return { bytes: Buffer.concat(few, length), release() {} };
     return { bytes: buffer.subarray(0, length), release: () => this.#buffers.giveBack(buffer) };
   }
 
