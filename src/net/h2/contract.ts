@@ -67,6 +67,8 @@ export interface H2Handler {
   onReset(stream: StreamId, code: ErrorCode, error: MeshError): void;
   /** `send` returned false earlier; at least half of the queue has left since. */
   onWritable(stream: StreamId): void;
+  /** Everything given to `send`, and the `end` after it, was pulled. */
+  onSent(stream: StreamId): void;
   /** Streams can be opened again after `availableStreams` was 0. */
   onCapacity(): void;
   /** The peer opens or accepts no more streams on this connection; those up to `lastStream` go on. */

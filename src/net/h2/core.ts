@@ -154,6 +154,7 @@ export class SessionCore {
   /** Our END_STREAM is on its way. */
   localEnded(stream: Stream): void {
     stream.localOpen = false;
+    this.handler.onSent(stream.id);
     this.finish(stream);
   }
 

@@ -90,11 +90,17 @@ class TypeScriptEngine implements TunnelEngine {
     this.#pods.clear();
   }
 
-  /** Resolves when the last connection has ended, or at the deadline. */
+  /** Also with tunnels alone: what a finished connection sent last may be under way in them. */
+  #isBusy(): boolean {
+    const { connections, tunnelsOut, tunnelsIn } = this.stats();
+    return connections + tunnelsOut + tunnelsIn > 0;
+  }
+
+  /** Resolves when the last connection has ended and its last byte has left, or at the deadline. */
   #idle(deadline: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       const check = (): void => {
-        if (!deadline.aborted && this.stats().connections > 0) return;
+        if (!deadline.aborted && this.#isBusy()) return;
         this.#draining = undefined;
         deadline.removeEventListener('abort', check);
         resolve();

@@ -20,6 +20,8 @@ export interface HboneDialerDeps extends TunnelDeps {
   readonly credentials: CredentialSource;
   readonly contexts: ClientContexts;
   readonly dialer: Dialer;
+  /** A connection or tunnel ended. */
+  readonly changed: () => void;
 }
 
 export class HboneDialer {
@@ -78,9 +80,12 @@ export class HboneDialer {
       now: clock.now(),
     };
     const socket = await secureClient(raw, contexts.of(credentials), expected, signal);
-    const tunnel = new TunnelClient(socket, peer, this.#deps, () => {
-      this.#tunnels.delete(tunnel);
-      this.#pool.remove(key, tunnel);
+    const tunnel = new TunnelClient(socket, peer, this.#deps, {
+      closed: () => this.#pool.remove(key, tunnel),
+      gone: () => {
+        this.#tunnels.delete(tunnel);
+        this.#deps.changed();
+      },
     });
     this.#tunnels.add(tunnel);
     return tunnel;

@@ -22,8 +22,6 @@ export interface PodServerDeps extends HboneDialerDeps, Omit<TcpEndDeps, 'memory
   readonly decider: ConnectionDecider;
   readonly log: Logger;
   readonly ownDials: OwnDials;
-  /** A connection or tunnel ended. */
-  readonly changed: () => void;
 }
 
 interface Ends {
@@ -158,8 +156,10 @@ export class PodServer {
       connect: (request, near) => this.#serve({ type: 'hbone', pod: this.#pod, ...request }, near),
       rejected: (client, error) => this.#reject(client, error),
       closed: (error) => {
-        this.#inbound.delete(tunnel);
         if (error !== undefined) this.#deps.log.debug({ peer, code: error.code }, error.message);
+      },
+      gone: () => {
+        this.#inbound.delete(tunnel);
         this.#deps.changed();
       },
     });

@@ -35,7 +35,8 @@ export class StreamEnd implements NearEnd {
   #owed = 0;
   #remoteEnded = false;
   #endTold = false;
-  #ended = false;
+  /** All that was written has been pulled, the end included. */
+  #sent = false;
   /** Set when it failed before there was a sink to tell. */
   #failure: MeshError | undefined;
   #silent = false;
@@ -73,9 +74,7 @@ export class StreamEnd implements NearEnd {
   }
 
   end(): void {
-    this.#ended = true;
     this.#session.end(this.#stream);
-    this.#finishIfDone();
   }
 
   accept(headers: HeaderList): void {
@@ -112,6 +111,11 @@ export class StreamEnd implements NearEnd {
   onEnd(): void {
     this.#remoteEnded = true;
     if (this.#started) this.#tellEnd();
+  }
+
+  onSent(): void {
+    this.#sent = true;
+    this.#finishIfDone();
   }
 
   onWritable(): void {
@@ -157,7 +161,7 @@ export class StreamEnd implements NearEnd {
   }
 
   #finishIfDone(): void {
-    if (!this.#ended || !this.#endTold || this.#silent) return;
+    if (!this.#sent || !this.#endTold || this.#silent) return;
     this.#silence();
     this.#sink?.finished();
   }

@@ -10,7 +10,7 @@ import type { HeaderList, StreamId } from '../h2/contract.ts';
 import { connectRefused } from './hbone-status.ts';
 import type { Poolable } from './pool.ts';
 import type { StreamEnd } from './stream-end.ts';
-import { Tunnel, type TunnelDeps } from './tunnel.ts';
+import { Tunnel, type TunnelDeps, type TunnelEvents } from './tunnel.ts';
 
 interface Asked {
   answered(headers: HeaderList, end: boolean): void;
@@ -26,8 +26,12 @@ export class TunnelClient implements Poolable {
   #idleSince: number;
   #cancelIdle: (() => void) | undefined;
 
-  /** @param closed called once, when the connection is over. */
-  constructor(socket: TLSSocket, peer: string, deps: TunnelDeps, closed: () => void) {
+  constructor(
+    socket: TLSSocket,
+    peer: string,
+    deps: TunnelDeps,
+    events: Pick<TunnelEvents, 'gone'> & { closed(): void },
+  ) {
     this.#peer = peer;
     this.#deps = deps;
     this.#idleSince = deps.clock.now();
@@ -41,8 +45,9 @@ export class TunnelClient implements Poolable {
       closed: (error) => {
         this.#cancelIdle?.();
         this.#ready.reject(notReady(peer, error));
-        closed();
+        events.closed();
       },
+      gone: () => events.gone(),
     });
     this.#ready.promise.catch(() => {}); // whoever waits for it is told
   }

@@ -21,6 +21,7 @@ export interface TunnelServerEvents {
   /** A request that is no CONNECT; it was answered. */
   rejected(client: SocketAddress, error: MeshError): void;
   closed(error: MeshError | undefined): void;
+  gone(): void;
 }
 
 interface TunnelServerPeer {
@@ -42,6 +43,7 @@ export class TunnelServer {
       headers: (stream, headers, end) => this.#request(stream, headers, end),
       changed() {},
       closed: (error) => events.closed(error),
+      gone: () => events.gone(),
     });
   }
 

@@ -39,6 +39,8 @@ export interface TunnelEvents {
   changed(): void;
   /** Every stream was told; without an error it ended as drained. Called once. */
   closed(error: MeshError | undefined): void;
+  /** After `closed`: the socket is closed too. Until then the last frames may still be leaving. Called once. */
+  gone(): void;
 }
 
 export class Tunnel {
@@ -161,6 +163,7 @@ export class Tunnel {
       onData: (stream, bytes) => this.#onData(stream, bytes),
       onEnd: (stream) => this.#ends.get(stream)?.onEnd(),
       onReset: (stream, _code, error) => this.#ends.get(stream)?.onReset(error),
+      onSent: (stream) => this.#ends.get(stream)?.onSent(),
       onWritable: (stream) => this.#ends.get(stream)?.onWritable(),
       onCapacity: () => this.#events.changed(),
       onGoaway: () => this.#events.changed(),
@@ -181,9 +184,17 @@ export class Tunnel {
     this.#keepalive.stop();
     this.#pump();
     this.#socket.destroySoon();
-    const cancel = this.#deps.clock.after(closeGraceMs, () => this.#socket.destroy());
-    this.#socket.once('close', cancel);
     this.#events.closed(error);
+    this.#awaitClose();
+  }
+
+  #awaitClose(): void {
+    if (this.#socket.closed) return this.#events.gone();
+    const cancel = this.#deps.clock.after(closeGraceMs, () => this.#socket.destroy());
+    this.#socket.once('close', () => {
+      cancel();
+      this.#events.gone();
+    });
   }
 }
 

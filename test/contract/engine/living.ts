@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { readdirSync } from 'node:fs';
 import { MeshError } from '../../../src/base/errors.ts';
 import { parseSpiffeId } from '../../../src/model/identity.ts';
-import { echo, ending, readAll, Rig, until, type EngineFactory, type RigPod } from './rig.ts';
+import { echo, ending, quiet, readAll, Rig, until, type EngineFactory, type RigPod } from './rig.ts';
 import type { SocketAddress } from '../../../src/base/ip.ts';
 
 export function describeLiving(factory: EngineFactory): void {
@@ -60,6 +60,26 @@ export function describeLiving(factory: EngineFactory): void {
       for (const told of await rig.finished(2)) expect(told.finished).toMatchObject([{ failure: undefined }]);
     });
 
+    it('a draining engine is done only when the last bytes have left', async () => {
+      const use = async (bytes: number): Promise<void> => {
+        const app = await rig.application((socket) => socket.resume().end(Buffer.alloc(bytes, 'x')));
+        rig.routes = [rig.hboneRoute(server, app)];
+      };
+      // Nobody reads them: together they use up what the peer takes of the whole connection.
+      await use(24 << 20);
+      const stalled = await Promise.all(Array.from({ length: 12 }, () => rig.dial(client.outbound)));
+      await quiet(() => sum(rig.told.map(({ established }) => established?.counts().received ?? 0)));
+      await use(40_000);
+      const last = await rig.dial(client.outbound);
+      last.end();
+      await until(() => rig.told.length === 26 && rig.told.at(-1)?.established?.counts().received === 40_000);
+      const drained = rig.b.drain(new AbortController().signal);
+      for (const socket of stalled) socket.resetAndDestroy();
+      expect((await readAll(last)).length).toBe(40_000);
+      await drained;
+      expect(rig.b.stats()).toMatchObject({ connections: 0, tunnelsIn: 0, tunnelsOut: 0 });
+    });
+
     it('a draining engine ends at its deadline what is left', async () => {
       const socket = await rig.dial(client.outbound);
       await echo(socket, 'x');
@@ -111,3 +131,5 @@ const isOpen = (at: SocketAddress): Promise<boolean> =>
     socket.on('connect', () => socket.destroy());
     socket.on('error', () => resolve(false));
   });
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, each) => total + each, 0);

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { crc32 } from 'node:zlib';
 import type { EngineOptions } from '../../../src/net/tunnel/options.ts';
 import type { SocketAddress } from '../../../src/base/ip.ts';
-import { echo, ending, readAll, Rig, until, type EngineFactory, type RigPod } from './rig.ts';
+import { echo, ending, quiet, readAll, Rig, until, type EngineFactory, type RigPod } from './rig.ts';
 
 const mebibyte = 1 << 20;
 /** Half a MiB of bytes that do not repeat in step with any frame or buffer. */
@@ -228,13 +228,4 @@ function expectedSum(blocks: number): number {
 function pourInto(socket: Socket): void {
   while (!socket.destroyed && socket.write(block));
   if (!socket.destroyed) socket.once('drain', () => pourInto(socket));
-}
-
-/** Waits until a counter has stood still for a while. */
-async function quiet(counter: () => number): Promise<void> {
-  let before = -1;
-  while (counter() !== before || before === 0) {
-    before = counter();
-    await new Promise((resolve) => setTimeout(resolve, 300));
-  }
 }

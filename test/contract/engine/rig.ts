@@ -241,6 +241,15 @@ export async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2));
 }
 
+/** Waits until a counter has stood still for a while. */
+export async function quiet(counter: () => number): Promise<void> {
+  let before = -1;
+  while (counter() !== before || before === 0) {
+    before = counter();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+}
+
 /** Everything the remote sends until it half-closes; rejects when it resets. */
 export async function readAll(socket: Socket): Promise<Buffer> {
   const chunks: Buffer[] = [];

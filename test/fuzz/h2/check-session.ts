@@ -34,6 +34,7 @@ function subject(role: Role, random: Random): Subject {
           if (role === 'server') session.end(id);
         },
         onReset() {},
+        onSent() {},
         onWritable() {},
         onCapacity() {},
         onGoaway() {},

@@ -5,6 +5,7 @@ import { StreamEnd } from '../../../../src/net/tunnel/stream-end.ts';
 
 /** A session that only counts what it is told was consumed. */
 function setup() {
+  const told: string[] = [];
   const consumed: number[] = [];
   const session = {
     consumed: (_stream: StreamId, bytes: number) => void consumed.push(bytes),
@@ -13,9 +14,15 @@ function setup() {
     respond: () => {},
   } as unknown as TunnelSession;
   const end = new StreamEnd(session, 1 as StreamId, { flush: () => true, forget() {} });
-  end.attach({ data: () => {}, ended: () => {}, finished: () => {}, failed: () => {}, writable: () => {} });
+  end.attach({
+    data: () => {},
+    ended: () => void told.push('ended'),
+    finished: () => void told.push('finished'),
+    failed: () => void told.push('failed'),
+    writable: () => {},
+  });
   const total = (): number => consumed.reduce((sum, bytes) => sum + bytes, 0);
-  return { end, total };
+  return { end, total, told };
 }
 
 describe('what a stream received and nobody read', () => {
@@ -27,6 +34,7 @@ describe('what a stream received and nobody read', () => {
     end.onEnd();
     expect(total()).toBe(0);
     end.end();
+    end.onSent();
     expect(total()).toBe(1000);
   });
 
@@ -45,5 +53,26 @@ describe('what a stream received and nobody read', () => {
     end.refuse(new MeshError('POLICY_DENIED', 'no'));
     end.onData(new Uint8Array(200));
     expect(total()).toBe(500);
+  });
+});
+
+describe('a stream that both sides have ended', () => {
+  it('is finished only when everything written was sent', () => {
+    const { end, told } = setup();
+    end.resume();
+    end.onEnd();
+    end.end();
+    expect(told).toEqual(['ended']);
+    end.onSent();
+    expect(told).toEqual(['ended', 'finished']);
+  });
+
+  it('fails when the peer resets it before everything was sent', () => {
+    const { end, told } = setup();
+    end.resume();
+    end.onEnd();
+    end.end();
+    end.onReset(new MeshError('STREAM_RESET', 'gone'));
+    expect(told).toEqual(['ended', 'failed']);
   });
 });

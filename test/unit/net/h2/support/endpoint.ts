@@ -123,6 +123,9 @@ function recorder(events: string[], reactions: Reactions): H2Handler {
       write('capacity');
       reactions.onCapacity?.();
     },
+    onSent(stream) {
+      reactions.onSent?.(stream);
+    },
     onGoaway(code, last) {
       write(`goaway ${describeErrorCode(code)} ${last}`);
       reactions.onGoaway?.(code, last);

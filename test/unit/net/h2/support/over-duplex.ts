@@ -11,6 +11,7 @@ const silent: H2Handler = {
   onData() {},
   onEnd() {},
   onReset() {},
+  onSent() {},
   onWritable() {},
   onCapacity() {},
   onGoaway() {},
