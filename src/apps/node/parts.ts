@@ -13,7 +13,6 @@ import { type Datapath, openDatapath } from '../../datapath/datapath.ts';
 import { CertificateManager } from '../../identity/certificate-manager.ts';
 import { GrpcCaClient } from '../../identity/grpc-ca-client.ts';
 import { MeshSource } from '../../kube/mesh-source.ts';
-import { YamlDirectory } from '../../kube/yaml-directory.ts';
 import { MeshStore } from '../../model/store.ts';
 import type { Fd, NativeBinding } from '../../native/binding.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
@@ -29,6 +28,7 @@ import type { NodeConfig } from '../config/node-config.ts';
 import { captureThrough } from './capture.ts';
 import { followDestinations, followIdentities } from './followers.ts';
 import { ownCgroup } from './host-facts.ts';
+import { openObjects } from './objects.ts';
 import { certificateRequests, enrolmentFailures, type Observability } from './observability.ts';
 
 export interface NodeDeps {
@@ -50,12 +50,12 @@ export interface Foundation extends NodeDeps {
 const verifyEveryMs = 5_000;
 
 /** @throws MeshError when the objects cannot be read at all */
-export async function startModel({ config, clock, log, cleanup }: Foundation) {
+export async function startModel(foundation: Foundation) {
+  const { config, log, cleanup } = foundation;
   const store = new MeshStore({ log }, config.mesh);
-  const directory = new YamlDirectory({ clock, log }, { path: config.objects });
-  const source = new MeshSource({ source: directory, store, log }, config.mesh);
-  await source.start();
+  const source = new MeshSource({ source: await openObjects(foundation), store, log }, config.mesh);
   cleanup.defer(() => source.stop());
+  await source.start();
   return { store, source };
 }
 
