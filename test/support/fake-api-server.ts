@@ -4,12 +4,9 @@
  */
 import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
+import { createSecureServer } from 'node:http2';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { createTestCa } from './test-ca.ts';
-
-type Request = IncomingMessage | Http2ServerRequest;
-type Response = ServerResponse | Http2ServerResponse;
 
 export interface FakeObject {
   readonly metadata: Readonly<Record<string, unknown>> & {
@@ -44,7 +41,7 @@ interface Watch {
   readonly path: string;
   readonly selector: string;
   readonly metadataOnly: boolean;
-  readonly response: Response;
+  readonly response: ServerResponse;
   /** Highest version sent. */
   version: number;
 }
@@ -103,12 +100,16 @@ export class FakeApiServer {
     const { root, issue } = await createTestCa('api');
     const { certificateChain: cert, privateKey: key } = await issue({ uris: [], dns: ['localhost'] });
     let self: FakeApiServer | undefined;
-    const handle = (request: Request, response: Response): void => self?.handle(request, response);
+    const handle = (request: IncomingMessage, response: ServerResponse): void =>
+      self?.handle(request, response);
     const alpn = protocol === 'https' ? ['http/1.1'] : ['h2', 'http/1.1'];
     const server: Server =
       protocol === 'http'
         ? createHttpServer(handle)
-        : createSecureServer({ cert, key, allowHTTP1: true, ALPNProtocols: alpn }, handle);
+        : createSecureServer({ cert, key, allowHTTP1: true, ALPNProtocols: alpn }, (request, response) =>
+            // Node's HTTP/2 answers to the names of its HTTP/1.
+            handle(request as unknown as IncomingMessage, response as unknown as ServerResponse),
+          );
     self = new FakeApiServer(server, protocol === 'http' ? 'http' : 'https', root, options);
     self.#track();
     await self.listen(0);
@@ -240,7 +241,7 @@ export class FakeApiServer {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  handle(request: Request, response: Response): void {
+  handle(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? '/', this.url);
     const query = url.searchParams;
     const verb = query.get('watch') === 'true' ? 'watch' : 'list';
@@ -295,7 +296,7 @@ export class FakeApiServer {
   }
 
   /** True if the fault was the whole answer. */
-  #meets(fault: Fault, verb: string, response: Response): boolean {
+  #meets(fault: Fault, verb: string, response: ServerResponse): boolean {
     switch (fault.type) {
       case 'status':
         if (fault.retryAfter !== undefined) response.setHeader('retry-after', fault.retryAfter);
@@ -312,12 +313,12 @@ export class FakeApiServer {
         return true;
       case 'silence':
         // The head of an answer, and then nothing.
-        if (verb === 'watch') response.write('');
+        if (verb === 'watch') response.flushHeaders();
         return true;
     }
   }
 
-  #list(path: string, query: URLSearchParams, metadataOnly: boolean, response: Response): void {
+  #list(path: string, query: URLSearchParams, metadataOnly: boolean, response: ServerResponse): void {
     const [version = String(this.#version), from = ''] = (query.get('continue') ?? '')
       .split('|')
       .filter(Boolean);
@@ -334,7 +335,7 @@ export class FakeApiServer {
     send(response, { kind: 'List', metadata: { resourceVersion: version, ...next }, items: listed });
   }
 
-  #watch(path: string, query: URLSearchParams, metadataOnly: boolean, response: Response): void {
+  #watch(path: string, query: URLSearchParams, metadataOnly: boolean, response: ServerResponse): void {
     const selector = query.get('fieldSelector') ?? '';
     const streams = query.get('sendInitialEvents') === 'true';
     if (streams && !this.streamsLists) return refuse(response, 422, 'sendInitialEvents is forbidden');
@@ -351,7 +352,7 @@ export class FakeApiServer {
     } else {
       const missed = this.#history.filter((event) => event.path === path && event.version > from);
       for (const event of missed) this.#show(watch, event);
-      response.write('');
+      response.flushHeaders();
     }
     this.#watches.add(watch);
     response.on('close', () => this.#watches.delete(watch));
@@ -390,10 +391,10 @@ function matches(object: FakeObject, selector: string): boolean {
     });
 }
 
-function send(response: Response, body: unknown, status = 200): void {
+function send(response: ServerResponse, body: unknown, status = 200): void {
   response.writeHead(status, { 'content-type': 'application/json' });
   response.end(JSON.stringify(body));
 }
 
-const refuse = (response: Response, code: number, message: string): void =>
+const refuse = (response: ServerResponse, code: number, message: string): void =>
   send(response, { kind: 'Status', apiVersion: 'v1', status: 'Failure', code, message }, code);
