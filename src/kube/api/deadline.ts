@@ -27,7 +27,7 @@ export function answerDeadline(clock: Clock, stop: AbortSignal, firstMs: number)
     cancel = clock.after(delay, () => {
       const left = heardAt + ms - clock.now();
       if (left > 0) return arm(left);
-      failure = new ApiFailure('silent', `nothing was heard from the API server for ${ms / 1000} s`);
+      failure = new ApiFailure('unavailable', `nothing was heard from the API server for ${ms / 1000} s`);
       abort();
     });
   };

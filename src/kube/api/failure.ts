@@ -4,10 +4,11 @@ import { type ErrorCode, MeshError } from '../../base/errors.ts';
 /**
  * `expired`: the state must be read anew. `forbidden`: a permission is missing. `unauthorized`: the credentials are
  * not accepted. `absent`: the server does not know the kind. `unsupported`: it does not know the way of asking.
- * `silent`: nothing was heard for too long. `unavailable`: all else, which may pass.
+ * `busy`: it answers that it cannot now. `unavailable`: no answer, a broken one, or silence; it may be another server
+ * that answers next.
  */
 export type FailureReason =
-  'expired' | 'forbidden' | 'unauthorized' | 'absent' | 'unsupported' | 'silent' | 'unavailable';
+  'expired' | 'forbidden' | 'unauthorized' | 'absent' | 'unsupported' | 'busy' | 'unavailable';
 
 export class ApiFailure extends MeshError {
   readonly reason: FailureReason;
@@ -32,7 +33,10 @@ export function asFailure(thrown: unknown): ApiFailure {
   if (thrown instanceof ApiFailure) return thrown;
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   const hint = thrown instanceof MeshError ? thrown.hint : undefined;
-  return new ApiFailure('unavailable', message, { cause: thrown, ...(hint === undefined ? {} : { hint }) });
+  return new ApiFailure('unavailable', `an answer of the API server broke off: ${message}`, {
+    cause: thrown,
+    ...(hint === undefined ? {} : { hint }),
+  });
 }
 
 export interface Refusal {

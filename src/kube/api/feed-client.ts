@@ -75,15 +75,20 @@ export class FeedClient {
     return pageOf(parseObject(await this.#text('list', { limit: '1' }, stop))).resourceVersion;
   }
 
-  /** Events until the server ends the watch. @throws ApiFailure */
-  async *watch(parameters: Readonly<Record<string, string>>, stop: AbortSignal): AsyncGenerator<WatchEvent> {
+  /** Events until the server ends the watch; `opened` is called when it has begun. @throws ApiFailure */
+  async *watch(
+    parameters: Readonly<Record<string, string>>,
+    stop: AbortSignal,
+    opened: () => void,
+  ): AsyncGenerator<WatchEvent> {
     const query = { ...this.#selector(), watch: 'true', allowWatchBookmarks: 'true', ...parameters };
     const lines = new LineSplitter(this.#limits.maxLineBytes);
     using deadline = this.#deadline(stop);
-    const { body } = await this.#ask('watch', query, deadline);
+    const response = await this.#ask('watch', query, deadline);
     deadline.every(this.#limits.silenceMs);
+    opened();
     try {
-      for await (const chunk of body) {
+      for await (const chunk of response.body) {
         deadline.heard();
         for (const line of lines.push(chunk as Buffer)) yield eventOf(line);
       }
@@ -91,7 +96,7 @@ export class FeedClient {
       throw deadline.blame(error);
     }
     deadline.check();
-    if (lines.isMidLine) throw new ApiFailure('unavailable', 'a watch was cut within an event');
+    if (lines.isMidLine || !response.isComplete()) throw new ApiFailure('unavailable', 'a watch was cut off');
   }
 
   #selector(): Readonly<Record<string, string>> {
@@ -173,7 +178,7 @@ async function textOf(
 /** A page to be asked for in smaller pieces. */
 export class PageTooLong extends ApiFailure {
   constructor(maxBytes: number) {
-    super('unavailable', `a page of a list has more than ${maxBytes} bytes`);
+    super('busy', `a page of a list has more than ${maxBytes} bytes`);
   }
 }
 

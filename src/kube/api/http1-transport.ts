@@ -39,7 +39,12 @@ export class Http1Transport implements Transport {
         // Whoever reads the body hears of it too; nobody reads any more after an abort.
         response.on('error', () => {});
         const { statusCode: status = 0, headers: head } = response;
-        resolve({ status, retryAfter: head['retry-after'], body: response });
+        resolve({
+          status,
+          retryAfter: head['retry-after'],
+          body: response,
+          isComplete: () => response.complete,
+        });
       });
       request.end();
     });

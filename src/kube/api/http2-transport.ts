@@ -73,6 +73,7 @@ const responseOf = (stream: ClientHttp2Stream): Promise<ApiResponse> =>
         status: headers[':status'] ?? 0,
         retryAfter: typeof retryAfter === 'string' ? retryAfter : undefined,
         body: stream,
+        isComplete: () => !stream.aborted && stream.rstCode === 0 && stream.session?.destroyed !== true,
       });
     });
   });

@@ -9,7 +9,7 @@ import type { ObjectChange } from '../source.ts';
 import type { ApiConnection } from './connection.ts';
 import { ApiFailure, asFailure } from './failure.ts';
 import type { Feed } from './feed.ts';
-import { FeedClient, type FeedLimits, PageTooLong, type RawObject } from './feed-client.ts';
+import { FeedClient, type FeedLimits, PageTooLong, type RawObject, type WatchEvent } from './feed-client.ts';
 import type { FeedObjects } from './feed-objects.ts';
 import { type RetryLimits, retryDelayMs } from './retry.ts';
 
@@ -34,6 +34,8 @@ export interface ReflectorOptions {
   readonly pageSize: number;
   /** The server ends a watch after this, and up to twice of it. */
   readonly watchMs: number;
+  /** A watch that brought nothing yet counts as good after this. */
+  readonly settleMs: number;
 }
 
 export const defaultReflectorOptions: Omit<ReflectorOptions, 'limits'> = {
@@ -42,6 +44,7 @@ export const defaultReflectorOptions: Omit<ReflectorOptions, 'limits'> = {
   absentGraceMs: 60_000,
   pageSize: 250,
   watchMs: 300_000,
+  settleMs: 1_000,
 };
 
 /** Set on the bookmark that follows the last object of a streamed list. */
@@ -125,6 +128,10 @@ export class Reflector {
     const timeoutSeconds = Math.ceil((watchMs * (1 + this.#deps.clock.random())) / 1000);
     const isList = this.#version === undefined;
     if (isList) this.#deps.objects.beginList();
+    let cancelSettle: () => void = () => {};
+    const opened = (): void => {
+      if (!isList) cancelSettle = this.#deps.clock.after(this.#options.settleMs, () => this.#healthy());
+    };
     const events = this.#client.watch(
       {
         timeoutSeconds: String(timeoutSeconds),
@@ -133,7 +140,17 @@ export class Reflector {
           : { resourceVersion: this.#version }),
       },
       this.#stop.signal,
+      opened,
     );
+    try {
+      return await this.#take(events);
+    } finally {
+      cancelSettle();
+    }
+  }
+
+  /** True if any of the events, besides a list, was of use. */
+  async #take(events: AsyncIterable<WatchEvent>): Promise<boolean> {
     let wasUseful = false;
     for await (const { type, object } of events) {
       if (this.#stop.signal.aborted) return true;
@@ -198,7 +215,7 @@ export class Reflector {
     if (!this.#stop.signal.aborted) this.#deps.changed(change);
   }
 
-  /** Only a watch that brought something proves that the server is well: not a list, for it may forget at once. */
+  /** Only a watch that holds proves that the server is well: not a list, for it may forget that at once. */
   #healthy(): void {
     this.#failures = 0;
     this.#endFailure();
@@ -229,10 +246,10 @@ export class Reflector {
       case 'unauthorized':
         this.#deps.connection.renewCredentials();
         break;
-      case 'silent':
       case 'unavailable':
         await this.#distrust();
         break;
+      case 'busy':
       case 'forbidden':
     }
     if (failure instanceof PageTooLong) this.#pageSize = Math.max(1, Math.floor(this.#pageSize / 2));

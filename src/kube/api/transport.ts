@@ -13,6 +13,8 @@ export interface ApiResponse {
   readonly status: number;
   readonly retryAfter: string | undefined;
   readonly body: Readable;
+  /** Of a body that ended: whether the server ended it. A connection that breaks can look the same to its reader. */
+  isComplete(): boolean;
 }
 
 export interface Transport {

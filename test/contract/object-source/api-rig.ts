@@ -25,6 +25,7 @@ export const quickly: ReflectorOptions = {
   absentGraceMs: 300,
   pageSize: 3,
   watchMs: 60_000,
+  settleMs: 20,
 };
 
 export interface RigOptions extends FakeServerOptions {
