@@ -67,13 +67,9 @@ export function failureOf(refusal: Refusal): ApiFailure {
     case 410:
       return new ApiFailure('expired', `the API server has forgotten the version that was known${said}`);
     default:
-      return new ApiFailure(
-        'unavailable',
-        `the API server answered ${status} to "${verb} ${resource}"${said}`,
-        {
-          retryAfterMs,
-        },
-      );
+      return new ApiFailure('busy', `the API server answered ${status} to "${verb} ${resource}"${said}`, {
+        retryAfterMs,
+      });
   }
 }
 
