@@ -46,7 +46,7 @@ export interface ObjectSource {
   /**
    * Resolves when everything was reported once; changes are reported until `stop`. What throws in a sink is logged
    * and ends nothing.
-   * @throws MeshError if there is nothing to read from and waiting would not help.
+   * @throws MeshError if there is nothing to read from and waiting would not help, or it is stopped before.
    */
   start(sink: ObjectSink): Promise<void>;
   status(): SourceStatus;

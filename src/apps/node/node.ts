@@ -31,7 +31,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const foundation: Foundation = { ...deps, config, clock: systemClock, cleanup };
   const { log, version } = deps;
 
-  const { store, source } = await startModel(foundation);
+  const { store, source } = await startModel(foundation, stop);
   const observability = createObservability(store, foundation.clock, log);
   const certificates = startIdentity(foundation, store, observability);
   const readiness = new Readiness(['datapath', 'enrolment'], { certificates: () => certificates.serving });

@@ -49,13 +49,18 @@ export interface Foundation extends NodeDeps {
 /** How often an enrolled pod's namespace is compared with what runs. */
 const verifyEveryMs = 5_000;
 
-/** @throws MeshError when the objects cannot be read at all */
-export async function startModel(foundation: Foundation) {
+/** Waits for the objects. @throws MeshError when they cannot be read at all, or `stop` fires first */
+export async function startModel(foundation: Foundation, stop: AbortSignal) {
   const { config, log, cleanup } = foundation;
   const store = new MeshStore({ log }, config.mesh);
   const source = new MeshSource({ source: await openObjects(foundation), store, log }, config.mesh);
   cleanup.defer(() => source.stop());
+  log.info({ source: source.status().name }, 'reading the objects of the mesh');
+  // Without an API server and without a snapshot there is nothing to do but to wait: what is captured stays so.
+  const giveUp = (): void => source.stop();
+  stop.addEventListener('abort', giveUp);
   await source.start();
+  stop.removeEventListener('abort', giveUp);
   return { store, source };
 }
 

@@ -54,6 +54,8 @@ export class ApiSource implements ObjectSource {
     this.#lastGood = options.lastGood;
     this.#batch = new ChangeBatch(deps.clock, (change) => this.#deliver(change));
     const reflectorOptions = options.reflector ?? { ...defaultReflectorOptions, limits: defaultLimits };
+    // Whoever starts it may be gone when it is stopped.
+    this.#started.promise.catch(() => {});
     this.#followers = options.feeds.map((feed) => this.#follower(feed, reflectorOptions));
   }
 
@@ -82,6 +84,7 @@ export class ApiSource implements ObjectSource {
 
   stop(): void {
     this.#sink = undefined;
+    this.#started.reject(new MeshError('UNAVAILABLE', 'stopped before the API server had answered'));
     this.#batch.close();
     for (const { reflector } of this.#followers) reflector.stop();
     this.#deps.connection.close();

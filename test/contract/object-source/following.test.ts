@@ -282,6 +282,17 @@ describe('a missing permission', () => {
   });
 });
 
+describe('a source that is stopped before the server answered', () => {
+  it('does not let its user wait for ever', async () => {
+    await using rig = await ApiRig.open();
+    await rig.server.close();
+    const started = rig.source.start(rig.mirror);
+    rig.source.stop();
+    await expect(started).rejects.toThrow(/stopped before/);
+    await rig.server.listen(0);
+  });
+});
+
 describe('what an earlier process knew last', () => {
   const kept = (name: string, team = 'x') => ({
     apiVersion: 'v1',
