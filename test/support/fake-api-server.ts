@@ -97,8 +97,8 @@ export class FakeApiServer {
 
   static async start(options: FakeServerOptions = {}): Promise<FakeApiServer> {
     const protocol = options.protocol ?? 'h2';
-    const { root, issue } = await createTestCa('api');
-    const { certificateChain: cert, privateKey: key } = await issue({ uris: [], dns: ['localhost'] });
+    const ca = await createTestCa('api');
+    const { certificateChain: cert, privateKey: key } = await ca.issue({ uris: [], dns: ['localhost'] });
     let self: FakeApiServer | undefined;
     const handle = (request: IncomingMessage, response: ServerResponse): void =>
       self?.handle(request, response);
@@ -110,7 +110,7 @@ export class FakeApiServer {
             // Node's HTTP/2 answers to the names of its HTTP/1.
             handle(request as unknown as IncomingMessage, response as unknown as ServerResponse),
           );
-    self = new FakeApiServer(server, protocol === 'http' ? 'http' : 'https', root, options);
+    self = new FakeApiServer(server, protocol === 'http' ? 'http' : 'https', ca.root, options);
     self.#track();
     await self.listen(0);
     return self;

@@ -20,7 +20,7 @@ export function answerDeadline(clock: Clock, stop: AbortSignal, firstMs: number)
   let ms = firstMs;
   let heardAt = clock.now();
   let failure: ApiFailure | undefined;
-  let cancel: () => void = () => {};
+  let cancel: (() => void) | undefined;
   const abort = (): void => controller.abort();
   /** One timer however often something is heard. */
   const arm = (delay: number): void => {
@@ -41,7 +41,7 @@ export function answerDeadline(clock: Clock, stop: AbortSignal, firstMs: number)
     },
     every(next) {
       ms = next;
-      cancel();
+      cancel?.();
       arm(ms);
     },
     check() {
@@ -49,7 +49,7 @@ export function answerDeadline(clock: Clock, stop: AbortSignal, firstMs: number)
     },
     blame: (error) => failure ?? asFailure(error),
     [Symbol.dispose]() {
-      cancel();
+      cancel?.();
       stop.removeEventListener('abort', abort);
       // Whoever stops reading early leaves nothing open behind.
       abort();

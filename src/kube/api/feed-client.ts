@@ -124,7 +124,7 @@ export class FeedClient {
     query: Readonly<Record<string, string>>,
     deadline: AnswerDeadline,
   ): Promise<ApiResponse> {
-    const path = `${this.#feed.paths[this.#path]}?${new URLSearchParams(query)}`;
+    const path = `${this.#feed.paths[this.#path]}?${new URLSearchParams(query).toString()}`;
     const accept = acceptFor(verb, this.#feed.metadataOnly);
     const response = await this.#deps.connection
       .get({ path, accept, signal: deadline.signal })

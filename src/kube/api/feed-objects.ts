@@ -107,8 +107,12 @@ export class FeedObjects {
       faults.set(
         key,
         kept.faults.map(({ path, message, hint }) => ({
-          ...{ severity: 'error' as const, object: reference, position: undefined },
-          ...{ field: formatField(path), message, hint },
+          severity: 'error',
+          object: reference,
+          position: undefined,
+          field: formatField(path),
+          message,
+          hint,
         })),
       );
       return known;
@@ -121,9 +125,10 @@ export class FeedObjects {
 
 function referenceOf(kind: Kind, { metadata }: RawObject): ObjectReference {
   const { name, namespace } = (metadata ?? {}) as Readonly<Record<string, unknown>>;
-  const text = (value: unknown): string => (typeof value === 'string' ? value.slice(0, 253) : '');
-  return { kind, namespace: kinds[kind].namespaced ? text(namespace) : '', name: text(name) };
+  return { kind, namespace: kinds[kind].namespaced ? nameIn(namespace) : '', name: nameIn(name) };
 }
+
+const nameIn = (value: unknown): string => (typeof value === 'string' ? value.slice(0, 253) : '');
 
 /** undefined for something without a name: an API server has no such thing. */
 function keyOf(kind: Kind, raw: RawObject): ObjectKey | undefined {

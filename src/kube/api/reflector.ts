@@ -128,7 +128,7 @@ export class Reflector {
     const timeoutSeconds = Math.ceil((watchMs * (1 + this.#deps.clock.random())) / 1000);
     const isList = this.#version === undefined;
     if (isList) this.#deps.objects.beginList();
-    let cancelSettle: () => void = () => {};
+    let cancelSettle: (() => void) | undefined;
     const opened = (): void => {
       if (!isList) cancelSettle = this.#deps.clock.after(this.#options.settleMs, () => this.#healthy());
     };
@@ -145,7 +145,7 @@ export class Reflector {
     try {
       return await this.#take(events);
     } finally {
-      cancelSettle();
+      cancelSettle?.();
     }
   }
 

@@ -1,6 +1,6 @@
 // Whatever happens to the objects, the server and the connection, in whatever order: in the end both are of one mind.
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { apiPaths, type FakeApiServer, type Fault } from '../../support/fake-api-server.ts';
 import { ApiRig, namespace, pod } from './api-rig.ts';
 import { until } from './mirror.ts';

@@ -44,12 +44,14 @@ async function presented(connection: ApiConnection): Promise<string | undefined>
   return server.requests.at(-1)?.authorization;
 }
 
-describe('a kubeconfig', () => {
-  const kubeconfig = (user: Record<string, unknown>) => ({
-    type: 'kubeconfig' as const,
-    file: file('kubeconfig', server.kubeconfig(user)),
-  });
+const kubeconfig = (user: Record<string, unknown>) => ({
+  type: 'kubeconfig' as const,
+  file: file('kubeconfig', server.kubeconfig(user)),
+});
 
+const inPod = () => connect({ type: 'in-cluster', server: server.url, directory: join(directory, 'sa') });
+
+describe('a kubeconfig', () => {
   it('says with which token', async () => {
     expect(await presented(await connect(kubeconfig({ token: 'secret' })))).toBe('Bearer secret');
   });
@@ -92,8 +94,6 @@ describe('in a pod', () => {
     file('sa/ca.crt', server.caPem);
     file('sa/token', 'first');
   });
-
-  const inPod = () => connect({ type: 'in-cluster', server: server.url, directory: join(directory, 'sa') });
 
   it('the mounted token is presented, and read again when it was refused', async () => {
     const connection = await inPod();

@@ -9,6 +9,8 @@ jest.setTimeout(60_000);
 const requestsFor = (server: FakeApiServer, path: string, verb?: 'list' | 'watch') =>
   server.requests.filter((request) => request.path === path && (verb ?? request.verb) === request.verb);
 
+const times = (count: number, fault: Fault): Fault[] => Array.from({ length: count }, () => fault);
+
 describe('the pods a node asks for', () => {
   it('are its own in every phase, and those of others that run', async () => {
     await using rig = await ApiRig.started({}, (server) => {
@@ -170,7 +172,7 @@ describe('a watch', () => {
 
   it.each(faults)('that %s is tried again, and nothing is lost', async (_name, fault) => {
     await using rig = await ApiRig.started({}, (server) => putNamespaces(server, 'a', 'b'));
-    rig.server.fail('watch', ...Array<Fault>(8).fill(fault));
+    rig.server.fail('watch', ...times(8, fault));
     rig.server.cutWatches();
     putNamespaces(rig.server, 'c');
     rig.server.remove(apiPaths.namespaces, 'a');
@@ -210,7 +212,7 @@ describe('a watch', () => {
   it('that fails a hundred times is not tried in a hurry, and logged once', async () => {
     await using rig = await ApiRig.started({}, (server) => putNamespaces(server, 'a'));
     rig.logged.length = 0;
-    rig.server.fail('watch', ...Array<Fault>(140).fill({ type: 'status', code: 500 }));
+    rig.server.fail('watch', ...times(140, { type: 'status', code: 500 }));
     rig.server.cutWatches();
     putNamespaces(rig.server, 'b');
     await until(() => rig.mirror.keys.length === 2);
@@ -269,7 +271,7 @@ describe('a missing permission', () => {
     await using rig = await ApiRig.open({ streamsLists: false });
     const message =
       'namespaces is forbidden: User "system:serviceaccount:mesh:node" cannot list resource "namespaces"';
-    rig.server.fail('list', ...Array<Fault>(200).fill({ type: 'status', code: 403, message }));
+    rig.server.fail('list', ...times(200, { type: 'status', code: 403, message }));
     void rig.source.start(rig.mirror);
     const named = (): string =>
       rig.source
@@ -293,12 +295,13 @@ describe('a source that is stopped before the server answered', () => {
   });
 });
 
+const kept = (name: string, team = 'x') => ({
+  apiVersion: 'v1',
+  kind: 'Namespace',
+  metadata: { name, labels: { team } },
+});
+
 describe('what an earlier process knew last', () => {
-  const kept = (name: string, team = 'x') => ({
-    apiVersion: 'v1',
-    kind: 'Namespace',
-    metadata: { name, labels: { team } },
-  });
   const lastGood = {
     objects: [kept('a'), kept('gone'), { kind: 'Nonsense' }],
     writtenAt: Date.now() - 90_000,

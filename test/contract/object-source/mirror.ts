@@ -40,7 +40,7 @@ export class Mirror implements ObjectSink {
 export async function until(condition: () => boolean, what: () => unknown = () => ''): Promise<void> {
   const end = Date.now() + deadlineMs;
   while (!condition()) {
-    if (Date.now() > end) throw new Error(`waited in vain: ${condition}; ${JSON.stringify(what())}`);
+    if (Date.now() > end) throw new Error(`waited in vain: ${String(condition)}; ${JSON.stringify(what())}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }

@@ -28,7 +28,7 @@ export function objectsIn(text: string, strict = true): readonly SourcedObject[]
 export function objectIn<K extends Kind>(kind: K, text: string): SourcedObject<ObjectOfKind<K>> {
   const found = objectsIn(text).find((sourced) => isOfKind(sourced, kind));
   if (found === undefined) throw new Error(`no ${kind} in the manifest`);
-  return found as SourcedObject<ObjectOfKind<K>>;
+  return found;
 }
 
 /** The change that leads from what is known to these objects. */

@@ -49,11 +49,12 @@ describe('what a node cannot do without', () => {
   });
 });
 
+const from = (flags: NodeFlags, environment: Record<string, string> = {}) => {
+  const { objects: _, ...others } = enough;
+  return nodeConfig({ ...others, ...flags }, environment, '/sys/fs/cgroup').objects;
+};
+
 describe('where a node’s objects come from', () => {
-  const from = (flags: NodeFlags, environment: Record<string, string> = {}) => {
-    const { objects: _, ...others } = enough;
-    return nodeConfig({ ...others, ...flags }, environment, '/sys/fs/cgroup').objects;
-  };
   const inPod = { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '443' };
 
   it('is a directory, a kubeconfig, or the API server of the pod it runs in', () => {

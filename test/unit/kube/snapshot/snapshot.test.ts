@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { silentLogger } from '../../../../src/base/log.ts';
 import { type KubeObject, type ObjectKey, objectKey } from '../../../../src/kube/objects.ts';
 import { readSnapshot, SnapshotFile } from '../../../../src/kube/snapshot/snapshot-file.ts';
@@ -48,6 +48,9 @@ afterEach(async () => {
 
 const set = (...objects: readonly KubeObject[]): void =>
   keeper.record({ set: objects.map((object) => ({ object, position: undefined })), deleted: [] });
+
+const byName = (objects: Iterable<unknown>): unknown[] =>
+  [...objects].toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
 
 const kept = async (): Promise<readonly unknown[]> => (await readSnapshot(path, source))?.objects ?? [];
 
@@ -121,8 +124,6 @@ describe('a snapshot', () => {
           await clock.advance(5_000);
         }
         await keeper.close();
-        const byName = (objects: Iterable<unknown>): unknown[] =>
-          [...objects].toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
         expect(byName(await kept())).toEqual(byName(state.values()));
         rmSync(path, { force: true });
       }),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { parseIp } from '../../../../src/base/ip.ts';
 import { formatProblem } from '../../../../src/kube/problem.ts';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { FollowedMesh, objectsIn } from '../support.ts';
 
 const namespace = (labels = ''): string =>
