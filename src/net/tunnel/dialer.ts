@@ -13,7 +13,7 @@ import type { OwnDials } from './own-dials.ts';
 import { keepaliveDelayMs } from './options.ts';
 
 /** The only things the engine needs of the addon. */
-export type SocketFactory = Pick<NativeBinding, 'createSocket' | 'tcpInfo'>;
+export type SocketFactory = Pick<NativeBinding, 'createSocket' | 'socketError'>;
 
 /** SO_MARK of sockets that carry a client's address: routes the replies back to this host (see `bpf/README.md`). */
 export const sourceMark = 0x53a;
