@@ -22,7 +22,7 @@ MESH_EBPF_TEST_ADDON=$PWD/native/build/Debug/mesh_ebpf.node \
     UBSAN_OPTIONS=print_stacktrace=1:log_path="$reports/found/report" \
     npm run -s jest -- --selectProjects native --runInBand "$@" || status=$?
 
-guilty=$(grep -lE 'mesh_ebpf\.node|ERROR: AddressSanitizer|runtime error:' "$reports"/found/* || true)
+guilty=$(grep -lE 'mesh_ebpf\.node|ERROR: AddressSanitizer|runtime error:|CHECK failed|fatal error' "$reports"/found/* || true)
 for report in $guilty; do
     cat "$report" >&2
     status=1
