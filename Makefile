@@ -59,7 +59,7 @@ check: modules ## Format, lint, types, boundaries, dead code, unit and contract 
 test: ## The whole test ladder (root); what .ci/run calls. RUNG="unit bpf" runs some
 	$(Q)tools/install-deps.sh build
 	$(Q)tools/install-deps.sh test
-	$(Q)$(MAKE) modules
+	$(Q)$(MAKE) -s modules
 	$(Q)node_modules/.bin/node tools/test-ladder.ts $(RUNG)
 
 .PHONY: interop
