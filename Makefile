@@ -21,11 +21,9 @@ deps: ## Debian packages that are missing (needs root when any is)
 	$(Q)tools/install-deps.sh build
 
 modules: node_modules/.stamp
-node_modules/.stamp: package.json package-lock.json .npmrc
+node_modules/.stamp: package.json package-lock.json .npmrc tools/install-modules.sh
 	$(call say,NPM,ci)
-	$(Q)npm ci --no-progress --loglevel=error >build.npm.log 2>&1 || { cat build.npm.log; exit 1; }
-	@# npm 9 (Debian 12) does not link the programs of optional packages by itself.
-	$(Q)[ -e node_modules/.bin/node ] || npm rebuild --silent $$(cd node_modules && ls -d node-linux-*)
+	$(Q)tools/install-modules.sh >build.npm.log 2>&1 || { cat build.npm.log; exit 1; }
 	$(Q)rm -f build.npm.log && touch $@
 
 .PHONY: bpf
@@ -61,7 +59,7 @@ check: modules ## Format, lint, types, boundaries, dead code, unit and contract 
 test: ## The whole test ladder (root); what .ci/run calls. RUNG="unit bpf" runs some
 	$(Q)tools/install-deps.sh build
 	$(Q)tools/install-deps.sh test
-	$(Q)$(MAKE) modules
+	$(Q)$(MAKE) -s modules
 	$(Q)node_modules/.bin/node tools/test-ladder.ts $(RUNG)
 
 .PHONY: interop
