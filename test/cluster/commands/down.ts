@@ -7,14 +7,16 @@ import { readdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { MeshError } from '../../../src/base/errors.ts';
 import { killCgroup, processesIn } from '../../../src/lab/system/cgroup.ts';
-import { signalProcess } from '../../../src/lab/system/process.ts';
+import { isAlive, type ProcessRef, processRef, signalProcess } from '../../../src/lab/system/process.ts';
 import { run } from '../../../src/lab/system/run.ts';
 import { cgroupTrees, removeClusterCgroups } from '../machine/cgroups.ts';
-import { findProcess } from '../machine/daemons.ts';
+import { findProcess, whenGone } from '../machine/daemons.ts';
 import { clusterNamespaces, deleteFabric } from '../machine/network.ts';
 import { downHint, readState } from '../machine/state.ts';
 import { clusterCgroup, clusterPrefix, type ClusterLayout, hostLink } from '../plan/layout.ts';
 import type { ClusterContext } from './context.ts';
+
+const endTimeoutMs = 30_000;
 
 /** What was there to be removed. */
 export interface DownResult {
@@ -35,9 +37,10 @@ export async function down(context: ClusterContext): Promise<DownResult> {
 export async function clearAway({ layout }: ClusterContext): Promise<DownResult> {
   const trees = await cgroupTrees();
   const state = await readState(layout).catch(() => undefined);
-  const processes = (await processesIn(clusterCgroup(trees.v2))).length;
+  const refs = (await processesIn(clusterCgroup(trees.v2))).flatMap((pid) => processRef(pid) ?? []);
   await endRecorded(layout);
   await killCgroup(clusterCgroup(trees.v2));
+  await whenEnded(refs);
   const namespaces = await clusterNamespaces();
   for (const name of namespaces) await run(['ip', 'netns', 'delete', name]);
   await deleteFabric();
@@ -49,7 +52,7 @@ export async function clearAway({ layout }: ClusterContext): Promise<DownResult>
     throw new MeshError('INTERNAL', `could not be removed: ${left.join(', ')}`, { hint: 'try again' });
   }
   await rm(layout.stateDir, { recursive: true, force: true });
-  return { processes, namespaces: namespaces.length };
+  return { processes: refs.length, namespaces: namespaces.length };
 }
 
 /** One that was just being started may not be in its cgroup yet. */
@@ -59,6 +62,13 @@ async function endRecorded(layout: ClusterLayout): Promise<void> {
     const ref = await findProcess(layout, basename(file, '.json'));
     if (ref !== undefined) signalProcess(ref, 'SIGKILL');
   }
+}
+
+/** A node's process 1 leaves its cgroup before it is gone: it waits for the others of its process namespace. */
+async function whenEnded(refs: readonly ProcessRef[]): Promise<void> {
+  if (await whenGone(refs, endTimeoutMs)) return;
+  const left = refs.filter(isAlive).map(({ pid }) => pid);
+  throw new MeshError('INTERNAL', `processes do not end: ${left.join(', ')}`, { hint: 'try again' });
 }
 
 /** All but the state file: as long as it is there, nobody starts another cluster, whose files would be taken along. */

@@ -36,6 +36,7 @@ import {
   record,
   startDaemon,
   startRecorded,
+  whenGone,
 } from './daemons.ts';
 import { exec, execOk } from './exec.ts';
 import { deleteNodeNetwork, makeNodeNetwork } from './network.ts';
@@ -142,6 +143,9 @@ export async function crashNode({ layout, trees }: Machine, node: ClusterNode): 
   const init = await findProcess(layout, initRecord(node));
   if (init !== undefined) signalProcess(init, 'SIGKILL');
   await killCgroup(nodeCgroup(trees.v2, node));
+  if (init !== undefined && !(await whenGone([init], bootTimeoutMs))) {
+    throw new MeshError('TIMEOUT', `${node.name} does not end: process ${init.pid} is still there`);
+  }
   await deleteNodeNetwork(node);
   await removeNodeCgroups(trees, node);
 }
