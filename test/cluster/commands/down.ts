@@ -12,7 +12,7 @@ import { run } from '../../../src/lab/system/run.ts';
 import { cgroupTrees, removeClusterCgroups } from '../machine/cgroups.ts';
 import { findProcess, whenGone } from '../machine/daemons.ts';
 import { clusterNamespaces, deleteFabric } from '../machine/network.ts';
-import { downHint, readState } from '../machine/state.ts';
+import { downHint, readState, writeState } from '../machine/state.ts';
 import { clusterCgroup, clusterPrefix, type ClusterLayout, hostLink } from '../plan/layout.ts';
 import type { ClusterContext } from './context.ts';
 
@@ -37,13 +37,15 @@ export async function down(context: ClusterContext): Promise<DownResult> {
 export async function clearAway({ layout }: ClusterContext): Promise<DownResult> {
   const trees = await cgroupTrees();
   const state = await readState(layout).catch(() => undefined);
+  // Whatever happens from here on, nobody may take it for a cluster that is up.
+  if (state !== undefined) await writeState(layout, { ...state, complete: false });
   const refs = (await processesIn(clusterCgroup(trees.v2))).flatMap((pid) => processRef(pid) ?? []);
   await endRecorded(layout);
   await killCgroup(clusterCgroup(trees.v2));
   await whenEnded(refs);
   const namespaces = await clusterNamespaces();
-  for (const name of namespaces) await run(['ip', 'netns', 'delete', name]);
   await deleteFabric();
+  for (const name of await clusterNamespaces()) await run(['ip', 'netns', 'delete', name]);
   await removeClusterCgroups(trees);
   for (const path of state?.madeDirectories ?? []) await rmdir(path).catch(() => {});
   await removeFiles(layout);

@@ -37,8 +37,9 @@ export async function deleteNodeNetwork({ name }: ClusterNode): Promise<void> {
 }
 
 export async function deleteFabric(): Promise<void> {
-  await deleteNetns(fabricNetns);
+  // Before the namespace of its other end: with that, the kernel would remove it some time later.
   if (existsSync(`/sys/class/net/${hostLink}`)) await run(['ip', 'link', 'delete', hostLink]);
+  await deleteNetns(fabricNetns);
 }
 
 async function deleteNetns(name: string): Promise<void> {

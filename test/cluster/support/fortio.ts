@@ -48,7 +48,7 @@ spec:
 /** Name of the pod that answered. @throws MeshError UNAVAILABLE with the client's words */
 export async function askWho(api: ClusterApi, from: PodRef, url: string): Promise<string> {
   const text = await fortio(api, from, ['curl', '-quiet', '-timeout', '5s', `${url}/debug`]);
-  const pod = / on ([^ ]+)$/m.exec(text)?.[1];
+  const pod = / on (\S+) - request from /.exec(text)?.[1];
   if (pod !== undefined) return pod;
   throw new MeshError('UNAVAILABLE', `${url} did not say who it is: ${text.slice(0, 300)}`);
 }

@@ -19,7 +19,7 @@ import { type ClusterApi, isReady } from '../../support/api.ts';
 import { context, endOwnCluster, freshCluster } from '../../support/cluster-under-test.ts';
 import { eventually } from '../../support/eventually.ts';
 import { askWho, echoManifest, load, ports } from '../../support/fortio.ts';
-import { timed } from '../../support/timed.ts';
+import { timed } from '../../support/measure.ts';
 
 const namespace = 'mesh-test-lifecycle';
 const minutes = 60_000;
