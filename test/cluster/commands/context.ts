@@ -1,6 +1,6 @@
 /** What every command is given. */
-import type { Cache } from '../build/cache.ts';
-import { defaultCache } from '../build/cache.ts';
+import type { Cache } from '../artifacts/cache.ts';
+import { defaultCache } from '../artifacts/cache.ts';
 import { cgroupTrees } from '../machine/cgroups.ts';
 import type { Machine } from '../machine/daemons.ts';
 import type { Progress } from '../machine/progress.ts';

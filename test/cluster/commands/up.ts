@@ -1,7 +1,7 @@
 /** `up`: builds what is missing, makes the nodes and the control plane, and waits until every node is ready. */
 import { cp, mkdir, readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { type Build, ensureBuilt } from '../build/build.ts';
+import { type Build, ensureBuilt } from '../artifacts/build.ts';
 import { makeControlCgroup } from '../machine/cgroups.ts';
 import { endedError, findProcess, startDaemon } from '../machine/daemons.ts';
 import { makeFabric } from '../machine/network.ts';
@@ -76,16 +76,14 @@ async function makeMountPoints(): Promise<readonly string[]> {
   const made: string[] = [];
   for (const directory of nodeDirectories) {
     const first = await mkdir(directory, { recursive: true });
-    for (
-      let path: string = directory;
-      first !== undefined && path.length >= first.length;
-      path = dirname(path)
-    ) {
-      made.push(path);
-    }
+    if (first !== undefined) made.push(...pathsBetween(first, directory));
   }
   return made.toSorted((a, b) => b.length - a.length);
 }
+
+/** `outer`, `inner`, and every directory between them. */
+const pathsBetween = (outer: string, inner: string): readonly string[] =>
+  inner === outer ? [inner] : [inner, ...pathsBetween(outer, dirname(inner))];
 
 async function startControlPlane({ machine, settings }: Running, api: ClusterApi): Promise<void> {
   await makeControlCgroup(machine.trees);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MeshError } from '../../../src/base/errors.ts';
 import { killCgroup } from '../../../src/lab/system/cgroup.ts';
-import { type Argv, inCgroup } from '../../../src/lab/system/enter.ts';
+import { type Argv, inCgroup, inNetns } from '../../../src/lab/system/enter.ts';
 import { isAlive, type ProcessRef, signalProcess } from '../../../src/lab/system/process.ts';
 import { type DaemonSettings, nodeDaemons } from '../plan/daemons.ts';
 import {
@@ -75,18 +75,31 @@ export async function joinNode(machine: Machine, settings: DaemonSettings, node:
   for (const daemon of nodeDaemons(settings, node).slice(1)) await startDaemon(machine, daemon);
 }
 
+const newNamespaces: Argv = [
+  'unshare',
+  '--mount',
+  // What the host mounts shows up here, not the other way round.
+  '--propagation=slave',
+  '--uts',
+  '--pid',
+  '--fork',
+  '--mount-proc',
+];
+
 /** What we start stays outside, in the host's process namespace; its only child is the node's process 1. */
 async function startInit({ layout, trees, bin }: Machine, node: ClusterNode): Promise<void> {
   const { dir, booted } = layout.node(node);
   await rm(booted, { force: true });
   const script = join(import.meta.dirname, '..', 'guest', 'node-init.sh');
-  const argv: Argv = [
-    'nsenter',
-    `--net=${join(netnsDir, nodeNetns(node.name))}`,
-    '--',
-    ...['unshare', '--mount', '--propagation=slave', '--uts', '--pid', '--fork', '--mount-proc'],
-    ...[script, node.name, dir, join(bin, 'pause'), ...nodeDirectories],
-  ];
+  const netns = join(netnsDir, nodeNetns(node.name));
+  const argv = inNetns(netns, [
+    ...newNamespaces,
+    script,
+    node.name,
+    dir,
+    join(bin, 'pause'),
+    ...nodeDirectories,
+  ]);
   const name = initRecord(node);
   const outer = await startRecorded(layout, name, inCgroup(systemCgroup(trees.v2, node), argv), bin);
   await whenBooted(layout, node, outer);

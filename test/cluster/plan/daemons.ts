@@ -58,43 +58,43 @@ export function findDaemon(settings: DaemonSettings, name: string): DaemonPlan {
 const etcdUrl = `https://127.0.0.1:${network.etcdPort}`;
 const etcdPeerUrl = `http://127.0.0.1:${network.etcdPeerPort}`;
 
-const etcd = ({ layout: { etcdData, pki }, bin }: DaemonSettings): Argv => [
+const etcd = ({ layout, bin }: DaemonSettings): Argv => [
   join(bin, 'etcd'),
-  `--data-dir=${etcdData}`,
+  `--data-dir=${layout.etcdData}`,
   `--listen-client-urls=${etcdUrl}`,
   `--advertise-client-urls=${etcdUrl}`,
   // A single member has no peers, but etcd insists on the address.
   `--listen-peer-urls=${etcdPeerUrl}`,
   `--initial-advertise-peer-urls=${etcdPeerUrl}`,
   `--initial-cluster=default=${etcdPeerUrl}`,
-  `--cert-file=${pki('etcd.crt')}`,
-  `--key-file=${pki('etcd.key')}`,
+  `--cert-file=${layout.pki('etcd.crt')}`,
+  `--key-file=${layout.pki('etcd.key')}`,
   '--client-cert-auth',
-  `--trusted-ca-file=${pki('etcd-ca.crt')}`,
+  `--trusted-ca-file=${layout.pki('etcd-ca.crt')}`,
   // A cluster for trying things out need not survive a power failure.
   '--unsafe-no-fsync',
 ];
 
-const apiServer = ({ layout: { pki }, bin }: DaemonSettings): Argv => [
+const apiServer = ({ layout, bin }: DaemonSettings): Argv => [
   join(bin, 'kube-apiserver'),
   `--etcd-servers=${etcdUrl}`,
-  `--etcd-cafile=${pki('etcd-ca.crt')}`,
-  `--etcd-certfile=${pki('apiserver-etcd-client.crt')}`,
-  `--etcd-keyfile=${pki('apiserver-etcd-client.key')}`,
+  `--etcd-cafile=${layout.pki('etcd-ca.crt')}`,
+  `--etcd-certfile=${layout.pki('apiserver-etcd-client.crt')}`,
+  `--etcd-keyfile=${layout.pki('apiserver-etcd-client.key')}`,
   // Only the nodes and this host reach it.
   `--bind-address=${network.host}`,
   `--advertise-address=${network.host}`,
   `--secure-port=${network.apiPort}`,
   `--service-cluster-ip-range=${network.services}`,
-  `--client-ca-file=${pki('cluster-ca.crt')}`,
-  `--tls-cert-file=${pki('apiserver.crt')}`,
-  `--tls-private-key-file=${pki('apiserver.key')}`,
+  `--client-ca-file=${layout.pki('cluster-ca.crt')}`,
+  `--tls-cert-file=${layout.pki('apiserver.crt')}`,
+  `--tls-private-key-file=${layout.pki('apiserver.key')}`,
   '--service-account-issuer=https://kubernetes.default.svc.cluster.local',
-  `--service-account-key-file=${pki('service-account.pub')}`,
-  `--service-account-signing-key-file=${pki('service-account.key')}`,
-  `--kubelet-certificate-authority=${pki('cluster-ca.crt')}`,
-  `--kubelet-client-certificate=${pki('apiserver-kubelet-client.crt')}`,
-  `--kubelet-client-key=${pki('apiserver-kubelet-client.key')}`,
+  `--service-account-key-file=${layout.pki('service-account.pub')}`,
+  `--service-account-signing-key-file=${layout.pki('service-account.key')}`,
+  `--kubelet-certificate-authority=${layout.pki('cluster-ca.crt')}`,
+  `--kubelet-client-certificate=${layout.pki('apiserver-kubelet-client.crt')}`,
+  `--kubelet-client-key=${layout.pki('apiserver-kubelet-client.key')}`,
   '--kubelet-preferred-address-types=InternalIP',
   '--authorization-mode=Node,RBAC',
   '--enable-admission-plugins=NodeRestriction',

@@ -10,7 +10,6 @@ export interface ClientCredentials {
 }
 
 export function kubeconfig(user: string, credentials: ClientCredentials): string {
-  const base64 = (pem: string): string => Buffer.from(pem).toString('base64');
   const name = 'mesh-ebpf';
   return stringify({
     apiVersion: 'v1',
@@ -31,3 +30,5 @@ export function kubeconfig(user: string, credentials: ClientCredentials): string
     'current-context': name,
   });
 }
+
+const base64 = (pem: string): string => Buffer.from(pem).toString('base64');

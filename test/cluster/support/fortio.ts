@@ -1,6 +1,6 @@
 /** The applications of the scenarios: fortio as echo server and client, one pod a node. */
 import { MeshError } from '../../../src/base/errors.ts';
-import { fortioImage } from '../build/build.ts';
+import { fortioImage } from '../artifacts/build.ts';
 import type { ClusterApi } from './api.ts';
 import { execInPod, type PodRef } from './pod-exec.ts';
 

@@ -39,7 +39,7 @@ export async function execInPod(
       false,
       resolve,
     );
-    socket.onclose = () => reject(new Error('the connection ended'));
+    socket.addEventListener('close', () => reject(new Error('the connection ended')));
     const { status } = await promise;
     return { succeeded: status === 'Success', stdout: stdout.text, stderr: stderr.text };
   } catch (cause) {

@@ -3,7 +3,7 @@
  * and it leaves nothing behind. In this order, on one cluster.
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { V1Pod } from '@kubernetes/client-node';
@@ -14,11 +14,11 @@ import { reboot } from '../../commands/reboot.ts';
 import { status } from '../../commands/status.ts';
 import { runOnNode } from '../../machine/node.ts';
 import { findNode } from '../../machine/state.ts';
-import { nodeDirectories } from '../../plan/layout.ts';
 import { type ClusterApi, isReady } from '../../support/api.ts';
 import { context, endOwnCluster, freshCluster } from '../../support/cluster-under-test.ts';
 import { eventually } from '../../support/eventually.ts';
 import { askWho, echoManifest, load, ports } from '../../support/fortio.ts';
+import { hostTraces } from '../../support/host-traces.ts';
 import { timed } from '../../support/measure.ts';
 
 const namespace = 'mesh-test-lifecycle';
@@ -140,10 +140,6 @@ async function onNode1(script: string): Promise<number> {
 
 /** The pod of node-1 is the same object with a new container; the other one has not been touched. */
 async function whenRestarted(before: readonly V1Pod[]): Promise<void> {
-  const containers = (pods: readonly V1Pod[], node: string) =>
-    pods
-      .filter(({ spec }) => spec?.nodeName === node)
-      .map(({ metadata, status: is }) => [metadata?.uid, is?.containerStatuses?.[0]?.containerID]);
   const [[uid, old] = []] = containers(before, 'node-1');
   const after = await eventually(
     'the pod of node-1 has a new container and is ready',
@@ -157,24 +153,8 @@ async function whenRestarted(before: readonly V1Pod[]): Promise<void> {
   expect(containers(after, 'node-2')).toEqual(containers(before, 'node-2'));
 }
 
-/** What a look at the host shows of a cluster, by other means than `down` itself uses. */
-function hostTraces(): readonly string[] {
-  const mine = (text: string): boolean => /mesh-cluster|mesh-ebpf[-/]cluster/.test(text);
-  const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n').filter(mine);
-  const links = readdirSync('/sys/class/net').filter(mine);
-  const routes = readFileSync('/proc/net/route', 'utf8').split('\n').filter(mine);
-  const commands = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .map((name) => commandLine(name))
-    .filter(mine);
-  const directories = nodeDirectories.filter((path) => existsSync(path));
-  return [...mounts, ...links, ...routes, ...commands, ...directories].toSorted();
-}
-
-function commandLine(pid: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-  } catch {
-    return '';
-  }
-}
+/** Of each pod of the node: who it is, and which container it has. */
+const containers = (pods: readonly V1Pod[], node: string) =>
+  pods
+    .filter(({ spec }) => spec?.nodeName === node)
+    .map(({ metadata, status: is }) => [metadata?.uid, is?.containerStatuses?.[0]?.containerID]);
