@@ -7,6 +7,7 @@ import { printListing } from '../cli/output.ts';
 import type { Column } from '../cli/table.ts';
 import { parseDuration, parseName } from '../cli/usage.ts';
 import { type AuthorityStatus, CertificateAuthority } from '../controller/ca/authority.ts';
+import { AuthorityDirectory } from '../controller/ca/authority-directory.ts';
 import type { Caller } from '../controller/caller.ts';
 import { makeJoinToken, revokeJoinToken } from '../controller/join-tokens.ts';
 import { parseTrustDomain } from '../model/identity.ts';
@@ -44,11 +45,11 @@ const withAuthority = (command: Command): Command =>
     .option('--ca-dir <directory>', 'the authority’s directory', '/var/lib/mesh-ebpf/ca')
     .option('--trust-domain <name>', 'its trust domain', 'cluster.local');
 
-const open = ({ caDir, trustDomain }: CaFlags, { env }: CommandContext): CertificateAuthority =>
-  CertificateAuthority.openExisting(
-    { directory: caDir, trustDomain: parseTrustDomain(trustDomain) },
-    env.clock,
-  );
+function open({ caDir, trustDomain: name }: CaFlags, { env }: CommandContext): CertificateAuthority {
+  const trustDomain = parseTrustDomain(name);
+  const store = new AuthorityDirectory(caDir, trustDomain);
+  return CertificateAuthority.openExisting({ store, trustDomain }, env.clock);
+}
 
 function showStatus(context: CommandContext, flags: CaFlags & OutputOptions): Promise<ExitCode> {
   const { lineages, trustDomain } = open(flags, context).status();
