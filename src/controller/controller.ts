@@ -25,6 +25,8 @@ export interface ControllerDeps {
   readonly log: Logger;
   /** Hears how each request was answered: `issued`, or the refusal's status. */
   readonly answered?: (result: string) => void;
+  /** Hears of each step of upkeep that failed. */
+  readonly upkeepFailed?: () => void;
 }
 
 export interface ControllerOptions {
@@ -44,6 +46,8 @@ export class Controller {
   readonly #deps: ControllerDeps;
   readonly #options: ControllerOptions;
   readonly #server: CaServer;
+  /** By step of upkeep: what failed last time. */
+  readonly #problems = new Map<string, string>();
   #renewServerAt = 0;
   #servedBundle = '';
   #warnedAt = 0;
@@ -85,19 +89,24 @@ export class Controller {
   /** Renews what is near its end and tells nodes of new roots; what fails is logged and tried again. */
   async #upkeep(): Promise<void> {
     const { authority, clock, leading } = this.#deps;
-    await this.#attempt(async () => await authority.refresh());
-    if (leading()) await this.#attempt(async () => await this.#lead());
-    await this.#attempt(async () => await this.#followRoots());
+    await this.#attempt('refresh', async () => await authority.refresh());
+    if (leading()) await this.#attempt('lead', async () => await this.#lead());
+    await this.#attempt('serve', async () => await this.#followRoots());
     const delay = this.#options.upkeepMs ?? defaultUpkeepMs;
     if (!this.#stopped) this.#cancelUpkeep = clock.after(delay, () => void this.#upkeep());
   }
 
-  /** One step that cannot be done must not keep the others from it. */
-  async #attempt(step: () => Promise<void>): Promise<void> {
+  /** One step that cannot be done must not keep the others from it. A problem is logged once, not at every turn. */
+  async #attempt(name: string, step: () => Promise<void>): Promise<void> {
     try {
       await step();
+      if (this.#problems.delete(name))
+        this.#deps.log.info({ step: name }, 'the authority is looked after again');
     } catch (thrown) {
       const { code, hint, message } = asMeshError(thrown);
+      this.#deps.upkeepFailed?.();
+      if (this.#problems.get(name) === message) return;
+      this.#problems.set(name, message);
       this.#deps.log.error({ code, hint }, `the certificate authority could not be looked after: ${message}`);
     }
   }
