@@ -1,5 +1,6 @@
 /** The controller program in a cluster: every replica signs, and the one that leads looks after the authority. */
 import { systemClock } from '../base/clock.ts';
+import type { SocketAddress } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
 import { metricsPort, readinessPort } from '../base/ports.ts';
 import type { AuthorityOptions, CertificateAuthority } from '../controller/ca/authority.ts';
@@ -26,19 +27,24 @@ export interface ClusterControllerDeps {
   readonly version: string;
   /** Ports for metrics and readiness; tests take free ones. */
   readonly ports?: { readonly metrics: number; readonly readiness: number };
+  /** Tests look after the authority more often. */
+  readonly upkeepMs?: number;
+  /** Hears where certificates are served. */
+  readonly serving?: (address: SocketAddress) => void;
 }
 
 /** Requests under way at a stop get this long. */
 const stopMs = 5_000;
 /** Rotations that people ask for begin, and new namespaces have their bundle, within this time. */
-const upkeepMs = 5_000;
+const defaultUpkeepMs = 5_000;
 
 /** Runs until `stop` fires. @throws MeshError when it cannot start */
 export async function runClusterController(
   config: ClusterControllerConfig,
-  { client, log, version, ports }: ClusterControllerDeps,
+  deps: ClusterControllerDeps,
   stop: AbortSignal,
 ): Promise<void> {
+  const { client, log, version, ports } = deps;
   const metrics = new Metrics({ runtime: true });
   metrics.observe('mesh_build_info', () => [
     { labels: { version, node_version: process.versions.node }, value: 1 },
@@ -53,7 +59,7 @@ export async function runClusterController(
     { namespace: config.namespace, name: leaderLease, identity: config.identity },
   );
   await leadership.start();
-  const controller = await startController(config, { client, log, leadership, metrics }, stop);
+  const controller = await startController(config, { ...deps, leadership, metrics }, stop);
   if (controller !== undefined) readiness.done('certificate authority');
   await stopped(stop);
   readiness.drain();
@@ -62,16 +68,14 @@ export async function runClusterController(
   await Promise.all(servers.map(async (server) => await server.close()));
 }
 
-interface Parts {
-  readonly client: KubeClient;
-  readonly log: Logger;
+interface Parts extends ClusterControllerDeps {
   readonly leadership: Leadership;
   readonly metrics: Metrics;
 }
 
 async function startController(
   config: ClusterControllerConfig,
-  { client, log, leadership, metrics }: Parts,
+  { client, log, leadership, metrics, upkeepMs = defaultUpkeepMs, serving }: Parts,
   stop: AbortSignal,
 ): Promise<Controller | undefined> {
   const { namespace, mesh, certificateLifetimeMs } = config;
@@ -88,7 +92,7 @@ async function startController(
   if (authority === undefined) return undefined;
   measure(metrics, authority, leading);
   const pods = new LivePods(client);
-  const { controller } = await Controller.start(
+  const { controller, address } = await Controller.start(
     {
       authority,
       authenticator: new TokenReviewer(
@@ -105,6 +109,7 @@ async function startController(
     },
     { listen: config.listen, serverNames: config.serverNames, upkeepMs },
   );
+  serving?.(address);
   return controller;
 }
 
