@@ -24,7 +24,7 @@ export function projectedToken(spec: TokenSpec = {}): string {
     aud: [audience],
     exp: expiresAt / 1000,
     sub: `system:serviceaccount:${account}`,
-    'kubernetes.io': { ...(pod === null ? {} : { pod }) },
+    'kubernetes.io': pod === null ? {} : { pod },
   };
   return `${encode({ alg: 'RS256' })}.${encode(claims)}.c2lnbmF0dXJl`;
 }

@@ -16,8 +16,7 @@ export const cgroup2Root = (): string => requireCgroup2(readFileSync('/proc/self
  */
 export function ownCgroup(): string {
   const root = cgroup2Root();
-  const own = (): string => readFileSync('/proc/self/cgroup', 'utf8');
-  for (const table of [own, tableOfHost]) {
+  for (const table of [ownTable, tableOfHost]) {
     const directory = join(root, unifiedPath(table()) ?? 'none');
     if (holdsThisProcess(directory)) return directory;
   }
@@ -32,6 +31,8 @@ const unifiedPath = (table: string): string | undefined =>
     .split('\n')
     .find((line) => line.startsWith('0::/'))
     ?.slice('0::'.length);
+
+const ownTable = (): string => readFileSync('/proc/self/cgroup', 'utf8');
 
 /** Empty where it cannot be had. */
 function tableOfHost(): string {

@@ -21,6 +21,8 @@ const expected = {
 const node = (name: string) => ({ type: 'node', node: name as NodeName }) as const;
 const minuteMs = 60_000;
 
+const specOf = (name: string): TokenSpec => ({ node: name, pod: { name: `agent-${name}`, uid: name } });
+
 authenticatorContract('a file of join tokens', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'mesh-ebpf-tokens-'));
   const path = join(directory, 'tokens.json');
@@ -37,7 +39,6 @@ authenticatorContract('reviews by the API server', async () => {
   const { api, reviewer, clock } = await startReviewer();
   const known = new Map<string, object>();
   api.review = (token) => known.get(token) ?? { authenticated: false, error: 'invalid bearer token' };
-  const specOf = (name: string): TokenSpec => ({ node: name, pod: { name: `agent-${name}`, uid: name } });
   return {
     authenticator: reviewer,
     tokenOf: (name) => {

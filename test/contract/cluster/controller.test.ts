@@ -107,7 +107,7 @@ const bundleIn = (namespace: string): string => {
   return data?.['root-cert.pem'] ?? '';
 };
 const holder = (): unknown =>
-  (api.objects.get(leasePath)?.['spec'] as Record<string, unknown>)['holderIdentity'];
+  (api.objects.get(leasePath)?.['spec'] as Record<string, unknown> | undefined)?.['holderIdentity'];
 
 /** Asks a replica as node-a would. */
 async function ask(replica: Replica, account: string): Promise<readonly string[]> {

@@ -85,17 +85,17 @@ describe('the index of pods', () => {
   });
 });
 
+const live = (answer: boolean): PodsByNode & { asked: number } => ({
+  asked: 0,
+  async runs() {
+    this.asked += 1;
+    return answer;
+  },
+  nodeOf: async () => undefined,
+});
+
 describe('who may have an identity', () => {
   const identity = parseSpiffeId('spiffe://cluster.local/ns/shop/sa/web');
-  const live = (answer: boolean): PodsByNode & { asked: number } => ({
-    asked: 0,
-    async runs() {
-      this.asked += 1;
-      return answer;
-    },
-    nodeOf: async () => undefined,
-  });
-
   it('is decided by the watch, without a question to the API server', async () => {
     const index = new PodIndex();
     index.put(pod());
