@@ -44,6 +44,10 @@ dist/mesh-ebpf.mjs: $(shell find src -name '*.ts' 2>/dev/null) $(shell find daem
 	$(call say,BUNDLE,$@)
 	$(Q)$(NPM) run build
 
+.PHONY: image
+image: build ## The container image, build/mesh-ebpf-image.tar (OCI), with docker or buildah. IMAGE=name:tag
+	$(Q)tools/image.sh
+
 # ----------------------------------------------------------------------------------------------------------- running
 
 .PHONY: demo

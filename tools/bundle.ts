@@ -10,7 +10,10 @@ import { readManifests } from '../src/apps/install/manifest-files.ts';
 const kubeConfigOnly: Plugin = {
   name: 'kube-config-only',
   setup({ onResolve, onLoad }) {
-    const config = fileURLToPath(import.meta.resolve('@kubernetes/client-node')).replace(/index\.js$/, 'config.js');
+    const config = fileURLToPath(import.meta.resolve('@kubernetes/client-node')).replace(
+      /index\.js$/,
+      'config.js',
+    );
     onResolve({ filter: /^@kubernetes\/client-node$/ }, () => ({ path: config }));
     onResolve({ filter: /^\.\/(gen\/index|api)\.js$/ }, ({ importer }) =>
       importer === config ? { path: 'generated', namespace: 'kube-unused' } : undefined,
