@@ -3,13 +3,12 @@
  * anything starts. The only place besides `controller-config.ts` that knows the names of environment variables.
  */
 import { MeshError } from '../../base/errors.ts';
-import { parseSocketAddress, type SocketAddress } from '../../base/ip.ts';
 import { defaultMapSizes, type MapSizes } from '../../datapath/maps.ts';
 import { type ApiLocation, serviceAccountDirectory } from '../../kube/api/credentials.ts';
 import { type MeshConfig, type NodeName } from '../../model/mesh.ts';
 import type { LogLevel } from '../../telemetry/admin-api.ts';
 import { meshConfig, type MeshFlags } from './mesh-config.ts';
-import { parseEntries, parseLogLevel, parseSeconds } from './values.ts';
+import { parseEntries, parseHostPort, parseLogLevel, parseSeconds } from './values.ts';
 
 export interface NodeFlags extends MeshFlags {
   readonly nodeName?: string;
@@ -49,7 +48,8 @@ export interface NodeConfig {
   readonly pinRoot: string;
   /** Directory of the admin socket. */
   readonly runDir: string;
-  readonly caAddress: SocketAddress;
+  /** `HOST:PORT`; a name is looked up anew for each connection. */
+  readonly caAddress: string;
   readonly caRootFile: string;
   readonly tokenFile: string;
   readonly logLevel: LogLevel;
@@ -90,7 +90,7 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
   return Object.freeze({
     ...config,
     objects,
-    caAddress: parseSocketAddress(caAddress.replace(/^https:\/\//, '')),
+    caAddress: parseHostPort(caAddress.replace(/^https:\/\//, ''), '--ca-address'),
   });
 }
 

@@ -8,6 +8,7 @@ import { systemClock } from '../../base/clock.ts';
 import { Readiness } from '../../telemetry/readiness.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { createAdminApi } from './admin-api.ts';
+import { requireCapabilities } from './capabilities.ts';
 import { createObservability, watchParts } from './observability.ts';
 import { occasionalOccupancy } from './map-occupancy.ts';
 import {
@@ -27,6 +28,7 @@ import { conditionProblem, sourceProblem } from './source-problem.ts';
  * @throws MeshError when it cannot start; nothing is left running then
  */
 export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSignal): Promise<void> {
+  requireCapabilities();
   await using cleanup = new AsyncDisposableStack();
   const foundation: Foundation = { ...deps, config, clock: systemClock, cleanup };
   const { log, version } = deps;

@@ -43,7 +43,7 @@ describe('what a node cannot do without', () => {
     };
     expect(nodeConfig({ objects: '/objects' }, environment, '/sys/fs/cgroup')).toMatchObject({
       nodeName: 'node-b',
-      caAddress: { ip: '::1', port: 15012 },
+      caAddress: '[::1]:15012',
       cgroupRoot: '/sys/fs/cgroup',
     });
   });
@@ -72,4 +72,20 @@ describe('where a node’s objects come from', () => {
     expect(() => from({ objects: '/objects', kubeconfig: '/k' })).toThrow(/goes with neither/);
     expect(() => from({})).toThrow(/--kubeconfig FILE \(or to run in a pod\)/);
   });
+});
+
+describe('the certificate authority’s address', () => {
+  it.each(['10.0.0.1:15012', '[fd00::1]:15012', 'mesh-ebpf-controller.mesh-ebpf-system.svc:15012'])(
+    'may be %s',
+    (address) => {
+      expect(configOf({ caAddress: address }).caAddress).toBe(address);
+    },
+  );
+
+  it.each(['', '10.0.0.1', '10.0.0.300:1', 'name', 'name:', 'name:99999999', 'a b:1', '::1:15012', '-x:1'])(
+    'cannot be "%s"',
+    (address) => {
+      expect(() => configOf({ caAddress: address })).toThrow(/--ca-address/);
+    },
+  );
 });
