@@ -40,7 +40,7 @@ native: node_modules/.stamp ## The Node addon over libbpf, native/build/Release/
 
 .PHONY: bundle
 bundle: dist/mesh-ebpf.mjs ## dist/mesh-ebpf.mjs
-dist/mesh-ebpf.mjs: $(shell find src -name '*.ts' 2>/dev/null) tools/bundle.ts node_modules/.stamp
+dist/mesh-ebpf.mjs: $(shell find src -name '*.ts' 2>/dev/null) $(shell find daemonset -name '*.yaml' 2>/dev/null) tools/bundle.ts node_modules/.stamp
 	$(call say,BUNDLE,$@)
 	$(Q)$(NPM) run build
 

@@ -11,6 +11,7 @@ export const errorCodes = {
   INVALID_MANIFEST: 'a Kubernetes object could not be understood',
   NOT_FOUND: 'the named thing does not exist',
   ALREADY_EXISTS: 'a thing of that name exists already',
+  CONFLICT: 'somebody else changed the thing at the same time',
   UNSUPPORTED: 'this kernel or host lacks something that is needed',
   PERMISSION: 'this needs root or a capability that the process does not have',
   UNAVAILABLE: 'the process or service asked is not running or does not answer',

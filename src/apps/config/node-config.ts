@@ -3,12 +3,11 @@
  * anything starts. The only place besides `controller-config.ts` that knows the names of environment variables.
  */
 import { MeshError } from '../../base/errors.ts';
-import { parseSocketAddress, type SocketAddress } from '../../base/ip.ts';
 import { defaultMapSizes, type MapSizes } from '../../datapath/maps.ts';
 import { type MeshConfig, type NodeName } from '../../model/mesh.ts';
 import type { LogLevel } from '../../telemetry/admin-api.ts';
 import { meshConfig, type MeshFlags } from './mesh-config.ts';
-import { parseEntries, parseLogLevel, parseSeconds } from './values.ts';
+import { parseEntries, parseHostPort, parseLogLevel, parseSeconds } from './values.ts';
 
 export interface NodeFlags extends MeshFlags {
   readonly nodeName?: string;
@@ -37,7 +36,8 @@ export interface NodeConfig {
   readonly pinRoot: string;
   /** Directory of the admin socket. */
   readonly runDir: string;
-  readonly caAddress: SocketAddress;
+  /** `HOST:PORT`; a name is looked up anew for each connection. */
+  readonly caAddress: string;
   readonly caRootFile: string;
   readonly tokenFile: string;
   readonly logLevel: LogLevel;
@@ -74,7 +74,10 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
       hint: 'see: mesh-ebpf node --help',
     });
   }
-  return Object.freeze({ ...config, caAddress: parseSocketAddress(caAddress.replace(/^https:\/\//, '')) });
+  return Object.freeze({
+    ...config,
+    caAddress: parseHostPort(caAddress.replace(/^https:\/\//, ''), '--ca-address'),
+  });
 }
 
 function mapSizes({ maxPods, maxDestinations, maxFlows }: NodeFlags): MapSizes {

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { Enrolment } from '../../agent/enrolment.ts';
 import { netnsRules } from '../../agent/netns-rules.ts';
 import type { Clock } from '../../base/clock.ts';
-import { formatSocketAddress } from '../../base/ip.ts';
 import type { Logger } from '../../base/log.ts';
 import { metricsPort, readinessPort } from '../../base/ports.ts';
 import { type Datapath, openDatapath } from '../../datapath/datapath.ts';
@@ -65,7 +64,7 @@ export function startIdentity(
   { metrics }: Observability,
 ): CertificateManager {
   const ca = new GrpcCaClient({
-    address: formatSocketAddress(config.caAddress),
+    address: config.caAddress,
     rootsFile: config.caRootFile,
     tokenFile: config.tokenFile,
     clusterId: config.mesh.clusterId,

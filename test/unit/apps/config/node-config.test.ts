@@ -43,8 +43,24 @@ describe('what a node cannot do without', () => {
     };
     expect(nodeConfig({ objects: '/objects' }, environment, '/sys/fs/cgroup')).toMatchObject({
       nodeName: 'node-b',
-      caAddress: { ip: '::1', port: 15012 },
+      caAddress: '[::1]:15012',
       cgroupRoot: '/sys/fs/cgroup',
     });
   });
+});
+
+describe('the certificate authority’s address', () => {
+  it.each(['10.0.0.1:15012', '[fd00::1]:15012', 'mesh-ebpf-controller.mesh-ebpf-system.svc:15012'])(
+    'may be %s',
+    (address) => {
+      expect(configOf({ caAddress: address }).caAddress).toBe(address);
+    },
+  );
+
+  it.each(['', '10.0.0.1', '10.0.0.300:1', 'name', 'name:', 'name:99999999', 'a b:1', '::1:15012', '-x:1'])(
+    'cannot be "%s"',
+    (address) => {
+      expect(() => configOf({ caAddress: address })).toThrow(/--ca-address/);
+    },
+  );
 });
