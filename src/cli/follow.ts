@@ -40,7 +40,20 @@ export async function followConnections(
 ): Promise<ExitCode> {
   const screen = context.screen();
   const nodes = await findNodes(context, screen, options);
-  const printer = rowPrinter(screen, options.output);
+  try {
+    return await follow(context, options, query, nodes);
+  } finally {
+    for (const { handle } of nodes) handle.close();
+  }
+}
+
+async function follow(
+  context: CommandContext,
+  options: ReadOptions,
+  query: ConnectionsQuery,
+  nodes: readonly Followed[],
+): Promise<ExitCode> {
+  const printer = rowPrinter(context.screen(), options.output);
   while (!context.env.interrupted.aborted) {
     const answers = await mapLimited(
       nodes,
