@@ -51,7 +51,6 @@ const local = (env: CliEnv, roots: readonly PinRoot[]): Found<KernelHandle> => (
 });
 
 function localKernel({ datapath }: CliEnv, { node, path }: PinRoot): KernelHandle {
-  const now = async <T>(read: () => T): Promise<T> => await Promise.resolve(read());
   return {
     node,
     where: path,
@@ -61,6 +60,9 @@ function localKernel({ datapath }: CliEnv, { node, path }: PinRoot): KernelHandl
     close: () => {},
   };
 }
+
+/** A read of the kernel needs no waiting; its errors come as those of a node that is asked do. */
+const now = async <T>(read: () => T): Promise<T> => await Promise.resolve(read());
 
 /** The items of every node; one that cannot be read is listed with the reason. A usage error ends it all. */
 export async function readKernels<Item extends object>(

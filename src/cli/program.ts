@@ -5,7 +5,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { asMeshError, MeshError } from '../base/errors.ts';
 import { addCertsCommand } from './commands/certs.ts';
-import { addCompletionCommand } from './commands/completion.ts';
+import { addCompleteCommand, addCompletionCommand } from './commands/completion.ts';
 import { addConnectionsCommand } from './commands/connections.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addErrorsCommand } from './commands/errors.ts';
@@ -92,6 +92,7 @@ export function createProgram(
     for (const add of adders) add(program, context);
   }
   addInspectCommand(program, context);
+  addCompleteCommand(program, context);
   return program;
 }
 

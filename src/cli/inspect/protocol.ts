@@ -154,7 +154,7 @@ export function parseAnswer<Ask extends InspectRequest['ask']>(ask: Ask, line: s
   if (!Value.Check(answerSchema, value)) throw otherVersion('it answers nothing that this version knows');
   if ('error' in value) throw errorFromWire(value.error);
   const { answer } = value;
-  if (Value.Check(answerSchemas[ask], answer)) return answer as AnswerTo<Ask>;
+  if (Value.Check(answerSchemas[ask], answer)) return answer;
   throw otherVersion(`its answer about ${ask} is not what this version knows`);
 }
 

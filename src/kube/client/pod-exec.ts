@@ -205,7 +205,7 @@ function endOf(call: ApiCall, text: string, stderr: string): ProcessEnd {
   if (status.reason === 'NonZeroExitCode' && code !== undefined && /^\d{1,3}$/.test(code)) {
     return { type: 'exited', status: Number(code), stderr };
   }
-  const said = String(status.message ?? 'no reason given').slice(0, 1000);
+  const said = (status.message ?? 'no reason given').slice(0, 1000);
   const error = new MeshError(
     'UNAVAILABLE',
     `the node’s container runtime cannot ${call.verb} ${call.path}: ${said}`,

@@ -13,11 +13,11 @@ export interface ServedProgram {
   /** Path and query as they were asked for. */
   readonly url: URL;
   readonly socket: WebSocket;
-  stdout(data: string | Buffer): void;
-  stderr(text: string): void;
+  readonly stdout: (data: string | Buffer) => void;
+  readonly stderr: (text: string) => void;
   /** `metav1.Status`, with which every program ends. */
-  end(status: object): void;
-  onStdin(hear: (data: Buffer) => void): void;
+  readonly end: (status: object) => void;
+  readonly onStdin: (hear: (data: Buffer) => void) => void;
 }
 
 export interface ExecServerOptions {

@@ -8,7 +8,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fromKubeconfig } from '../../../src/kube/client/kube-config.ts';
 import { type PodProcess, type ProcessEnd, startInPod } from '../../../src/kube/client/pod-exec.ts';
-import { type ExecServer, execServer, type ExecServerOptions, type ServedProgram } from './exec-server.ts';
+import {
+  type ExecServer,
+  execServer,
+  type ExecServerOptions,
+  type ServedProgram,
+  token,
+} from './exec-server.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'mesh-ebpf-exec-'));
 const kubeconfig = join(directory, 'config');
@@ -167,11 +173,23 @@ describe('an API server that refuses', () => {
     await expect(start()).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
   });
 
+  it('wants other credentials when it does not know these', async () => {
+    const server = await serve({});
+    writeFileSync(kubeconfig, server.kubeconfig.replace(token, 'an-old-token'));
+    await expect(start()).rejects.toMatchObject({
+      code: 'PERMISSION',
+      hint: expect.stringContaining('credentials'),
+    });
+  });
+
   it('is told from one that is not there', async () => {
     const server = await serve({});
     await server.close();
     opened.pop();
-    await expect(start()).rejects.toMatchObject({ code: 'UNAVAILABLE', message: /ECONNREFUSED/ });
+    await expect(start()).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+      message: expect.stringMatching(/ECONNREFUSED/),
+    });
   });
 
   it('is not waited for longer than one wants to', async () => {

@@ -1,5 +1,5 @@
 /** A cluster for tests: its objects, and in each pod of the mesh the real `mesh-ebpf inspect` on a machine of its own. */
-import { MeshError } from '../../../src/base/errors.ts';
+import type { MeshError } from '../../../src/base/errors.ts';
 import type { AgentPod } from '../../../src/cli/cluster/agent-pods.ts';
 import type { CliEnv, Cluster } from '../../../src/cli/env.ts';
 import { nodePins, nodeSocket } from '../../../src/cli/places.ts';
@@ -8,7 +8,7 @@ import type { KubeRequest } from '../../../src/kube/client/kube-client.ts';
 import type { PodProcess, PodProcessEvents, PodProgram } from '../../../src/kube/client/pod-exec.ts';
 import { map, pods as podRows, program } from './fake-kernel.ts';
 import { fullNode } from './fake-nodes.ts';
-import { type FakeNode, noDatapath, run, type World } from './harness.ts';
+import { type FakeNode, noDatapath, run, type Run, type World } from './harness.ts';
 
 export const namespace = 'mesh-ebpf-system';
 export const podOf = (node: string): string => `mesh-ebpf-node-${node}`;
@@ -44,7 +44,7 @@ export const runningPod = (node: string, extra: Partial<AgentPod> = {}): AgentPo
 
 /** A node's machine as its pod sees it: `nodes` are asked through the socket in the pod. */
 export function machine(node: string, answers: FakeNode['answers'] = {}, env: Partial<CliEnv> = {}): World {
-  const all = { ...fullNode(node).answers, ...fullNode(node, answers as Record<string, object>).answers };
+  const all = { ...fullNode(node).answers, ...fullNode(node, answers).answers };
   return {
     nodes: [{ socket: nodeSocket, answers: all }],
     files: { [`${nodePins}/maps/pods`]: '' },
@@ -82,7 +82,7 @@ export function fakeCluster(options: FakeClusterOptions = {}): FakeCluster {
         ended: (end: Parameters<typeof events.ended>[0]) => (ended(), events.ended(end)),
       };
       const process = await open(asked, heard, signal);
-      return { send: process.send, close: () => (ended(), process.close()) };
+      return { send: (text) => process.send(text), close: () => (ended(), process.close()) };
     } catch (thrown) {
       ended();
       throw thrown;
@@ -202,4 +202,14 @@ const once = (act: () => void): (() => void) => {
     if (!done) act();
     done = true;
   };
+};
+
+/** Runs a command on a laptop whose kubeconfig leads to this cluster. */
+export const fromLaptop = async (
+  line: string,
+  options: FakeClusterOptions = {},
+  extra: World = {},
+): Promise<Run> => {
+  const cluster = fakeCluster(options);
+  return await run(line, { ...extra, cluster: () => cluster });
 };

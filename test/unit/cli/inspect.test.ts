@@ -82,14 +82,14 @@ describe('mesh-ebpf inspect', () => {
   });
 });
 
-describe('lines out of chunks', () => {
-  const read = (limit: number, ...texts: readonly string[]) => {
-    const lines: string[] = [];
-    const reader = new LineReader(limit, (line) => lines.push(line));
-    const fits = texts.map((text) => reader.push(Buffer.from(text)));
-    return { lines, fits };
-  };
+const read = (limit: number, ...texts: readonly string[]) => {
+  const lines: string[] = [];
+  const reader = new LineReader(limit, (line) => lines.push(line));
+  const fits = texts.map((text) => reader.push(Buffer.from(text)));
+  return { lines, fits };
+};
 
+describe('lines out of chunks', () => {
   it('puts a line together, whatever it was cut into', () => {
     expect(read(10, 'a', '', 'b\nc', 'd\n\n', 'e')).toEqual({
       lines: ['ab', 'cd', ''],
