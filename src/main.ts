@@ -8,14 +8,10 @@ import { addProcessCommands } from './apps/commands.ts';
 import { readEnvironment } from './apps/config/environment.ts';
 import { addDemoCommand } from './apps/demo/demo.ts';
 import { addInstallCommand } from './apps/install/commands.ts';
-import { kustomize } from './apps/install/kustomize.ts';
-import { manifestFiles } from './apps/install/manifest-files.ts';
-import { uninstallCluster } from './apps/install/uninstall-cluster.ts';
+import { uninstallByCommand } from './apps/install/uninstall-command.ts';
 import { addLabCommands } from './cli/lab.ts';
 import { runCli } from './cli/program.ts';
 import { systemEnv } from './cli/system-env.ts';
-import { fromKubeconfig } from './kube/client/kube-config.ts';
-import { HttpKubeClient } from './kube/client/kube-client.ts';
 import { loadNative } from './native/load.ts';
 import packageJson from '../package.json' with { type: 'json' };
 
@@ -37,16 +33,7 @@ const env = systemEnv({
   loadNative,
   cleaners: [{ name: 'rules and routes of pods', find: findLeftoverRules, remove: removeLeftoverRules }],
   interrupted: stop.signal,
-  uninstallCluster: async (options) => {
-    const client = new HttpKubeClient(await fromKubeconfig(options), { signal: stop.signal });
-    const manifests = kustomize(manifestFiles(), 'base');
-    const done = (line: string): void => env.stdout.write(`${line}\n`);
-    const progress = (line: string): void => env.stderr.write(`${line}\n`);
-    return await uninstallCluster(
-      { client, manifests, ask: async (text) => await env.ask(text), done, progress },
-      options,
-    );
-  },
+  uninstallCluster: async (options) => await uninstallByCommand(env, options),
 });
 const program: readonly [string, ...string[]] = [
   process.execPath,

@@ -5,6 +5,8 @@
 import { nodeAgentName } from '../../controller/kubernetes/names.ts';
 import type { Manifest } from './kustomize.ts';
 
+const cleanerName = 'uninstall';
+
 interface Container {
   readonly name: string;
   readonly [field: string]: unknown;
@@ -12,7 +14,11 @@ interface Container {
 
 interface DaemonSetSpec {
   readonly template: {
-    readonly spec: { readonly containers: readonly Container[]; readonly volumes: readonly Named[] };
+    readonly spec: {
+      readonly containers: readonly Container[];
+      readonly initContainers?: readonly Container[];
+      readonly volumes: readonly Named[];
+    };
   };
   readonly [field: string]: unknown;
 }
@@ -23,6 +29,12 @@ interface Named {
 
 /** Tokens and trust bundles are not needed, and must not be waited for: the controller may be gone. */
 const needless = new Set(['ca', 'token']);
+
+/** Whether an uninstallation that was not finished has put it there. */
+export function isCleaning(daemonSet: Manifest): boolean {
+  const { initContainers = [] } = (daemonSet['spec'] as DaemonSetSpec).template.spec;
+  return initContainers.some(({ name }) => name === cleanerName);
+}
 
 /** `daemonSet` as it is in the cluster, so with the image that is there. */
 export function cleaningDaemonSet(daemonSet: Manifest): Manifest {
@@ -55,7 +67,7 @@ export function cleaningDaemonSet(daemonSet: Manifest): Manifest {
 
 const cleaner = (program: Container): Container => ({
   ...pick(program, ['image', 'imagePullPolicy', 'env', 'securityContext']),
-  name: 'uninstall',
+  name: cleanerName,
   args: ['uninstall', '--yes', '--verify'],
   volumeMounts: (program['volumeMounts'] as readonly Named[]).filter(({ name }) => !needless.has(name)),
 });

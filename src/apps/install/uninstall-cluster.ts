@@ -9,7 +9,7 @@ import { nodeAgentName, trustBundleMap } from '../../controller/kubernetes/names
 import type { KubeClient } from '../../kube/client/kube-client.ts';
 import { deleteObject, readObject, replaceObject } from '../../kube/client/kube-objects.ts';
 import { resources } from '../../kube/client/resources.ts';
-import { cleaningDaemonSet } from './cleaning.ts';
+import { cleaningDaemonSet, isCleaning } from './cleaning.ts';
 import { deleteAll, everywhere, kindOf, nameOf, rolledOut } from './cluster.ts';
 import type { Manifest } from './kustomize.ts';
 
@@ -85,7 +85,9 @@ async function cleanNodes(
   { timeout, force }: ClusterUninstallOptions,
 ): Promise<void> {
   progress('taking the mesh off every node');
-  await replaceObject(client, resources.daemonSets, cleaningDaemonSet(daemonSet));
+  if (!isCleaning(daemonSet)) {
+    await replaceObject(client, resources.daemonSets, cleaningDaemonSet(daemonSet));
+  }
   try {
     await rolledOut(client, [daemonSet], {
       timeoutMs: timeout,

@@ -3,15 +3,19 @@ import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { authorityInCluster } from '../../../src/apps/ca-access.ts';
 import { runClusterController } from '../../../src/apps/cluster-controller.ts';
 import { clusterControllerConfig } from '../../../src/apps/config/cluster-controller-config.ts';
+import { kustomize } from '../../../src/apps/install/kustomize.ts';
+import { manifestFiles } from '../../../src/apps/install/manifest-files.ts';
+import { controllerName } from '../../../src/controller/kubernetes/names.ts';
 import { formatSocketAddress, type SocketAddress } from '../../../src/base/ip.ts';
 import type { Logger } from '../../../src/base/log.ts';
 import { GrpcCaClient } from '../../../src/identity/grpc-ca-client.ts';
 import type { Port } from '../../../src/base/ip.ts';
-import { FakeKubeApi } from '../../support/fake-kube-api.ts';
+import { FakeKubeApi, type SeenRequest } from '../../support/fake-kube-api.ts';
+import { allows, attributesOf, grantedTo, rightOf } from '../../support/rbac.ts';
 import { projectedToken, reviewOf } from '../../support/service-account-token.ts';
 import { idOf, sign } from '../ca/rig.ts';
 
@@ -23,6 +27,25 @@ const secretPath = `${system}/secrets/mesh-ebpf-ca`;
 const leasePath = '/apis/coordination.k8s.io/v1/namespaces/mesh-ebpf-system/leases/mesh-ebpf-controller';
 const bundlePath = (namespace: string): string =>
   `/api/v1/namespaces/${namespace}/configmaps/mesh-ebpf-ca-root-cert`;
+
+/** What the manifests grant to the controller's service account; what the tests below made it use. */
+const granted = grantedTo(kustomize(manifestFiles(), 'base'), controllerName);
+const used = new Set<string>();
+
+/** The API server decides as the manifests say: what the controller asks for and may not would fail here. */
+function forbidden(request: SeenRequest): ReturnType<FakeKubeApi['fail']> {
+  if (request.authorization !== 'Bearer mine') return undefined;
+  const wanted = attributesOf(request);
+  const right = granted.find((each) => allows(each, wanted));
+  if (right !== undefined) used.add(rightOf(right, wanted.verb));
+  // Server-side apply of what is not there is a creation, too.
+  const isCreation = wanted.verb === 'patch' && !api.objects.has(request.path);
+  const creation = { ...wanted, verb: 'create', name: undefined };
+  const creates = granted.find((each) => allows(each, creation));
+  if (isCreation && creates !== undefined) used.add(rightOf(creates, 'create'));
+  if (right !== undefined && (!isCreation || creates !== undefined)) return undefined;
+  return { status: 403, reason: 'Forbidden', message: JSON.stringify(wanted) };
+}
 
 interface Replica {
   readonly address: Promise<SocketAddress>;
@@ -37,6 +60,7 @@ let clients: GrpcCaClient[];
 
 beforeEach(async () => {
   api = await FakeKubeApi.start();
+  api.fail = forbidden;
   api.review = () => reviewOf({ node: 'node-a' });
   api.put('/api/v1/namespaces/shop', {
     metadata: { labels: { 'istio.io/dataplane-mode': 'ambient' } },
@@ -48,6 +72,13 @@ beforeEach(async () => {
   writeFileSync(join(directory, 'token'), projectedToken());
   replicas = [];
   clients = [];
+});
+afterAll(() => {
+  const unused = granted
+    .flatMap((each) => each.rule.verbs.map((verb) => rightOf(each, verb)))
+    .filter((right) => !used.has(right));
+  // Only an API server older than 1.30 makes the controller read a pod.
+  expect(unused).toEqual([expect.stringMatching(/^get pods /)]);
 });
 afterEach(async () => {
   for (const client of clients) client.close();
@@ -205,7 +236,7 @@ describe('when something is away', () => {
     await until(() => bundleIn('mesh-ebpf-system') !== '');
     api.fail = () => ({ status: 503, message: 'down' });
     await expect(ask(a, 'web')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    api.fail = () => undefined;
+    api.fail = forbidden;
     expect(await ask(a, 'web')).toHaveLength(3);
   });
 
