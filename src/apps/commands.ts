@@ -38,7 +38,12 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
   meshOptions(program.command('node'))
     .description('Run the node program: agent and ztunnel (root).')
     .option('--node-name <name>', 'name of this node, as in spec.nodeName [NODE_NAME]')
-    .option('--objects <directory>', 'Kubernetes objects as YAML, watched')
+    .option('--objects <directory>', 'Kubernetes objects as YAML, watched, instead of an API server')
+    .option('--kubeconfig <file>', 'how to reach the API server (default: as in a pod)')
+    .option(
+      '--snapshot <file>',
+      'keeps what the API server said last (default: /var/lib/mesh-ebpf/node/objects.snapshot)',
+    )
     .option(
       '--cgroup-root <directory>',
       'cgroup v2 directory that holds this node’s pods (default: the mount)',

@@ -17,6 +17,10 @@ export const errorCodes = {
   UNAVAILABLE: 'the process or service asked is not running or does not answer',
   TIMEOUT: 'the deadline passed',
   INTERNAL: 'a bug in mesh-ebpf',
+  // The Kubernetes API.
+  API_UNAVAILABLE: 'the Kubernetes API server does not answer, or not in a way that can be used',
+  API_FORBIDDEN: 'the Kubernetes API server refuses a request: credentials or a permission are missing',
+  SNAPSHOT: 'the last known objects on disk cannot be read or written',
   // The kernel side.
   BPF_LOAD: 'the kernel refused a BPF program or map',
   BPF_ATTACH: 'a BPF program could not be attached',

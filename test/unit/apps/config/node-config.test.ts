@@ -30,7 +30,7 @@ describe('the sizes of the BPF maps', () => {
 describe('what a node cannot do without', () => {
   it('is named all at once', () => {
     expect(() => nodeConfig({ nodeName: 'node-a' }, {}, '/sys/fs/cgroup')).toThrow(
-      /--ca-address .*--objects .*--ca-root .*--token-file /,
+      /--ca-address .*--ca-root .*--token-file .*--objects /,
     );
   });
 
@@ -46,6 +46,31 @@ describe('what a node cannot do without', () => {
       caAddress: '[::1]:15012',
       cgroupRoot: '/sys/fs/cgroup',
     });
+  });
+});
+
+const from = (flags: NodeFlags, environment: Record<string, string> = {}) => {
+  const { objects: _, ...others } = enough;
+  return nodeConfig({ ...others, ...flags }, environment, '/sys/fs/cgroup').objects;
+};
+
+describe('where a node’s objects come from', () => {
+  const inPod = { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '443' };
+
+  it('is a directory, a kubeconfig, or the API server of the pod it runs in', () => {
+    expect(from({ objects: '/objects' }, inPod)).toEqual({ type: 'directory', path: '/objects' });
+    expect(from({ kubeconfig: '/k' }, inPod)).toMatchObject({ location: { type: 'kubeconfig', file: '/k' } });
+    expect(from({}, inPod)).toMatchObject({ type: 'api', location: { server: 'https://[fd00::1]:443' } });
+  });
+
+  it('comes with a snapshot that outlives a reboot', () => {
+    expect(from({}, inPod)).toMatchObject({ snapshotFile: '/var/lib/mesh-ebpf/node/objects.snapshot' });
+    expect(from({ snapshot: '/s' }, inPod)).toMatchObject({ snapshotFile: '/s' });
+  });
+
+  it('is one thing only', () => {
+    expect(() => from({ objects: '/objects', kubeconfig: '/k' })).toThrow(/goes with neither/);
+    expect(() => from({})).toThrow(/--kubeconfig FILE \(or to run in a pod\)/);
   });
 });
 
