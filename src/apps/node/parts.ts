@@ -11,11 +11,13 @@ import type { Logger } from '../../base/log.ts';
 import { metricsPort, readinessPort } from '../../base/ports.ts';
 import { type Datapath, openDatapath } from '../../datapath/datapath.ts';
 import { CertificateManager } from '../../identity/certificate-manager.ts';
+import { keeperVault } from '../../identity/credential-vault.ts';
 import { GrpcCaClient } from '../../identity/grpc-ca-client.ts';
 import { MeshSource } from '../../kube/mesh-source.ts';
 import { YamlDirectory } from '../../kube/yaml-directory.ts';
 import { MeshStore } from '../../model/store.ts';
 import type { Fd, NativeBinding } from '../../native/binding.ts';
+import type { Keeper } from '../../native/keeper.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
 import { createTypeScriptEngine } from '../../net/tunnel/engine.ts';
 import { createAuthorizer } from '../../policy/authorize.ts';
@@ -33,6 +35,8 @@ import { certificateRequests, enrolmentFailures, type Observability } from './ob
 
 export interface NodeDeps {
   readonly native: NativeBinding;
+  /** Outlives this process. */
+  readonly keeper: Keeper;
   readonly log: Logger & { setLevel(level: LogLevel): void };
   readonly version: string;
   /** The compiled BPF object. */
@@ -60,7 +64,7 @@ export async function startModel({ config, clock, log, cleanup }: Foundation) {
 }
 
 export function startIdentity(
-  { config, clock, log, cleanup }: Foundation,
+  { config, native, keeper, clock, log, cleanup }: Foundation,
   store: MeshStore,
   { metrics }: Observability,
 ): CertificateManager {
@@ -75,6 +79,7 @@ export function startIdentity(
     clock,
     log: log.child({ scope: 'identity' }),
     observer: certificateRequests(metrics),
+    vault: keeperVault(native, keeper),
   });
   cleanup.defer(() => certificates.close());
   cleanup.defer(followIdentities(store, config.nodeName, certificates));
@@ -130,7 +135,7 @@ export function startZtunnel(
 }
 
 export function buildEnrolment(
-  { native, config, clock, log, cleanup }: Foundation,
+  { native, keeper, config, clock, log, cleanup }: Foundation,
   mesh: MeshStore,
   datapath: Datapath,
   engine: TunnelEngine,
@@ -141,6 +146,7 @@ export function buildEnrolment(
     {
       mesh,
       native,
+      keeper,
       capture,
       rules: netnsRules,
       engine,

@@ -6,6 +6,7 @@ import { Enrolment, type EnrolmentDeps } from '../../../src/agent/enrolment.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import type { NodeName, Workload, WorkloadUid } from '../../../src/model/mesh.ts';
 import type { Fd } from '../../../src/native/binding.ts';
+import { noKeeper } from '../../../src/native/keeper.ts';
 import { FakeClock, flushPromises } from '../../support/fake-clock.ts';
 import { meshOf, pod } from '../../support/mesh-builder.ts';
 
@@ -49,6 +50,7 @@ function setup(workloads: readonly Workload[], captured: readonly WorkloadUid[] 
     clock,
     log: silentLogger,
     attemptFailed: () => {},
+    keeper: noKeeper,
     native: {
       openPath: (path) => open(path),
       closeFd: (fd) => void kernel.openFds.delete(fd),
