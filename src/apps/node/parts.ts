@@ -48,6 +48,11 @@ export interface Foundation extends NodeDeps {
   readonly config: NodeConfig;
   readonly clock: Clock;
   readonly cleanup: AsyncDisposableStack;
+  /**
+   * What is let finish while the rest stops. Connections under way need nobody else, and the node program that
+   * takes over needs what the rest gives free.
+   */
+  readonly draining: Promise<void>[];
 }
 
 /** How often an enrolled pod's namespace is compared with what runs. */
@@ -105,7 +110,7 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
 }
 
 export function startZtunnel(
-  { native, config, clock, log, cleanup }: Foundation,
+  { native, config, clock, log, cleanup, draining }: Foundation,
   store: MeshStore,
   certificates: CertificateManager,
   datapath: Datapath,
@@ -130,7 +135,7 @@ export function startZtunnel(
     clock,
     log: scoped,
   });
-  cleanup.defer(() => engine.drain(AbortSignal.timeout(config.drainMs)));
+  cleanup.defer(() => void draining.push(engine.drain(AbortSignal.timeout(config.drainMs))));
   return engine;
 }
 
