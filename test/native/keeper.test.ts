@@ -266,12 +266,12 @@ describe('a hostile worker', () => {
   );
 });
 
-describe('a successor', () => {
-  const inDirectory = async (test: (path: string) => Promise<void>): Promise<void> => {
-    const directory = mkdtempSync(join(tmpdir(), 'mebpf-keeper-'));
-    await test(join(directory, 'keeper.sock')).finally(() => rmSync(directory, { recursive: true }));
-  };
+const inDirectory = async (test: (path: string) => Promise<void>): Promise<void> => {
+  const directory = mkdtempSync(join(tmpdir(), 'mebpf-keeper-'));
+  await test(join(directory, 'keeper.sock')).finally(() => rmSync(directory, { recursive: true }));
+};
 
+describe('a successor', () => {
   it(
     'takes over the sockets while the predecessor drains, and nobody is refused',
     () =>
