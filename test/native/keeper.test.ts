@@ -1,10 +1,19 @@
 // The keeper: what a worker hands over survives it, for as long as is allowed and no longer, whatever the worker says.
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync, rmSync, mkdtempSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
@@ -310,23 +319,37 @@ describe('a successor', () => {
     deadline,
   );
 
-  it(
-    'of another user or another version gets nothing',
-    () =>
+  it.each([
+    { what: 'version', uid: 0, answer: 'refused version', reason: 'the successor speaks another version' },
+    { what: 'user', uid: 65534, answer: '', reason: 'the successor is another user' },
+  ])(
+    'of another $what gets nothing',
+    ({ uid, answer, reason }) =>
       inDirectory(async (path) => {
         const { keeper, port } = await serving(['--handover', path]);
-        const script = `import socket, sys
-s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-s.connect(sys.argv[1])
-s.send(b'keeper 2')
-print(s.recv(100).decode())`;
-        expect(execFileSync('python3', ['-c', script, path], { encoding: 'utf8' }).trim()).toBe('refused version');
-        await keeper.logged('another version');
+        await until('the handover socket', () => existsSync(path));
+        expect(statSync(path).mode & 0o777).toBe(0o600);
+        // Even one who got past the files' permissions.
+        chmodSync(path, 0o666);
+        chmodSync(dirname(path), 0o755);
+        const said = execFileSync('python3', ['-c', otherSuccessor, path, String(uid)], { encoding: 'utf8' });
+        expect(said.trim()).toBe(answer);
+        await keeper.logged(reason);
         expect(await isRefused(port)).toBe(false);
       }),
     deadline,
   );
 });
+
+const otherSuccessor = `import os, socket, sys
+os.setuid(int(sys.argv[2]))
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+try:
+    s.send(b'keeper 2')
+    print(s.recv(100).decode())
+except (BrokenPipeError, ConnectionResetError):
+    pass`;
 
 describe('the command line', () => {
   it.each([[[]], [['--hold-seconds', '0', '--', 'true']], [['--hold-seconds', 'x', '--', 'true']], [['--what']]])(

@@ -188,15 +188,15 @@ describe('enrolling the pods of this node', () => {
   });
 });
 
-describe('sockets that an earlier worker left with the keeper', () => {
-  /** What a worker leaves that served pod 1 in the namespace with inode 1. */
-  async function left(): Promise<Map<string, Fd>> {
-    startProcess(1);
-    const { enrolment, held } = setup([workload(1)]);
-    await enrolment.start();
-    return held;
-  }
+/** What a worker leaves that served pod 1 in the namespace with inode 1. */
+async function left(): Promise<Map<string, Fd>> {
+  startProcess(1);
+  const { enrolment, held } = setup([workload(1)]);
+  await enrolment.start();
+  return held;
+}
 
+describe('sockets that an earlier worker left with the keeper', () => {
   it('are the pod’s three, by its UID, its namespace and their ports', async () => {
     expect([...(await left()).keys()]).toEqual(
       [15001, 15006, 15008].map((port) => `listener:${uid(1)}:4:1:ipv4:${port}`),
