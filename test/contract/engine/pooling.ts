@@ -104,6 +104,28 @@ export function describePooling(factory: EngineFactory): void {
       expect(await echo(socket, 'new')).toBe('new');
     });
 
+    it('that are lost before they answer are dialled again, twice at most', async () => {
+      await setUp();
+      const proxy = await rig.muteProxy(server.hbone);
+      const [route] = rig.routes;
+      if (route?.type !== 'hbone') throw new Error('unexpected route');
+      rig.routes = [{ ...route, via: proxy.at }];
+      let [losses, asked] = [2, 0];
+      rig.decide = (arrival, observer) => {
+        if (arrival.type === 'hbone') asked += 1;
+        if (arrival.type === 'hbone' && losses-- > 0) proxy.cut();
+        return rig.forward(arrival, observer);
+      };
+      expect(await echo(await rig.dial(client.outbound), 'x')).toBe('x');
+      expect(asked).toBe(3);
+
+      proxy.cut();
+      await until(() => rig.a.stats().tunnelsOut === 0);
+      [losses, asked] = [Infinity, 0];
+      expect(await ending(await rig.dial(client.outbound))).toBe('reset');
+      expect(asked).toBe(3);
+    });
+
     it('that answer no PING any more end their connections', async () => {
       await setUp({ keepaliveIntervalMs: 50 });
       const mute = await rig.muteProxy(server.hbone);
