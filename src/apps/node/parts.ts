@@ -31,6 +31,7 @@ import type { NodeConfig } from '../config/node-config.ts';
 import { captureThrough } from './capture.ts';
 import { followDestinations, followIdentities } from './followers.ts';
 import { ownCgroup } from './host-facts.ts';
+import { openWhenFree } from './open-when-free.ts';
 import { certificateRequests, enrolmentFailures, type Observability } from './observability.ts';
 
 export interface NodeDeps {
@@ -94,7 +95,7 @@ export function startIdentity(
 /** @throws MeshError when the kernel refuses, or the pins are another version's */
 export async function startDatapath(foundation: Foundation, store: MeshStore): Promise<Datapath> {
   const { config, native, objectPath, clock, log, cleanup } = foundation;
-  const datapath = await openDatapath({
+  const options = {
     native,
     pinRoot: config.pinRoot,
     cgroupRoot: config.cgroupRoot,
@@ -103,7 +104,8 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
     objectPath,
     sizes: config.mapSizes,
     log: log.child({ scope: 'datapath' }),
-  });
+  };
+  const datapath = await openWhenFree(() => openDatapath(options), clock, log);
   cleanup.defer(() => datapath.close());
   cleanup.defer(followDestinations(store, datapath, clock));
   return datapath;
