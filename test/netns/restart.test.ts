@@ -34,23 +34,27 @@ interface Arrived {
   readonly slowest: number;
 }
 
-/** As many as are under way at a time when all goes well, even on a busy machine. */
-const usual = 5;
+/** No more are under way at a time when all goes well, even on a busy machine. */
+const usual = 10;
 
 /** Waits until connections go through as they come; what was said before now is of no interest. */
 async function steady(load: PodProcess): Promise<void> {
   load.forget();
-  await until('the connections to go through as they come', async () => {
-    const { under_way: underWay } = await load.nextJson<{ readonly under_way: number }>();
-    return underWay <= usual;
-  });
+  await until(
+    'the connections to go through as they come',
+    async () => {
+      const { under_way: underWay } = await load.nextJson<{ readonly under_way: number }>();
+      return underWay <= usual;
+    },
+    60_000,
+  );
 }
 
 /** What users saw of `disturb`, at 200 new connections a second. Fails if a word of theirs was seen in plaintext. */
 async function underLoad(lab: Lab, disturb: (load: PodProcess) => Promise<void>): Promise<Arrived> {
   const capture = await LinkCapture.start('tcp');
+  const load = await lab.start('shop/web', 'arrivals', 'cart', 7001, perSecond, words);
   try {
-    const load = await lab.start('shop/web', 'arrivals', 'cart', 7001, perSecond, words);
     await load.nextJson();
     await steady(load);
     await disturb(load);
@@ -59,6 +63,7 @@ async function underLoad(lab: Lab, disturb: (load: PodProcess) => Promise<void>)
     expect(capture.count(words)).toBe(0);
     return arrived;
   } finally {
+    await load.kill('SIGKILL');
     await capture.stop();
   }
 }
@@ -102,7 +107,7 @@ describe('a node program killed with -9 under 200 new connections a second', () 
         expect(arrived.done).toBeGreaterThan(kills * 100);
         expect(arrived.failures.length).toBeLessThanOrEqual(10 * kills);
       },
-      180_000,
+      300_000,
     );
   }
 });
@@ -185,6 +190,6 @@ describe('the next version of the node program, started beside the one that runs
         relieved: true,
       });
     },
-    120_000,
+    200_000,
   );
 });
