@@ -57,7 +57,16 @@ const table = (): (readonly [string, readonly unknown[]])[] => [
     ...['mapInfo', 'mapDump', 'linkDetach', 'linkInfo', 'programInfo', 'openRingBuffer'].map(
       (name) => [name, [fd]] as const,
     ),
-    ...['socketCookie', 'tcpInfo', 'peerCredentials', 'socketName', 'dup', 'adoptFd', 'closeFd'].map(
+    ...[
+      'socketCookie',
+      'tcpInfo',
+      'socketError',
+      'peerCredentials',
+      'socketName',
+      'dup',
+      'adoptFd',
+      'closeFd',
+    ].map(
       (name) => [name, [fd]] as const,
     ),
     ['pin', [fd, '/x']] as const,
