@@ -90,6 +90,16 @@ export function describePooling(factory: EngineFactory): void {
       await drained;
     });
 
+    it('that are being dialled when the engine drains still carry who waits for them', async () => {
+      await setUp();
+      const sockets = await dialMany(20);
+      await until(() => rig.told.filter(({ arrival }) => arrival.type === 'outbound').length === 20);
+      const drained = rig.a.drain(AbortSignal.timeout(20_000));
+      expect(await Promise.all(sockets.map((socket) => echo(socket, 'x')))).toEqual(Array(20).fill('x'));
+      for (const socket of sockets) socket.end();
+      await drained;
+    });
+
     it('that died while idle are replaced without the application noticing', async () => {
       await setUp();
       const first = await rig.dial(client.outbound);
