@@ -94,6 +94,8 @@ export function describePooling(factory: EngineFactory): void {
       await setUp();
       const sockets = await dialMany(20);
       await until(() => rig.told.filter(({ arrival }) => arrival.type === 'outbound').length === 20);
+      // From the end of the TLS handshake on there is a tunnel, and a moment later the peer has said that it is ready.
+      while (rig.a.stats().tunnelsOut === 0) await new Promise((resolve) => setImmediate(resolve));
       const drained = rig.a.drain(AbortSignal.timeout(20_000));
       expect(await Promise.all(sockets.map((socket) => echo(socket, 'x')))).toEqual(Array(20).fill('x'));
       for (const socket of sockets) socket.end();
