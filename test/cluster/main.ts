@@ -149,7 +149,7 @@ program
   .command('build')
   .description('only build what `up` needs')
   .action(async () => {
-    print((await ensureBuilt(context.cache, context.progress)).bin);
+    print(`Built: ${(await ensureBuilt(context.cache, context.progress)).bin}`);
   });
 
 function parseNodes(text: string): number {
