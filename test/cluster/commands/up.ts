@@ -28,6 +28,7 @@ export interface UpOptions {
   readonly owner: Owner;
   readonly nodeCount: number;
   readonly proxyMode: ProxyMode;
+  readonly dualStack: boolean;
 }
 
 /** Generous: a busy machine takes ten times as long as an idle one. */
@@ -60,7 +61,7 @@ async function start(context: ClusterContext, claimed: ClusterState, build: Buil
   const cluster = await handles(layout, state);
   const nodes = nodesOf(state);
   await writePki(layout, nodes);
-  await makeFabric();
+  await makeFabric(state.dualStack);
   const api = ClusterApi.fromFile(layout.adminKubeconfig);
   await Promise.all([
     step(progress, 'starting the control plane', () => startControlPlane(cluster, api)),
@@ -112,7 +113,7 @@ export async function whenApiServerReady(layout: ClusterContext['layout'], api: 
 
 async function boot(cluster: Running, node: ClusterNode, { images }: Build): Promise<void> {
   const { machine, settings, state } = cluster;
-  await writeDisk(machine.layout, node);
+  await writeDisk(settings, node);
   await bootNode(machine, settings, node, nodesOf(state));
   for (const file of await readdir(images)) await loadImage(machine, node, join(images, file));
 }
@@ -124,10 +125,10 @@ async function joinNodes({ machine, settings, state }: Running, api: ClusterApi)
     api,
     nodes.map(({ name }) => name),
   );
-  for (const { name, podCidr } of nodes) {
-    await api.apply(
-      `{apiVersion: v1, kind: Node, metadata: {name: ${name}}, spec: {podCIDR: ${podCidr}, podCIDRs: [${podCidr}]}}`,
-    );
+  for (const { name, podCidr, v6 } of nodes) {
+    const podCIDRs = [podCidr, ...(state.dualStack ? [v6.podCidr] : [])];
+    const node = { apiVersion: 'v1', kind: 'Node', metadata: { name }, spec: { podCIDR: podCidr, podCIDRs } };
+    await api.apply(JSON.stringify(node));
   }
 }
 

@@ -18,6 +18,8 @@ export interface ClusterState {
   readonly owner: Owner;
   readonly nodeCount: number;
   readonly proxyMode: ProxyMode;
+  /** IPv6 beside IPv4. */
+  readonly dualStack: boolean;
   /** Directory of the programs that were built. */
   readonly bin: string;
   /** Directories of the host that were made to mount the nodes' own over, deepest first. */

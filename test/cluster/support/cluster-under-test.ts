@@ -12,7 +12,7 @@ import { ClusterApi } from './api.ts';
 /** Progress goes to the log of the run: shown with V=1 and when a scenario fails. */
 export const context = createContext((line) => process.stderr.write(`  cluster  ${line}\n`));
 
-const testCluster: UpOptions = { owner: 'tests', nodeCount: 2, proxyMode: 'nftables' };
+const testCluster: UpOptions = { owner: 'tests', nodeCount: 2, proxyMode: 'nftables', dualStack: false };
 
 export async function clusterUnderTest(): Promise<ClusterApi> {
   const chosen = process.env['MESH_EBPF_KUBECONFIG'];
