@@ -33,9 +33,10 @@ export async function endOwnCluster(): Promise<void> {
   const state = await readState(context.layout);
   if (state === undefined) return;
   if (state.owner === 'person') {
-    throw new MeshError('ALREADY_EXISTS', 'a cluster is up that is not the tests’', {
-      hint: 'make cluster-down',
-    });
+    throw new MeshError(
+      'ALREADY_EXISTS',
+      'a cluster is up that somebody started, and these scenarios need one of their own; end it: make cluster-down',
+    );
   }
   await down(context);
 }
