@@ -21,11 +21,9 @@ deps: ## Debian packages that are missing (needs root when any is)
 	$(Q)tools/install-deps.sh build
 
 modules: node_modules/.stamp
-node_modules/.stamp: package.json package-lock.json .npmrc
+node_modules/.stamp: package.json package-lock.json .npmrc tools/install-modules.sh
 	$(call say,NPM,ci)
-	$(Q)npm ci --no-progress --loglevel=error >build.npm.log 2>&1 || { cat build.npm.log; exit 1; }
-	@# npm 9 (Debian 12) does not link the programs of optional packages by itself.
-	$(Q)[ -e node_modules/.bin/node ] || npm rebuild --silent $$(cd node_modules && ls -d node-linux-*)
+	$(Q)tools/install-modules.sh >build.npm.log 2>&1 || { cat build.npm.log; exit 1; }
 	$(Q)rm -f build.npm.log && touch $@
 
 .PHONY: bpf
@@ -40,9 +38,13 @@ native: node_modules/.stamp ## The Node addon over libbpf, native/build/Release/
 
 .PHONY: bundle
 bundle: dist/mesh-ebpf.mjs ## dist/mesh-ebpf.mjs
-dist/mesh-ebpf.mjs: $(shell find src -name '*.ts' 2>/dev/null) tools/bundle.ts node_modules/.stamp
+dist/mesh-ebpf.mjs: $(shell find src -name '*.ts' 2>/dev/null) $(shell find daemonset -name '*.yaml' 2>/dev/null) tools/bundle.ts node_modules/.stamp
 	$(call say,BUNDLE,$@)
 	$(Q)$(NPM) run build
+
+.PHONY: image
+image: build ## The container image, build/mesh-ebpf-image.tar (OCI), with docker or buildah. IMAGE=name:tag
+	$(Q)tools/image.sh
 
 # ----------------------------------------------------------------------------------------------------------- running
 
@@ -71,7 +73,7 @@ test: ## The whole test ladder (root); what .ci/run calls. RUNG="unit bpf" runs 
 	$(Q)tools/install-deps.sh build
 	$(Q)tools/install-deps.sh test
 	$(Q)tools/install-deps.sh cluster
-	$(Q)$(MAKE) modules
+	$(Q)$(MAKE) -s modules
 	$(Q)node_modules/.bin/node tools/test-ladder.ts $(RUNG)
 
 # A KUBECONFIG of the environment is not taken: scenarios make and delete things, so a cluster has to be named for them.

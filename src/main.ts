@@ -7,6 +7,8 @@ import { addCaCommands } from './apps/ca-commands.ts';
 import { addProcessCommands } from './apps/commands.ts';
 import { readEnvironment } from './apps/config/environment.ts';
 import { addDemoCommand } from './apps/demo/demo.ts';
+import { addInstallCommand } from './apps/install/commands.ts';
+import { uninstallByCommand } from './apps/install/uninstall-command.ts';
 import { addLabCommands } from './cli/lab.ts';
 import { runCli } from './cli/program.ts';
 import { systemEnv } from './cli/system-env.ts';
@@ -30,6 +32,7 @@ const env = systemEnv({
   loadNative,
   cleaners: [{ name: 'rules and routes of pods', find: findLeftoverRules, remove: removeLeftoverRules }],
   interrupted: stop.signal,
+  uninstallCluster: async (options) => await uninstallByCommand(env, options),
 });
 const program: readonly [string, ...string[]] = [
   process.execPath,
@@ -43,6 +46,7 @@ process.exitCode = await runCli(process.argv.slice(2), env, [
     objectPath: objectPath ?? 'mesh.bpf.o',
     loadNative,
   }),
+  addInstallCommand,
   addCaCommands,
   addLabCommands({ program }),
   addDemoCommand({ program, manifests: fileURLToPath(new URL('../examples/shop', import.meta.url)) }),

@@ -1,18 +1,17 @@
 /**
- * Feeds the mesh store: objects from a source, translated, replace the store's state. Keeps the list of everything
+ * Feeds the mesh store: changes of a source's objects, translated, change its state. Keeps the list of everything
  * that is wrong with them, for `status`; each problem is logged once when it appears.
  */
 import type { Logger } from '../base/log.ts';
-import type { MeshConfig, MeshState } from '../model/mesh.ts';
-import type { SourcedObject } from './objects.ts';
+import type { MeshChange, MeshConfig } from '../model/mesh.ts';
 import { formatProblem, type Problem } from './problem.ts';
-import type { ObjectSource } from './source.ts';
+import type { ObjectChange, ObjectSource, SourceStatus } from './source.ts';
 import { Translator } from './translate/translator.ts';
 
 export interface MeshSourceDeps {
   readonly source: ObjectSource;
   /** The store's writing end. */
-  readonly store: { replace(state: MeshState): void };
+  readonly store: { apply(change: MeshChange): void };
   readonly log: Logger;
 }
 
@@ -33,27 +32,33 @@ export class MeshSource {
     return [...this.#parsing, ...this.#translation];
   }
 
+  /** Whether the source is up to date, and what keeps it from that. */
+  status(): SourceStatus {
+    return this.#deps.source.status();
+  }
+
   /** Resolves when the store holds the first state. @throws MeshError if the source has nothing to read from. */
   start(): Promise<void> {
-    return this.#deps.source.start(
-      (objects) => this.#takeObjects(objects),
-      (errors) => this.#takeErrors(errors),
-    );
+    return this.#deps.source.start({
+      changed: (change) => this.#takeChange(change),
+      faulty: (problems) => this.#takeFaults(problems),
+    });
   }
 
   stop(): void {
     this.#deps.source.stop();
   }
 
-  #takeObjects(objects: readonly SourcedObject[]): void {
-    const { state, problems } = this.#translator.translate(objects);
+  #takeChange(change: ObjectChange): void {
+    this.#deps.store.apply(this.#translator.apply(change));
+    const { problems } = this.#translator;
+    if (sameItems(problems, this.#translation)) return;
     this.#translation = problems;
-    this.#deps.store.replace(state);
     this.#logNews();
   }
 
-  #takeErrors(errors: readonly Problem[]): void {
-    this.#parsing = errors;
+  #takeFaults(problems: readonly Problem[]): void {
+    this.#parsing = problems;
     this.#logNews();
   }
 
@@ -63,7 +68,10 @@ export class MeshSource {
     for (const problem of current) {
       if (!this.#logged.has(problem)) log.warn({}, problem);
     }
-    if (current.size === 0 && this.#logged.size > 0) log.info({}, 'all manifests are in order again');
+    if (current.size === 0 && this.#logged.size > 0) log.info({}, 'all objects are in order again');
     this.#logged = current;
   }
 }
+
+const sameItems = (a: readonly unknown[], b: readonly unknown[]): boolean =>
+  a.length === b.length && a.every((item, i) => item === b[i]);

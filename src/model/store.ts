@@ -1,5 +1,5 @@
 /**
- * The one place the mesh's state is kept. A single writer replaces the state; everybody else reads immutable
+ * The one place the mesh's state is kept. A single writer changes the state; everybody else reads immutable
  * versions and is told what changed. An object that is structurally equal to its predecessor keeps the
  * predecessor's identity and appears in no diff, so readers may compare with `===` and cache by object.
  */
@@ -10,6 +10,7 @@ import type { Logger } from '../base/log.ts';
 import { AddressClaims } from './claims.ts';
 import type {
   AuthorizationPolicy,
+  MeshChange,
   MeshConfig,
   MeshState,
   PolicyKey,
@@ -57,14 +58,24 @@ export class MeshStore implements MeshReader {
     return () => void this.#listeners.delete(entry);
   }
 
-  /** Makes `state` the current version. Nothing happens, and nobody is told, if it says nothing new. */
+  /** Makes `state` the current version: for a writer that knows whole states only. Costs what the state holds. */
   replace(state: MeshState): void {
+    const { workloads, services, policies } = this.#version;
+    this.apply({
+      workloads: changesTowards(workloads, state.workloads, (workload) => workload.uid),
+      services: changesTowards(services, state.services, (service) => service.key),
+      policies: changesTowards(policies, state.policies, (policy) => policy.key),
+    });
+  }
+
+  /** Takes a change over, at its own cost. Nothing happens, and nobody is told, if it says nothing new. */
+  apply(change: MeshChange): void {
     if (this.#notifying) throw new MeshError('INTERNAL', 'a listener of the mesh store tried to write to it');
     const { workloads, services, policies } = this.#version;
     const diff: MeshDiff = {
-      workloads: changesBetween(workloads, state.workloads, (workload) => workload.uid),
-      services: changesBetween(services, state.services, (service) => service.key),
-      policies: changesBetween(policies, state.policies, (policy) => policy.key),
+      workloads: news(workloads, change.workloads),
+      services: news(services, change.services),
+      policies: news(policies, change.policies),
     };
     if (diff.workloads.length + diff.services.length + diff.policies.length === 0) return;
     this.#version = this.#next(diff);
@@ -159,23 +170,26 @@ const inOrder = (services: readonly Service[]): readonly Service[] =>
 const someInOrder = (services: readonly Service[]): readonly Service[] | undefined =>
   services.length === 0 ? undefined : inOrder(services);
 
-function changesBetween<K, V extends object>(
+/** Every value of `after` by its key, and undefined for every key that is in `before` alone. */
+function changesTowards<K, V>(
   before: ReadonlyMap<K, V>,
   after: readonly V[],
   keyOf: (value: V) => K,
+): ReadonlyMap<K, V | undefined> {
+  const changes = new Map<K, V | undefined>(after.map((value) => [keyOf(value), value]));
+  for (const key of before.keys()) if (!changes.has(key)) changes.set(key, undefined);
+  return changes;
+}
+
+/** Those of the given values that differ from the present ones. */
+function news<K, V extends object>(
+  present: ReadonlyMap<K, V>,
+  given: ReadonlyMap<K, V | undefined>,
 ): readonly Change<K, V>[] {
   const changes: Change<K, V>[] = [];
-  let added = 0;
-  for (const value of after) {
-    const key = keyOf(value);
-    const old = before.get(key);
-    if (old === undefined) added++;
-    if (old !== value && !isDeepStrictEqual(old, value)) changes.push({ key, before: old, after: value });
-  }
-  if (after.length - added === before.size) return changes;
-  const present = new Set(after.map(keyOf));
-  for (const [key, value] of before) {
-    if (!present.has(key)) changes.push({ key, before: value, after: undefined });
+  for (const [key, after] of given) {
+    const before = present.get(key);
+    if (before !== after && !isDeepStrictEqual(before, after)) changes.push({ key, before, after });
   }
   return changes;
 }
