@@ -63,13 +63,19 @@ async function start(context: ClusterContext, claimed: ClusterState, build: Buil
   await writePki(layout, nodes);
   await makeFabric(state.dualStack);
   const api = ClusterApi.fromFile(layout.adminKubeconfig);
-  await Promise.all([
+  await all([
     step(progress, 'starting the control plane', () => startControlPlane(cluster, api)),
     ...nodes.map((node) => step(progress, `booting ${node.name}`, () => boot(cluster, node, build))),
   ]);
   await step(progress, 'waiting for the nodes to be ready', () => joinNodes(cluster, api));
   await step(progress, 'waiting for DNS', () => startDns(api));
   await writeState(layout, { ...state, complete: true });
+}
+
+/** Waits for every one, also when some failed: what still starts something must not go on while others clear away. */
+async function all(works: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(works)).find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }
 
 /** Those that the host lacks, deepest first: `down` removes them again. */
