@@ -64,9 +64,6 @@ export function noAnswer(call: ApiCall, server: string, cause: unknown, deadline
   });
 }
 
-/** Whether asking again later may help, with nothing else changed. */
-export const isTransient = ({ code }: MeshError): boolean => code === 'UNAVAILABLE' || code === 'TIMEOUT';
-
 function statusOf(body: unknown): ApiStatus {
   if (typeof body !== 'object' || body === null) return {};
   const { reason, message } = body as Record<string, unknown>;
