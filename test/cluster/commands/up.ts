@@ -1,6 +1,8 @@
 /** `up`: builds what is missing, makes the nodes and the control plane, and waits until every node is ready. */
 import { cp, mkdir, readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { MeshError } from '../../../src/base/errors.ts';
+import { type ProcessRef, processRef } from '../../../src/lab/system/process.ts';
 import { type Build, ensureBuilt } from '../artifacts/build.ts';
 import { makeControlCgroup } from '../machine/cgroups.ts';
 import { endedError, findProcess, startDaemon } from '../machine/daemons.ts';
@@ -41,7 +43,8 @@ export async function up(context: ClusterContext, options: UpOptions): Promise<v
   checkHost();
   const { layout, cache, progress } = context;
   const build = await ensureBuilt(cache, progress);
-  const state = newState({ ...options, bin: build.bin, madeDirectories: [], complete: false });
+  const starter = requireProcess(process.pid);
+  const state = newState({ ...options, starter, bin: build.bin, madeDirectories: [], complete: false });
   await claimCluster(layout, state);
   await refuseLeftovers(layout);
   try {
@@ -52,6 +55,12 @@ export async function up(context: ClusterContext, options: UpOptions): Promise<v
     await clearAway(context);
     throw error;
   }
+}
+
+function requireProcess(pid: number): ProcessRef {
+  const ref = processRef(pid);
+  if (ref === undefined) throw new MeshError('UNSUPPORTED', '/proc is not mounted');
+  return ref;
 }
 
 async function start(context: ClusterContext, claimed: ClusterState, build: Build): Promise<void> {
