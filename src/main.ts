@@ -26,6 +26,7 @@ const objectPath = ['../build/bpf/mesh.bpf.o', './mesh.bpf.o']
   .find((path) => existsSync(path));
 
 const env = systemEnv({
+  programName: environment.variables['MESH_EBPF_PROGRAM'] === 'kubectl mesh' ? 'kubectl mesh' : 'mesh-ebpf',
   version: packageJson.version,
   variables: environment.variables,
   path: environment.path,
