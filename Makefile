@@ -14,7 +14,7 @@ NPM := npm --silent
 all: build ## Install what is missing and build everything
 
 .PHONY: build
-build: deps modules bpf native bundle
+build: deps modules bpf native cni bundle
 
 .PHONY: deps
 deps: ## Debian packages that are missing (needs root when any is)
@@ -37,6 +37,10 @@ native: node_modules/.stamp ## The Node addon over libbpf, native/build/Release/
 	$(call say,CXX,native/)
 	$(Q)native/build.sh >build.native.log 2>&1 || { cat build.native.log; exit 1; }
 	$(Q)rm -f build.native.log
+
+.PHONY: cni
+cni: ## The CNI plugin, build/cni/mesh-ebpf-cni
+	$(Q)$(MAKE) -s -C native/cni OUT=$(ROOT)/build/cni V=$(V)
 
 .PHONY: bundle
 bundle: dist/mesh-ebpf.mjs ## dist/mesh-ebpf.mjs
@@ -77,7 +81,7 @@ bench: build ## The project beside its peers: no mesh, HAProxy, and a ztunnel if
 .PHONY: format
 format: modules ## Rewrite sources in the house format
 	$(Q)$(NPM) run format
-	$(Q)clang-format-16 -i $$(git ls-files 'bpf/*.c' 'bpf/*.h' 'native/*.cc' 'native/*.h')
+	$(Q)clang-format-16 -i $$(git ls-files 'bpf/*.c' 'bpf/*.h' 'native/*.cc' 'native/*.c' 'native/*.h')
 
 .PHONY: gen
 gen: modules ## Generate the gRPC stubs from proto/
