@@ -4,6 +4,7 @@
  *
  *   objects → certificates → datapath → ztunnel → servers → enrolment → ready
  */
+import { CaptureProbe } from '../../agent/capture-probe.ts';
 import { systemClock } from '../../base/clock.ts';
 import { Readiness } from '../../telemetry/readiness.ts';
 import type { NodeConfig } from '../config/node-config.ts';
@@ -37,7 +38,8 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const readiness = new Readiness(['datapath', 'enrolment'], { certificates: () => certificates.serving });
   const datapath = await startDatapath(foundation, store);
   readiness.done('datapath');
-  const engine = startZtunnel(foundation, store, certificates, datapath, observability);
+  const probe = new CaptureProbe({ native: deps.native, clock: foundation.clock });
+  const engine = startZtunnel(foundation, store, certificates, datapath, observability, probe);
   const enrolment = buildEnrolment(foundation, store, datapath, engine, observability);
 
   const problemCount = (): number => source.problems.length;

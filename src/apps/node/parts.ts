@@ -3,6 +3,7 @@
  * calls them in the order in which they need each other.
  */
 import { join } from 'node:path';
+import { CaptureProbe } from '../../agent/capture-probe.ts';
 import { Enrolment } from '../../agent/enrolment.ts';
 import { netnsRules } from '../../agent/netns-rules.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -105,6 +106,7 @@ export function startZtunnel(
   certificates: CertificateManager,
   datapath: Datapath,
   { traffic }: Observability,
+  probe: CaptureProbe,
 ): TunnelEngine {
   const authorizer = createAuthorizer();
   const policyWatch = new PolicyWatch({ ledger: traffic, mesh: store, authorizer });
@@ -115,6 +117,7 @@ export function startZtunnel(
     ledger: policyWatch,
     originalDestination: (client, local) => datapath.originalDestination(client, local)?.destination,
     random: () => clock.random(),
+    probeArrived: (uid, port) => probe.arrived(uid, port),
     now: () => clock.now(),
   });
   const scoped = log.child({ scope: 'ztunnel' });
