@@ -4,9 +4,11 @@
  */
 import type { Logger } from '../base/log.ts';
 import type { MeshConfig, MeshState } from '../model/mesh.ts';
+import type { PendingWorkload, PodLookup } from '../model/pod-lookup.ts';
 import type { SourcedObject } from './objects.ts';
 import { formatProblem, type Problem } from './problem.ts';
 import type { ObjectSource } from './source.ts';
+import { pendingPod } from './translate/pending-pod.ts';
 import { Translator } from './translate/translator.ts';
 
 export interface MeshSourceDeps {
@@ -16,15 +18,18 @@ export interface MeshSourceDeps {
   readonly log: Logger;
 }
 
-export class MeshSource {
+export class MeshSource implements PodLookup {
   readonly #deps: MeshSourceDeps;
+  readonly #config: MeshConfig;
   readonly #translator: Translator;
+  #objects: readonly SourcedObject[] = [];
   #parsing: readonly Problem[] = [];
   #translation: readonly Problem[] = [];
   #logged: ReadonlySet<string> = new Set();
 
   constructor(deps: MeshSourceDeps, config: MeshConfig) {
     this.#deps = deps;
+    this.#config = config;
     this.#translator = new Translator(config);
   }
 
@@ -45,7 +50,13 @@ export class MeshSource {
     this.#deps.source.stop();
   }
 
+  /** From what was read last: the directory has no one to ask. */
+  findPod(namespace: string, name: string): Promise<PendingWorkload | undefined> {
+    return Promise.resolve(pendingPod(this.#objects, namespace, name, this.#config));
+  }
+
   #takeObjects(objects: readonly SourcedObject[]): void {
+    this.#objects = objects;
     const { state, problems } = this.#translator.translate(objects);
     this.#translation = problems;
     this.#deps.store.replace(state);

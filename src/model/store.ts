@@ -1,6 +1,6 @@
 /**
- * The one place the mesh's state is kept. A single writer replaces the state; everybody else reads immutable
- * versions and is told what changed. An object that is structurally equal to its predecessor keeps the
+ * The one place the mesh's state is kept. A single writer replaces the state, and the agent may announce pods of its
+ * node a little earlier; everybody else reads immutable versions and is told what changed. An object that is structurally equal to its predecessor keeps the
  * predecessor's identity and appears in no diff, so readers may compare with `===` and cache by object.
  */
 import { isDeepStrictEqual } from 'node:util';
@@ -8,6 +8,7 @@ import { MeshError } from '../base/errors.ts';
 import type { IpAddress } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
 import { AddressClaims } from './claims.ts';
+import { EarlyWorkloads, sameAddresses } from './early-workloads.ts';
 import type {
   AuthorizationPolicy,
   MeshConfig,
@@ -38,6 +39,7 @@ export class MeshStore implements MeshReader {
   /** In which order workloads arrived: the later of two with one address is the newer. */
   readonly #arrivals = new Map<WorkloadUid, number>();
   #arrived = 0;
+  readonly #early = new EarlyWorkloads();
   #version: Version;
   #notifying = false;
 
@@ -59,13 +61,38 @@ export class MeshStore implements MeshReader {
 
   /** Makes `state` the current version. Nothing happens, and nobody is told, if it says nothing new. */
   replace(state: MeshState): void {
-    if (this.#notifying) throw new MeshError('INTERNAL', 'a listener of the mesh store tried to write to it');
+    this.#assertWritable();
     const { workloads, services, policies } = this.#version;
+    const complete = this.#early.complete(state.workloads);
     const diff: MeshDiff = {
-      workloads: changesBetween(workloads, state.workloads, (workload) => workload.uid),
+      workloads: changesBetween(workloads, complete, (workload) => workload.uid),
       services: changesBetween(services, state.services, (service) => service.key),
       policies: changesBetween(policies, state.policies, (policy) => policy.key),
     };
+    this.#commit(diff);
+  }
+
+  /** Adds a workload, or newer addresses of one, that the source of `replace` will know only later. */
+  announce(workload: Workload): void {
+    this.#assertWritable();
+    const before = this.#version.workloads.get(workload.uid);
+    if (before !== undefined && sameAddresses(workload.addresses, before.addresses)) return;
+    this.#early.add(workload, before);
+    this.#commit(workloadChange(workload.uid, before, workload));
+  }
+
+  /** Takes an announcement back: from now on only the source's word counts. */
+  withdraw(uid: WorkloadUid): void {
+    this.#assertWritable();
+    if (!this.#early.has(uid)) return;
+    this.#commit(workloadChange(uid, this.#version.workloads.get(uid), this.#early.remove(uid)));
+  }
+
+  #assertWritable(): void {
+    if (this.#notifying) throw new MeshError('INTERNAL', 'a listener of the mesh store tried to write to it');
+  }
+
+  #commit(diff: MeshDiff): void {
     if (diff.workloads.length + diff.services.length + diff.policies.length === 0) return;
     this.#version = this.#next(diff);
     this.#notify(diff);
@@ -179,6 +206,12 @@ function changesBetween<K, V extends object>(
   }
   return changes;
 }
+
+const workloadChange = (
+  key: WorkloadUid,
+  before: Workload | undefined,
+  after: Workload | undefined,
+): MeshDiff => ({ workloads: [{ key, before, after }], services: [], policies: [] });
 
 const newValues = <K, V>(changes: readonly Change<K, V>[]): Map<K, V | undefined> =>
   new Map(changes.map(({ key, after }) => [key, after]));
