@@ -11,8 +11,8 @@ import type { NodeConfig } from '../config/node-config.ts';
 import { createAdminApi } from './admin-api.ts';
 import { createObservability, watchParts } from './observability.ts';
 import { occasionalOccupancy } from './map-occupancy.ts';
+import { buildEnrolment, startCni } from './enrolment-parts.ts';
 import {
-  buildEnrolment,
   type Foundation,
   type NodeDeps,
   startDatapath,
@@ -39,8 +39,10 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const datapath = await startDatapath(foundation, store);
   readiness.done('datapath');
   const probe = new CaptureProbe({ native: deps.native, clock: foundation.clock });
-  const engine = startZtunnel(foundation, store, certificates, datapath, observability, probe);
-  const enrolment = buildEnrolment(foundation, store, datapath, engine, observability);
+  const watched = { ...observability, probe };
+  const engine = startZtunnel(foundation, store, certificates, datapath, watched);
+  const pods = buildEnrolment(foundation, store, datapath, engine, watched);
+  const { enrolment } = pods;
 
   const problemCount = (): number => source.problems.length;
   const occupancy = occasionalOccupancy(datapath, foundation.clock);
@@ -73,6 +75,8 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
 
   await enrolment.start();
   datapath.activate();
+  enrolment.startProving();
+  await startCni(foundation, store, source, pods);
   readiness.done('enrolment');
   const { ready, pending } = readiness.state();
   const facts = { pods: enrolment.counts(), version };

@@ -3,9 +3,7 @@
  * calls them in the order in which they need each other.
  */
 import { join } from 'node:path';
-import { CaptureProbe } from '../../agent/capture-probe.ts';
-import { Enrolment } from '../../agent/enrolment.ts';
-import { netnsRules } from '../../agent/netns-rules.ts';
+import type { CaptureProbe } from '../../agent/capture-probe.ts';
 import type { Clock } from '../../base/clock.ts';
 import { formatSocketAddress } from '../../base/ip.ts';
 import type { Logger } from '../../base/log.ts';
@@ -27,10 +25,9 @@ import type { Readiness } from '../../telemetry/readiness.ts';
 import { createDecider } from '../../ztunnel/decider.ts';
 import { PolicyWatch } from '../../ztunnel/policy-watch.ts';
 import type { NodeConfig } from '../config/node-config.ts';
-import { captureThrough } from './capture.ts';
 import { followDestinations, followIdentities } from './followers.ts';
 import { ownCgroup } from './host-facts.ts';
-import { certificateRequests, enrolmentFailures, type Observability } from './observability.ts';
+import { certificateRequests, type Observability } from './observability.ts';
 
 export interface NodeDeps {
   readonly native: NativeBinding;
@@ -46,9 +43,6 @@ export interface Foundation extends NodeDeps {
   readonly clock: Clock;
   readonly cleanup: AsyncDisposableStack;
 }
-
-/** How often an enrolled pod's namespace is compared with what runs. */
-const verifyEveryMs = 5_000;
 
 /** @throws MeshError when the objects cannot be read at all */
 export async function startModel({ config, clock, log, cleanup }: Foundation) {
@@ -105,8 +99,7 @@ export function startZtunnel(
   store: MeshStore,
   certificates: CertificateManager,
   datapath: Datapath,
-  { traffic }: Observability,
-  probe: CaptureProbe,
+  { traffic, probe }: Pick<Observability, 'traffic'> & { readonly probe: CaptureProbe },
 ): TunnelEngine {
   const authorizer = createAuthorizer();
   const policyWatch = new PolicyWatch({ ledger: traffic, mesh: store, authorizer });
@@ -130,31 +123,6 @@ export function startZtunnel(
   });
   cleanup.defer(() => engine.drain(AbortSignal.timeout(config.drainMs)));
   return engine;
-}
-
-export function buildEnrolment(
-  { native, config, clock, log, cleanup }: Foundation,
-  mesh: MeshStore,
-  datapath: Datapath,
-  engine: TunnelEngine,
-  { metrics }: Observability,
-): Enrolment {
-  const capture = captureThrough(datapath);
-  const enrolment = new Enrolment(
-    {
-      mesh,
-      native,
-      capture,
-      rules: netnsRules,
-      engine,
-      clock,
-      log: log.child({ scope: 'enrolment' }),
-      attemptFailed: enrolmentFailures(metrics),
-    },
-    { node: config.nodeName, cgroupRoot: config.cgroupRoot, verifyEveryMs },
-  );
-  cleanup.defer(() => enrolment.stop());
-  return enrolment;
 }
 
 export async function startServers(

@@ -18,7 +18,7 @@ export function status(extra: Partial<StatusBody> = {}): object {
     health: 'ok',
     kernel: '6.18.0',
     source: { name: 'directory /etc/mesh', meshVersion: 7, lastChangeAt: inHours(-1) },
-    pods: { expected: 2, enrolled: 2 },
+    pods: { expected: 2, enrolled: 2, verified: 2 },
     ca: {
       state: 'ok',
       message: null,
