@@ -109,10 +109,10 @@ static enum outcome attempt(const struct sockaddr_un *address, const char *reque
     return outcome;
 }
 
-json_t *ask_agent(const char *socket_path, json_t *request, long wait_ms, const char **reason) {
+json_t *ask_agent(const char *socket_path, json_t *request, struct patience patience, const char **reason) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const char *text = json_dumps(request, JSON_COMPACT);
-    long deadline = now_ms() + wait_ms;
+    long deadline = now_ms() + patience.wait_ms;
     json_t *answer = NULL;
     if (!text || strlen(socket_path) >= sizeof(address.sun_path)) {
         *reason = "the path of the agent's socket is too long";
@@ -123,7 +123,7 @@ json_t *ask_agent(const char *socket_path, json_t *request, long wait_ms, const 
         enum outcome outcome = attempt(&address, text, deadline, &answer, reason);
         if (outcome == ANSWERED)
             return answer;
-        if (outcome == GIVE_UP || now_ms() + ASK_AGAIN_MS >= deadline)
+        if (outcome == GIVE_UP || !patience.insist || now_ms() + ASK_AGAIN_MS >= deadline)
             return NULL;
         usleep(ASK_AGAIN_MS * 1000);
     }

@@ -76,7 +76,8 @@ static void require_consent(const struct config *config, json_t *request) {
         "the pod may belong into the mesh, so it must not start without it; the runtime will try again. "
         "Does the mesh-ebpf node pod run on this node? See its log";
     const char *reason = "the request is not valid UTF-8";
-    json_t *answer = request ? ask_agent(config->socket_path, request, config->wait_ms, &reason) : NULL;
+    struct patience patience = {.wait_ms = config->wait_ms, .insist = true};
+    json_t *answer = request ? ask_agent(config->socket_path, request, patience, &reason) : NULL;
     if (!answer)
         answer_error(config->cni_version, CNI_TRY_AGAIN_LATER, reason, advice);
     const char *message, *details = advice;
@@ -116,9 +117,10 @@ noreturn static void tell(const char *command) {
     const char *reason;
     const char *namespace = cni_argument("K8S_POD_NAMESPACE");
     json_t *request = request_of(&config, command, -1);
+    /* An agent that is not there knows of no sandbox that it would have to forget. */
+    struct patience patience = {.wait_ms = COURTESY_WAIT_MS, .insist = false};
     if (request && !(namespace && is_excluded(&config, namespace)))
-        ask_agent(config.socket_path, request,
-                  config.wait_ms < COURTESY_WAIT_MS ? config.wait_ms : COURTESY_WAIT_MS, &reason);
+        ask_agent(config.socket_path, request, patience, &reason);
     answer_nothing();
 }
 

@@ -41,6 +41,12 @@ bool is_excluded(const struct config *config, const char *kubernetes_namespace);
 /* The value of `KEY` in CNI_ARGS, `KEY=VALUE;KEY=VALUE`; NULL if it is not there. */
 const char *cni_argument(const char *key);
 
+/* How long to wait for an answer, and whether to ask again while nobody is there to give one. */
+struct patience {
+    long wait_ms;
+    bool insist;
+};
+
 /* agent.c. Sends `request` and returns the agent's answer; NULL, and why in `*reason`, when there is none by
  * then. */
-json_t *ask_agent(const char *socket_path, json_t *request, long wait_ms, const char **reason);
+json_t *ask_agent(const char *socket_path, json_t *request, struct patience patience, const char **reason);
