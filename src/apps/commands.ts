@@ -19,6 +19,7 @@ export interface ProcessDeps {
   /** Fires when the process is asked to stop. */
   readonly stop: AbortSignal;
   readonly objectPath: string;
+  readonly cniPluginPath: string;
   readonly loadNative: () => NativeBinding;
 }
 
@@ -47,6 +48,16 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
     .option('--ca-root <file>', 'its trusted roots, PEM [CA_ROOT_CA]')
     .option('--token-file <file>', 'this node’s token for it [AUTH_TOKEN]')
     .option('--drain-seconds <n>', 'time for connections to finish at a stop (default: 5)')
+    .option(
+      '--cni-conf-dir <directory>',
+      'put the CNI plugin into the network configuration here, /etc/cni/net.d [CNI_CONF_DIR]',
+    )
+    .option('--cni-bin-dir <directory>', 'where its program goes, /opt/cni/bin [CNI_BIN_DIR]')
+    .option(
+      '--cni-exclude-namespaces <a,b>',
+      'their pods never wait for this program (default: kube-system; POD_NAMESPACE always)',
+    )
+    .option('--cni-wait-seconds <n>', 'how long the others wait for it before they are refused (default: 20)')
     .option('--max-pods <n>', `enrolled pods of this node (default: ${defaultMapSizes.pods})`)
     .option(
       '--max-destinations <n>',
@@ -61,11 +72,7 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
         const config = nodeConfig(flags, deps.environment, cgroup2Root());
         const log = processLogger(config.logLevel, { node: config.nodeName });
         const { env } = context;
-        await runNode(
-          config,
-          { native: deps.loadNative(), log, version: env.version, objectPath: deps.objectPath },
-          deps.stop,
-        );
+        await runNode(config, { ...deps, native: deps.loadNative(), log, version: env.version }, deps.stop);
         return exitCodes.clean;
       }),
     );

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import type { CaptureProbe } from '../../agent/capture-probe.ts';
 import { CaptureVerifier } from '../../agent/capture-verifier.ts';
 import { CniAdmission } from '../../agent/cni/admission.ts';
+import { pluginType } from '../../agent/cni/conf-files.ts';
+import { CniInstaller } from '../../agent/cni/installer.ts';
 import { startCniServer } from '../../agent/cni/server.ts';
 import { Enrolment } from '../../agent/enrolment.ts';
 import { netnsRules } from '../../agent/netns-rules.ts';
@@ -14,6 +16,7 @@ import type { PodLookup } from '../../model/pod-lookup.ts';
 import type { MeshStore } from '../../model/store.ts';
 import type { Fd } from '../../native/binding.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
+import type { Problem } from '../../telemetry/admin-api.ts';
 import { captureThrough } from './capture.ts';
 import { enrolmentFailures, type Observability } from './observability.ts';
 import type { Foundation } from './parts.ts';
@@ -60,6 +63,33 @@ export function buildEnrolment(
   return { enrolment, namespaces };
 }
 
+/** Undefined when it is not to be installed. It is to be started when the agent answers its questions. */
+export function buildCniInstaller({
+  config: { cni, runDir },
+  cniPluginPath: program,
+  clock,
+  log,
+  cleanup,
+}: Foundation): CniInstaller | undefined {
+  if (cni === undefined) return undefined;
+  const { confDir, binDir, waitSeconds, excludeNamespaces } = cni;
+  const plugin = { type: pluginType, socket: cniSocket(runDir), waitSeconds, excludeNamespaces } as const;
+  const deps = { clock, log: log.child({ scope: 'cni' }) };
+  const installer = new CniInstaller(deps, { confDir, binDir, program, plugin });
+  cleanup.defer(() => installer.stop());
+  return installer;
+}
+
+/** For the admin API. */
+export function cniProblems(installer: CniInstaller | undefined): readonly Problem[] {
+  const problem = installer?.problem;
+  if (problem === undefined) return [];
+  const { code, message, hint = null } = problem.error;
+  return [{ code, subject: 'CNI plugin', message, hint, since: new Date(problem.since).toISOString() }];
+}
+
+const cniSocket = (runDir: string): string => join(runDir, 'cni.sock');
+
 /** Answers the CNI plugin from now on. @throws MeshError when its socket cannot be made */
 export async function startCni(
   { native, config, clock, log, cleanup }: Foundation,
@@ -74,7 +104,7 @@ export async function startCni(
   );
   const server = await startCniServer(
     { admission, log: scoped, peerCredentials: (fd) => native.peerCredentials(fd as Fd) },
-    join(config.runDir, 'cni.sock'),
+    cniSocket(config.runDir),
   );
   cleanup.defer(() => server.close());
   const sweep = (): void => {

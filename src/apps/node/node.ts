@@ -11,7 +11,7 @@ import type { NodeConfig } from '../config/node-config.ts';
 import { createAdminApi } from './admin-api.ts';
 import { createObservability, watchParts } from './observability.ts';
 import { occasionalOccupancy } from './map-occupancy.ts';
-import { buildEnrolment, startCni } from './enrolment-parts.ts';
+import { buildCniInstaller, buildEnrolment, cniProblems, startCni } from './enrolment-parts.ts';
 import {
   type Foundation,
   type NodeDeps,
@@ -43,6 +43,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const engine = startZtunnel(foundation, store, certificates, datapath, watched);
   const pods = buildEnrolment(foundation, store, datapath, engine, watched);
   const { enrolment } = pods;
+  const cniInstaller = buildCniInstaller(foundation);
 
   const problemCount = (): number => source.problems.length;
   const occupancy = occasionalOccupancy(datapath, foundation.clock);
@@ -66,7 +67,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     engine,
     readiness,
     occupancy,
-    sourceProblems: () => source.problems.map(sourceProblem),
+    sourceProblems: () => [...source.problems.map(sourceProblem), ...cniProblems(cniInstaller)],
     sourceName: `directory ${config.objects}`,
     setLogLevel: (level) => log.setLevel(level),
     now: () => foundation.clock.now(),
@@ -77,6 +78,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   datapath.activate();
   enrolment.startProving();
   await startCni(foundation, store, source, pods);
+  await cniInstaller?.start();
   readiness.done('enrolment');
   const { ready, pending } = readiness.state();
   const facts = { pods: enrolment.counts(), version };

@@ -35,6 +35,8 @@ export interface NodeDeps {
   readonly version: string;
   /** The compiled BPF object. */
   readonly objectPath: string;
+  /** The compiled CNI plugin. */
+  readonly cniPluginPath: string;
 }
 
 /** What every part is built from. */
