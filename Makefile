@@ -21,11 +21,9 @@ deps: ## Debian packages that are missing (needs root when any is)
 	$(Q)tools/install-deps.sh build
 
 modules: node_modules/.stamp
-node_modules/.stamp: package.json package-lock.json .npmrc
+node_modules/.stamp: package.json package-lock.json .npmrc tools/install-modules.sh
 	$(call say,NPM,ci)
-	$(Q)npm ci --no-progress --loglevel=error >build.npm.log 2>&1 || { cat build.npm.log; exit 1; }
-	@# npm 9 (Debian 12) does not link the programs of optional packages by itself.
-	$(Q)[ -e node_modules/.bin/node ] || npm rebuild --silent $$(cd node_modules && ls -d node-linux-*)
+	$(Q)tools/install-modules.sh >build.npm.log 2>&1 || { cat build.npm.log; exit 1; }
 	$(Q)rm -f build.npm.log && touch $@
 
 .PHONY: bpf
@@ -55,6 +53,15 @@ demo: build ## Two nodes on this machine, and a tour through the mesh (root). KE
 	$(Q)tools/install-deps.sh run
 	$(Q)bin/mesh-ebpf demo $(if $(KEEP),--keep)
 
+.PHONY: cluster-up
+cluster-up: modules ## A real Kubernetes cluster on this machine (root). CLUSTER="--nodes 3 --proxy-mode iptables"
+	$(Q)tools/install-deps.sh cluster
+	$(Q)$(NPM) run cluster -- up $(CLUSTER)
+
+.PHONY: cluster-down
+cluster-down: modules ## End it and remove every trace of it
+	$(Q)$(NPM) run cluster -- down
+
 # ----------------------------------------------------------------------------------------------------------- checking
 
 .PHONY: check
@@ -65,8 +72,17 @@ check: modules ## Format, lint, types, boundaries, dead code, unit and contract 
 test: ## The whole test ladder (root); what .ci/run calls. RUNG="unit bpf" runs some
 	$(Q)tools/install-deps.sh build
 	$(Q)tools/install-deps.sh test
-	$(Q)$(MAKE) modules
+	$(Q)tools/install-deps.sh cluster
+	$(Q)$(MAKE) -s modules
 	$(Q)node_modules/.bin/node tools/test-ladder.ts $(RUNG)
+
+# A KUBECONFIG of the environment is not taken: scenarios make and delete things, so a cluster has to be named for them.
+.PHONY: test-cluster
+test-cluster: modules ## The scenarios on a real cluster: this machine's (root), or that of KUBECONFIG=/path
+	$(Q)$(if $(CHOSEN_CLUSTER),,tools/install-deps.sh cluster)
+	$(Q)$(CHOSEN_CLUSTER) node_modules/.bin/node tools/test-ladder.ts $(if $(CHOSEN_CLUSTER),,cluster-build) cluster
+
+CHOSEN_CLUSTER = $(if $(findstring command line,$(origin KUBECONFIG)),MESH_EBPF_KUBECONFIG=$(abspath $(KUBECONFIG)))
 
 .PHONY: interop
 interop: ## Together with Istio's ztunnel: ZTUNNEL=/path/to/ztunnel (root)
@@ -93,4 +109,4 @@ clean: ## Remove everything that was built
 
 .PHONY: help
 help: ## This list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -20,5 +20,10 @@ export default {
     rung('netns'),
     // Istio's ztunnel is nothing one can install: its tests run where somebody has one (make interop ZTUNNEL=path).
     rung('interop', process.env.ZTUNNEL ? {} : { testPathIgnorePatterns: ['/test/interop/ztunnel/'] }),
+    // Scenarios of the machine's own cluster make no sense on somebody else's.
+    rung('cluster', {
+      globalTeardown: '<rootDir>/test/cluster/support/global-teardown.mjs',
+      ...(process.env.MESH_EBPF_KUBECONFIG ? { testPathIgnorePatterns: ['/scenarios/machine/'] } : {}),
+    }),
   ],
 };

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the addon: native/build/Release/mesh_ebpf.node, or with --debug the sanitizer build in native/build/Debug.
-# Only what changed is compiled. Needs a finished `npm ci`, g++, make, python3 and libbpf-dev; no network: the headers
-# are those of the Node in node_modules, which node-gyp would otherwise download.
+# Only what changed is compiled. Needs a finished `make modules`, g++, make, python3 and libbpf-dev; no network: the
+# headers are those of the Node in node_modules, which node-gyp would otherwise download.
 set -eu
 
 cd "$(dirname "$0")/.."

@@ -2,7 +2,7 @@
 # Builds the addon and the CNI plugin with the address and undefined-behaviour sanitizers (build/Debug) and runs the
 # native tests on them.
 # Fails when a test fails, when a sanitizer stops the process, or when memory that the addon allocated was never freed.
-# Needs root and a finished `npm ci`; arguments go to jest.
+# Needs root and a finished `make modules`; arguments go to jest.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -25,7 +25,9 @@ MESH_EBPF_TEST_ADDON=$PWD/native/build/Debug/mesh_ebpf.node \
     UBSAN_OPTIONS=print_stacktrace=1:log_path="$reports/found/report" \
     npm run -s jest -- --selectProjects native --runInBand "$@" || status=$?
 
-guilty=$(grep -lE 'mesh_ebpf\.node|ERROR: AddressSanitizer|runtime error:' "$reports"/found/* || true)
+# The last two: a sanitizer that could not do its work, which ends the process in silence and, as leaks do, with status 0.
+faults='mesh_ebpf\.node|ERROR: AddressSanitizer|runtime error:|CHECK failed|encountered a fatal error'
+guilty=$(grep -lE "$faults" "$reports"/found/* || true)
 for report in $guilty; do
     cat "$report" >&2
     status=1

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install-deps.sh build|run|test|bench: installs the Debian packages of that purpose that are missing.
+# install-deps.sh build|run|test|bench|cluster: installs the Debian packages of that purpose that are missing.
 set -euo pipefail
 
 declare -A packages=(
@@ -7,12 +7,19 @@ declare -A packages=(
   [run]="iproute2 nftables tcpdump procps util-linux"
   [test]="iproute2 nftables tcpdump procps util-linux clang-format-16 openssl python3 protobuf-compiler faketime"
   [bench]="iproute2 nftables procps util-linux openssl haproxy iperf3"
+  [cluster]="containerd runc containernetworking-plugins golang-go gcc libc6-dev iproute2 iptables nftables procps util-linux"
 )
 
 missing=()
 for package in ${packages[$1]}; do
-  # Node and npm may come from anywhere; the pinned Node is npm's.
-  case $package in nodejs) command -v node >/dev/null && continue ;; npm) command -v npm >/dev/null && continue ;; esac
+  # Node, npm and Go may come from anywhere. So may the container runtime, and Debian's would replace Docker's.
+  case $package in
+    nodejs) program=node ;;
+    golang-go) program=go ;;
+    npm | containerd | runc) program=$package ;;
+    *) program= ;;
+  esac
+  [[ -n $program ]] && command -v "$program" >/dev/null && continue
   [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
 done
 [[ ${#missing[@]} -eq 0 ]] && exit 0

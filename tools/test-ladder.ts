@@ -48,6 +48,8 @@ const ladder: readonly Rung[] = [
   jest('netns', 'netns'),
   jest('interop', 'interop'),
   jest('fuzz', 'fuzz'),
+  check('cluster-build', 'npm', 'run', '--silent', 'cluster', '--', 'build'),
+  jest('cluster', 'cluster'),
 ];
 
 /** Far more than any rung takes: one that hangs fails instead of holding up the others. */
@@ -78,10 +80,14 @@ async function climb(rung: Rung): Promise<Tally> {
   const verdict = tally.failed === 0 ? 'ok  ' : 'FAIL';
   const seconds = ((Date.now() - started) / 1000).toFixed(1).padStart(7);
   process.stdout.write(
-    `  ${rung.name.padEnd(10)} ${verdict} ${seconds} s  ${tally.passed} passed, ${tally.failed} failed\n`,
+    `  ${rung.name.padEnd(13)} ${verdict} ${seconds} s  ${tally.passed} passed, ${tally.failed} failed\n`,
   );
+  process.stdout.write(measurements(output));
   return tally;
 }
+
+/** What tests measured (`test/cluster/support/measure.ts`) is worth seeing on a good day too. */
+const measurements = (output: string): string => output.match(/^ {2}measured {2}.*\n/gm)?.join('') ?? '';
 
 /** What jest counted; a run that died, ran nothing, or skipped something is a failure, not a silence. */
 function readReport(path: string, status: number): Tally {

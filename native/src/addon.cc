@@ -54,6 +54,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_function<netns_id>(exports, "netnsId");
     export_function<socket_cookie>(exports, "socketCookie");
     export_function<tcp_info_of>(exports, "tcpInfo");
+    export_function<socket_error>(exports, "socketError");
     export_function<peer_credentials>(exports, "peerCredentials");
     export_function<socket_name>(exports, "socketName");
     export_function<open_path>(exports, "openPath");

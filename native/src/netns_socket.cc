@@ -89,7 +89,7 @@ void make_transparent(const UniqueFd &socket, int family) {
 
 // Without IP_BIND_ADDRESS_NO_PORT the port of an outgoing socket is chosen at bind() and is then unique per
 // local address; with it, at connect(), per connection: 28 000 connections to each destination instead of in
-// all.
+// all. Set also where the caller binds later.
 void prepare_bind(const UniqueFd &socket, const Spec &spec) {
     if (spec.backlog > 0) {
         set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, "setsockopt(SO_REUSEADDR)");
@@ -99,9 +99,9 @@ void prepare_bind(const UniqueFd &socket, const Spec &spec) {
 }
 
 void bind_local(const UniqueFd &socket, const Spec &spec) {
+    prepare_bind(socket, spec);
     if (!spec.has_ip && spec.port == 0 && spec.backlog == 0)
         return;
-    prepare_bind(socket, spec);
     const std::string place = ip_text(spec.local.get()).value_or("") + " port " + std::to_string(spec.port);
     check(bind(socket.get(), spec.local.get(), spec.local.size), "bind", place);
 }

@@ -1,6 +1,7 @@
 #include "socket_options.h"
 
 #include <linux/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "errno_error.h"
@@ -65,6 +66,18 @@ Napi::Value socket_name(const Args &args) {
     result.Set("ip", *ip);
     result.Set("port", port_of(address.get()));
     return result;
+}
+
+// Not SO_ERROR alone: that also tells, once, of ICMP errors which the connection may well survive.
+Napi::Value socket_error(const Args &args) {
+    pollfd events{args.fd(0, "fd"), 0, 0};
+    check(poll(&events, 1, 0), "poll");
+    if ((events.revents & POLLNVAL) != 0)
+        throw ErrnoError(EBADF, "poll");
+    const int error = (events.revents & POLLERR) == 0
+                          ? 0
+                          : read_option<int>(events.fd, SOL_SOCKET, SO_ERROR, "getsockopt(SO_ERROR)");
+    return Napi::Number::New(args.env(), error);
 }
 
 } // namespace mesh

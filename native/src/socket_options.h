@@ -9,5 +9,6 @@ Napi::Value socket_cookie(const Args &args);
 Napi::Value tcp_info_of(const Args &args);
 Napi::Value peer_credentials(const Args &args);
 Napi::Value socket_name(const Args &args);
+Napi::Value socket_error(const Args &args);
 
 } // namespace mesh

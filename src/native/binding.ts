@@ -165,6 +165,8 @@ export interface NativeBinding {
   // socket_options
   socketCookie(fd: Fd): bigint;
   tcpInfo(fd: Fd): TcpInfo;
+  /** The errno with which the connection broke, or 0. The kernel tells it once: a read would not meet it again. */
+  socketError(fd: Fd): number;
   peerCredentials(fd: Fd): { readonly pid: number; readonly uid: number; readonly gid: number };
   /** The socket's local address as the kernel has it: `::ffff:a.b.c.d` for IPv4 on a dual-stack socket. */
   socketName(fd: Fd): { readonly ip: string; readonly port: number };

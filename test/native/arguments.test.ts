@@ -57,7 +57,7 @@ const table = (): (readonly [string, readonly unknown[]])[] => [
     ...['mapInfo', 'mapDump', 'linkDetach', 'linkInfo', 'programInfo', 'openRingBuffer'].map(
       (name) => [name, [fd]] as const,
     ),
-    ...['socketCookie', 'tcpInfo', 'peerCredentials', 'socketName', 'dup', 'closeFd'].map(
+    ...['socketCookie', 'tcpInfo', 'socketError', 'peerCredentials', 'socketName', 'dup', 'closeFd'].map(
       (name) => [name, [fd]] as const,
     ),
     ['pin', [fd, '/x']] as const,

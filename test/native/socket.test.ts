@@ -1,9 +1,9 @@
 // Sockets made in another network namespace, and the facts about sockets and namespaces that Node does not tell.
 import { execFileSync } from 'node:child_process';
-import { connect, createServer, Server, Socket } from 'node:net';
+import { constants, tmpdir } from 'node:os';
+import { type AddressInfo, connect, createServer, Server, Socket } from 'node:net';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Fd, SocketSpec } from '../../src/native/binding.ts';
@@ -213,6 +213,31 @@ describe('an open socket', () => {
     server.close();
     rmSync(directory, { recursive: true });
     await expectNativeError(async () => native.peerCredentials(await open({})), 'EAFNOSUPPORT');
+  });
+
+  it('tells with which error it broke; one that ended in order is not broken, even with bytes unread', async () => {
+    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const pair = async (): Promise<{ client: Socket; accepted: Socket; fd: Fd }> => {
+      const client = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+      const [accepted] = (await once(server, 'connection')) as [Socket];
+      return { client, accepted, fd: (accepted as unknown as { readonly _handle: { readonly fd: Fd } })._handle.fd };
+    };
+    const closed = 7; // TCP_CLOSE, include/net/tcp_states.h
+    const isClosed = async (fd: Fd): Promise<void> => {
+      while (native.tcpInfo(fd).state !== closed) await new Promise(setImmediate);
+    };
+    const [orderly, broken] = [await pair(), await pair()];
+    expect(native.socketError(orderly.fd)).toBe(0);
+    orderly.accepted.end();
+    orderly.client.end('nobody reads this');
+    broken.client.resetAndDestroy();
+    await Promise.all([isClosed(orderly.fd), isClosed(broken.fd)]);
+    expect(native.socketError(orderly.fd)).toBe(0);
+    expect(native.socketError(broken.fd)).toBe(constants.errno.ECONNRESET);
+    for (const { client, accepted } of [orderly, broken]) [client, accepted].forEach((end) => end.destroy());
+    server.close();
   });
 
   it('is told apart from files', async () => {

@@ -1,19 +1,21 @@
 /**
  * TCP connections from inside a pod's network namespace. The namespace matters only when a socket is born, so the
- * addon makes it there and Node connects it.
+ * addon makes it there and Node binds and connects it.
  */
 import { closeSync } from 'node:fs';
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
 import { asMeshError, MeshError } from '../../base/errors.ts';
 import { formatSocketAddress, isIpv4, parseIp, parsePort, type SocketAddress } from '../../base/ip.ts';
+import type { WorkloadUid } from '../../model/mesh.ts';
 import type { DirectRoute, EnginePod } from '../engine.ts';
 import type { Fd, NativeBinding, SocketSpec } from '../../native/binding.ts';
-import type { OwnDials } from './own-dials.ts';
 import { keepaliveDelayMs } from './options.ts';
+import type { OwnDials } from './own-dials.ts';
+import { SocketStock } from './socket-stock.ts';
 
 /** The only things the engine needs of the addon. */
-export type SocketFactory = Pick<NativeBinding, 'createSocket' | 'tcpInfo'>;
+export type SocketFactory = Pick<NativeBinding, 'createSocket' | 'socketError'>;
 
 /** SO_MARK of sockets that carry a client's address: routes the replies back to this host (see `bpf/README.md`). */
 export const sourceMark = 0x53a;
@@ -27,6 +29,8 @@ export interface DialerDeps {
 export class Dialer {
   readonly #deps: DialerDeps;
   readonly #timeoutMs: number;
+  /** By pod and address family: sockets that can carry a client's address, as every connection to an application does. */
+  readonly #stocks = new Map<WorkloadUid, Partial<Record<4 | 6, SocketStock>>>();
 
   constructor(deps: DialerDeps, options: { readonly timeoutMs: number }) {
     this.#deps = deps;
@@ -38,19 +42,46 @@ export class Dialer {
    * @throws MeshError DIAL_FAILED, SYSCALL or NETNS
    */
   async dial(pod: EnginePod, route: Omit<DirectRoute, 'type'>, signal: AbortSignal): Promise<Socket> {
-    const fd = await this.#deps.sockets.createSocket(specFor(pod, route));
+    const source = usableSource(route);
+    const family = isIpv4(route.target.ip) ? 4 : 6;
+    const fd = await (source === undefined
+      ? this.#deps.sockets.createSocket(specFor(pod, family, false))
+      : this.#stockOf(pod, family).take());
     if (signal.aborted) {
       closeSync(fd);
       throw asMeshError(signal.reason);
     }
     const socket = adopt(fd);
-    const connected = this.#connected(socket, route.target, signal);
+    const connected = this.#connected(socket, { ...route, source }, signal);
     // Connecting starts in the next tick, and from then on the kernel knows our end: well before it can be accepted.
     process.nextTick(() => this.#remember(pod, socket, route.target));
     return connected;
   }
 
-  #connected(socket: Socket, target: SocketAddress, signal: AbortSignal): Promise<Socket> {
+  /** Nothing of the pod is kept: its namespace may go, and another take its place. */
+  forget(pod: WorkloadUid): void {
+    const { 4: ipv4, 6: ipv6 } = this.#stocks.get(pod) ?? {};
+    ipv4?.close();
+    ipv6?.close();
+    this.#stocks.delete(pod);
+  }
+
+  #stockOf(pod: EnginePod, family: 4 | 6): SocketStock {
+    const { sockets, clock } = this.#deps;
+    const stocks = this.#stocks.get(pod.uid) ?? {};
+    this.#stocks.set(pod.uid, stocks);
+    stocks[family] ??= new SocketStock({
+      make: () => sockets.createSocket(specFor(pod, family, true)),
+      clock,
+    });
+    return stocks[family];
+  }
+
+  #connected(
+    socket: Socket,
+    { target, source }: Omit<DirectRoute, 'type'>,
+    signal: AbortSignal,
+  ): Promise<Socket> {
     return new Promise((resolve, reject) => {
       const settle = (): void => {
         cancelTimer();
@@ -69,7 +100,8 @@ export class Dialer {
       );
       signal.addEventListener('abort', aborted);
       socket.on('error', failed);
-      socket.connect({ host: target.ip, port: target.port }, () => {
+      const from = source === undefined ? {} : { localAddress: source };
+      socket.connect({ host: target.ip, port: target.port, ...from }, () => {
         settle();
         resolve(socket);
       });
@@ -84,19 +116,16 @@ export class Dialer {
   }
 }
 
-function specFor(pod: EnginePod, route: Omit<DirectRoute, 'type'>): SocketSpec {
-  const source = usableSource(route);
-  return {
-    netns: pod.netns,
-    family: isIpv4(route.target.ip) ? 4 : 6,
-    bindIp: source ?? null,
-    bindPort: 0,
-    transparent: source !== undefined,
-    mark: source === undefined ? 0 : sourceMark,
-    backlog: 0,
-    dualStack: false,
-  };
-}
+const specFor = (pod: EnginePod, family: 4 | 6, carriesSource: boolean): SocketSpec => ({
+  netns: pod.netns,
+  family,
+  bindIp: null,
+  bindPort: 0,
+  transparent: carriesSource,
+  mark: carriesSource ? sourceMark : 0,
+  backlog: 0,
+  dualStack: false,
+});
 
 /** A connection to oneself, or across families, cannot carry the client's address. */
 function usableSource({ source, target }: Omit<DirectRoute, 'type'>): DirectRoute['source'] {

@@ -46,7 +46,7 @@ class TypeScriptEngine implements TunnelEngine {
       turn: new Turn(),
       reads: new SharedReads(),
       stalls: new StallWatch(deps.clock),
-      tcpInfo: (fd) => deps.sockets.tcpInfo(fd),
+      socketError: (fd) => deps.sockets.socketError(fd),
       tunnelBuffers: new WriteBuffers(tunnelBufferSize),
       writeBuffers: new WriteBuffers(writeBufferSize),
       contexts: new ClientContexts(),

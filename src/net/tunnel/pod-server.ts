@@ -106,6 +106,7 @@ export class PodServer {
     this.#life.abort(error);
     for (const flow of this.#flows) flow.close(error);
     for (const tunnel of [...this.#hbone.tunnels, ...this.#inbound]) tunnel.destroy(error);
+    this.#deps.dialer.forget(this.#pod.uid);
   }
 
   #outbound(socket: Socket): void {

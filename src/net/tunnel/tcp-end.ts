@@ -3,6 +3,7 @@
  * reset (RST) and does not become an orderly end.
  */
 import type { Socket } from 'node:net';
+import { getSystemErrorName } from 'node:util';
 import { MeshError } from '../../base/errors.ts';
 import type { Fd, NativeBinding } from '../../native/binding.ts';
 import type { ByteSink, NearEnd } from './byte-end.ts';
@@ -22,12 +23,8 @@ export interface TcpEndDeps {
   readonly writeBuffers: WriteBuffers;
   readonly stalls: StallWatch;
   readonly memory: PodMemory;
-  /** TCP_INFO of a descriptor. */
-  readonly tcpInfo: NativeBinding['tcpInfo'];
+  readonly socketError: NativeBinding['socketError'];
 }
-
-/** A connection that was reset (include/net/tcp_states.h). */
-const tcpClose = 7;
 
 /** Whose socket it is: decides between APPLICATION_RESET and STREAM_RESET. */
 export type TcpRole = 'application' | 'peer';
@@ -79,8 +76,10 @@ export class TcpEnd implements NearEnd, Stalled {
 
   check(): void {
     const fd = (this.#socket as unknown as { _handle?: { fd?: Fd } | null })._handle?.fd;
-    if (fd === undefined || fd < 0 || this.#deps.tcpInfo(fd).state !== tcpClose) return;
-    this.#fail(Object.assign(new Error('reset while nothing was read'), { code: 'ECONNRESET' }));
+    const error = fd === undefined || fd < 0 ? 0 : this.#deps.socketError(fd);
+    if (error === 0) return;
+    const code = getSystemErrorName(-error);
+    this.#fail(Object.assign(new Error(`${code} while nothing was read`), { code }));
   }
 
   write(bytes: Uint8Array): boolean {

@@ -215,7 +215,9 @@ async function swap(socket: Socket, blocks: number): Promise<number> {
   };
   send();
   let sum = 0;
-  for await (const chunk of socket) sum = crc32(chunk as Buffer, sum);
+  // What is read to its end must not be destroyed: our own bytes may still be leaving.
+  const chunks = socket.iterator({ destroyOnReturn: false });
+  for await (const chunk of chunks) sum = crc32(chunk as Buffer, sum);
   return sum;
 }
 

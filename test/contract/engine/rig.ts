@@ -79,7 +79,7 @@ export class Rig {
           this.dials++;
           return this.#native.createSocket({ ...spec, netns: null });
         },
-        tcpInfo: (fd) => this.#native.tcpInfo(fd),
+        socketError: (fd) => this.#native.socketError(fd),
       },
       credentials: { get: (identity) => this.#credentialsOf(identity) } satisfies CredentialSource,
       decider: {

@@ -1,0 +1,158 @@
+/** `up`: builds what is missing, makes the nodes and the control plane, and waits until every node is ready. */
+import { cp, mkdir, readdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Build, ensureBuilt } from '../artifacts/build.ts';
+import { makeControlCgroup } from '../machine/cgroups.ts';
+import { endedError, findProcess, startDaemon } from '../machine/daemons.ts';
+import { makeFabric } from '../machine/network.ts';
+import { bootNode, joinNode, loadImage, writeDisk } from '../machine/node.ts';
+import { writePki } from '../machine/pki.ts';
+import { step } from '../machine/progress.ts';
+import {
+  claimCluster,
+  type ClusterState,
+  newState,
+  nodesOf,
+  type Owner,
+  writeState,
+} from '../machine/state.ts';
+import { controlPlaneDaemons, type ProxyMode } from '../plan/daemons.ts';
+import { type ClusterNode, nodeDirectories } from '../plan/layout.ts';
+import { ClusterApi } from '../support/api.ts';
+import { eventually } from '../support/eventually.ts';
+import { type ClusterContext, handles, type Running } from './context.ts';
+import { clearAway, refuseLeftovers } from './down.ts';
+import { checkHost } from './host-check.ts';
+
+export interface UpOptions {
+  readonly owner: Owner;
+  readonly nodeCount: number;
+  readonly proxyMode: ProxyMode;
+}
+
+/** Generous: a busy machine takes ten times as long as an idle one. */
+const apiServerTimeoutMs = 180_000;
+const nodeTimeoutMs = 180_000;
+const dnsTimeoutMs = 120_000;
+
+/** @throws MeshError ALREADY_EXISTS when there is a cluster or something left of one. A failed start is undone. */
+export async function up(context: ClusterContext, options: UpOptions): Promise<void> {
+  checkHost();
+  const { layout, cache, progress } = context;
+  const build = await ensureBuilt(cache, progress);
+  const state = newState({ ...options, bin: build.bin, madeDirectories: [], complete: false });
+  await claimCluster(layout, state);
+  await refuseLeftovers(layout);
+  try {
+    await start(context, state, build);
+  } catch (error) {
+    progress('the start failed: clearing away what was made');
+    await keepLogs(context);
+    await clearAway(context);
+    throw error;
+  }
+}
+
+async function start(context: ClusterContext, claimed: ClusterState, build: Build): Promise<void> {
+  const { layout, progress } = context;
+  const state = { ...claimed, madeDirectories: await makeMountPoints() };
+  await writeState(layout, state);
+  const cluster = await handles(layout, state);
+  const nodes = nodesOf(state);
+  await writePki(layout, nodes);
+  await makeFabric();
+  const api = ClusterApi.fromFile(layout.adminKubeconfig);
+  await Promise.all([
+    step(progress, 'starting the control plane', () => startControlPlane(cluster, api)),
+    ...nodes.map((node) => step(progress, `booting ${node.name}`, () => boot(cluster, node, build))),
+  ]);
+  await step(progress, 'waiting for the nodes to be ready', () => joinNodes(cluster, api));
+  await step(progress, 'waiting for DNS', () => startDns(api));
+  await writeState(layout, { ...state, complete: true });
+}
+
+/** Those that the host lacks, deepest first: `down` removes them again. */
+async function makeMountPoints(): Promise<readonly string[]> {
+  const made: string[] = [];
+  for (const directory of nodeDirectories) {
+    const first = await mkdir(directory, { recursive: true });
+    if (first !== undefined) made.push(...pathsBetween(first, directory));
+  }
+  return made.toSorted((a, b) => b.length - a.length);
+}
+
+/** `outer`, `inner`, and every directory between them. */
+const pathsBetween = (outer: string, inner: string): readonly string[] =>
+  inner === outer ? [inner] : [inner, ...pathsBetween(outer, dirname(inner))];
+
+async function startControlPlane({ machine, settings }: Running, api: ClusterApi): Promise<void> {
+  await makeControlCgroup(machine.trees);
+  const [etcd, apiServer, ...others] = controlPlaneDaemons(settings);
+  for (const daemon of [etcd, apiServer]) if (daemon !== undefined) await startDaemon(machine, daemon);
+  await whenApiServerReady(machine.layout, api);
+  for (const daemon of others) await startDaemon(machine, daemon);
+}
+
+/** One that ended says why at once, instead of being waited for. */
+export async function whenApiServerReady(layout: ClusterContext['layout'], api: ClusterApi): Promise<void> {
+  const look = async (): Promise<string> => {
+    for (const name of ['etcd', 'kube-apiserver']) {
+      if ((await findProcess(layout, name)) === undefined) return name;
+    }
+    return (await api.isReady()) ? 'ready' : 'not ready';
+  };
+  const seen = await eventually(
+    'the API server is ready',
+    look,
+    (state) => state !== 'not ready',
+    apiServerTimeoutMs,
+  );
+  if (seen !== 'ready') throw endedError(layout, seen);
+}
+
+async function boot(cluster: Running, node: ClusterNode, { images }: Build): Promise<void> {
+  const { machine, settings, state } = cluster;
+  await writeDisk(machine.layout, node);
+  await bootNode(machine, settings, node, nodesOf(state));
+  for (const file of await readdir(images)) await loadImage(machine, node, join(images, file));
+}
+
+async function joinNodes({ machine, settings, state }: Running, api: ClusterApi): Promise<void> {
+  const nodes = nodesOf(state);
+  for (const node of nodes) await joinNode(machine, settings, node);
+  await whenNodesReady(
+    api,
+    nodes.map(({ name }) => name),
+  );
+  for (const { name, podCidr } of nodes) {
+    await api.apply(
+      `{apiVersion: v1, kind: Node, metadata: {name: ${name}}, spec: {podCIDR: ${podCidr}, podCIDRs: [${podCidr}]}}`,
+    );
+  }
+}
+
+export async function whenNodesReady(api: ClusterApi, names: readonly string[]): Promise<void> {
+  const wanted = names.toSorted().join();
+  await eventually(
+    `${wanted} are ready`,
+    () => api.readyNodes(),
+    (ready) => ready.join() === wanted,
+    nodeTimeoutMs,
+  );
+}
+
+/** The cluster's DNS service; also after etcd was emptied. */
+export async function startDns(api: ClusterApi): Promise<void> {
+  const manifest = join(import.meta.dirname, '..', 'manifests', 'dns.yaml');
+  await api.apply(await readFile(manifest, 'utf8'));
+  await api.whenPodsReady('kube-system', 'k8s-app=kube-dns', 1, dnsTimeoutMs);
+}
+
+/** Clearing away takes the logs along, and they are what tells why. */
+async function keepLogs({ layout, progress }: ClusterContext): Promise<void> {
+  const kept = '/tmp/mesh-ebpf-cluster-logs';
+  await cp(dirname(layout.log('x')), kept, { recursive: true }).then(
+    () => progress(`the logs are kept in ${kept}`),
+    () => {},
+  );
+}

@@ -1,0 +1,74 @@
+/** The applications of the scenarios: fortio as echo server and client, one pod a node. */
+import { MeshError } from '../../../src/base/errors.ts';
+import { fortioImage } from '../artifacts/build.ts';
+import type { ClusterApi } from './api.ts';
+import { execInPod, type PodRef } from './pod-exec.ts';
+
+export const ports = { http: 8080, grpc: 8079, tcp: 8078 } as const;
+
+/** A pod of the name on every node, and a Service of the name in front of them. */
+export const echoManifest = (namespace: string, name: string): string => `
+apiVersion: v1
+kind: Namespace
+metadata: { name: ${namespace} }
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: { name: ${name}, namespace: ${namespace} }
+spec:
+  selector: { matchLabels: { app: ${name} } }
+  template:
+    metadata: { labels: { app: ${name} } }
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+        - name: fortio
+          image: ${fortioImage}
+          imagePullPolicy: IfNotPresent
+          args: [server]
+          ports:
+            - { name: http, containerPort: ${ports.http} }
+            - { name: grpc, containerPort: ${ports.grpc} }
+            - { name: tcp, containerPort: ${ports.tcp} }
+          readinessProbe:
+            httpGet: { path: /fortio/fortio/ready, port: http }
+            periodSeconds: 1
+---
+apiVersion: v1
+kind: Service
+metadata: { name: ${name}, namespace: ${namespace} }
+spec:
+  selector: { app: ${name} }
+  ports:
+    - { name: http, port: 80, targetPort: http }
+    - { name: grpc, port: ${ports.grpc}, targetPort: grpc }
+    - { name: tcp, port: ${ports.tcp}, targetPort: tcp }
+`;
+
+/** Name of the pod that answered. @throws MeshError UNAVAILABLE with the client's words */
+export async function askWho(api: ClusterApi, from: PodRef, url: string): Promise<string> {
+  const text = await fortio(api, from, ['curl', '-quiet', '-timeout', '5s', `${url}/debug`]);
+  const pod = / on (\S+) - request from /.exec(text)?.[1];
+  if (pod !== undefined) return pod;
+  throw new MeshError('UNAVAILABLE', `${url} did not say who it is: ${text.slice(0, 300)}`);
+}
+
+export interface Load {
+  /** By HTTP status, or for gRPC and TCP by fortio's words, how many calls. */
+  readonly results: Readonly<Record<string, number>>;
+}
+
+/** As many calls as asked, one after the other. */
+export async function load(api: ClusterApi, from: PodRef, calls: number, ...target: string[]): Promise<Load> {
+  const args = ['load', '-quiet', '-c', '1', '-qps', '0', '-n', String(calls), '-json', '-', ...target];
+  const { RetCodes: results = {} } = JSON.parse(await fortio(api, from, args)) as {
+    readonly RetCodes?: Readonly<Record<string, number>>;
+  };
+  return { results };
+}
+
+async function fortio(api: ClusterApi, from: PodRef, args: readonly string[]): Promise<string> {
+  const { succeeded, stdout, stderr } = await execInPod(api, from, ['/usr/bin/fortio', ...args]);
+  if (succeeded) return stdout;
+  throw new MeshError('UNAVAILABLE', `fortio ${args.join(' ')}: ${(stderr || stdout).trim().slice(-500)}`);
+}
