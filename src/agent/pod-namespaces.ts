@@ -4,6 +4,7 @@
  * the pod's only if it has all of the pod's addresses.
  */
 import { asMeshError, MeshError } from '../base/errors.ts';
+import type { IpAddress } from '../base/ip.ts';
 import type { Workload, WorkloadUid } from '../model/mesh.ts';
 import { findPodCgroups, type PodCgroups, processesOf } from './pod-finder.ts';
 import { missingAddresses, type NetnsCalls, openNetns, type PodNetns, sameNetns } from './pod-netns.ts';
@@ -31,11 +32,21 @@ export class PodNamespaces {
     this.#deps = deps;
   }
 
-  /** A sandbox was made for the pod, with the namespace at `path`. @throws MeshError NETNS if it is none */
-  claim(uid: WorkloadUid, containerId: string, path: string): void {
+  /**
+   * A sandbox was made for the pod, with the namespace at `path`.
+   * @throws MeshError NETNS if it is none, or has not all the pod's addresses; nothing changes then
+   */
+  async claim(workload: Workload, containerId: string, path: string): Promise<void> {
     const netns = this.#openClaimed(path);
-    this.#claims.get(uid)?.netns.close();
-    this.#claims.set(uid, { containerId, netns, since: this.#deps.now() });
+    try {
+      const missing = await missingAddresses(this.#deps.native, netns, workload.addresses);
+      if (missing.length > 0) throw lacks(workload, netns, missing);
+    } catch (error) {
+      netns.close();
+      throw asMeshError(error, 'NETNS');
+    }
+    this.#claims.get(workload.uid)?.netns.close();
+    this.#claims.set(workload.uid, { containerId, netns, since: this.#deps.now() });
   }
 
   #openClaimed(path: string): PodNetns {
@@ -131,13 +142,15 @@ export class PodNamespaces {
         hint: `is the pod running? its cgroup is ${where}`,
       });
     }
-    const missing = await missingAddresses(this.#deps.native, foreign, addresses);
-    return new MeshError(
-      'NETNS',
-      `${namespace}/${name}: its network namespace net:[${foreign.inode}] lacks the pod's address ${missing.join(', ')}`,
-      {
-        hint: 'not enrolled, so that no other pod gets its identity; it is tried again when the addresses are there',
-      },
-    );
+    return lacks(workload, foreign, await missingAddresses(this.#deps.native, foreign, addresses));
   }
 }
+
+const lacks = ({ namespace, name }: Workload, netns: PodNetns, missing: readonly IpAddress[]): MeshError =>
+  new MeshError(
+    'NETNS',
+    `${namespace}/${name}: its network namespace net:[${netns.inode}] lacks the pod's address ${missing.join(', ')}`,
+    {
+      hint: 'not enrolled, so that no other pod gets its identity; it is tried again when the addresses are there',
+    },
+  );

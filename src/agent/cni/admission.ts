@@ -57,8 +57,9 @@ export class CniAdmission {
     const workload = await this.#identify(pod);
     if (!belongs(workload)) return 'outside';
     const { uid } = workload;
-    namespaces.claim(uid, containerId, netns);
-    mesh.announce({ ...workload, addresses });
+    const addressed = { ...workload, addresses };
+    await namespaces.claim(addressed, containerId, netns);
+    mesh.announce(addressed);
     try {
       await enrolment.enrolNow(uid);
     } catch (error) {

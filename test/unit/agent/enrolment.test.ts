@@ -213,29 +213,29 @@ describe('a pod whose sandbox the CNI plugin announces', () => {
   it('is enrolled before it has a process', async () => {
     const { enrolment, namespaces, store, events } = setup([]);
     await enrolment.start();
-    namespaces.claim(uid(1), 'c-1', '/sandbox/1');
+    await namespaces.claim(workload(1), 'c-1', '/sandbox/1');
     store.announce(workload(1));
     await enrolment.enrolNow(uid(1));
     expect(events).toEqual(['rules', 'capture 1', 'serve 1']);
     expect(enrolment.counts()).toEqual({ expected: 1, enrolled: 1, verified: 1 });
   });
 
-  it('is refused when the sandbox does not have its address', async () => {
-    const { enrolment, namespaces, store, kernel, events } = setup([]);
+  it('is refused when the sandbox does not have its address, and stays where it is', async () => {
+    startProcess(1);
+    const { enrolment, namespaces, kernel, events } = setup([workload(1)]);
     await enrolment.start();
-    namespaces.claim(uid(1), 'c-1', '/sandbox/2');
-    store.announce(workload(1));
-    await expect(enrolment.enrolNow(uid(1))).rejects.toMatchObject({ code: 'NETNS' });
-    expect(events).toEqual([]);
-    namespaces.release('c-1');
-    expect([...kernel.openFds.values()]).toEqual([]);
+    const openFds = kernel.openFds.size;
+    events.length = 0;
+    await expect(namespaces.claim(workload(1), 'c-1', '/sandbox/2')).rejects.toMatchObject({ code: 'NETNS' });
+    await enrolment.enrolNow(uid(1));
+    expect({ events, openFds: kernel.openFds.size }).toEqual({ events: [], openFds });
   });
 
   it('is refused when its capture does not hold', async () => {
     const { enrolment, namespaces, store, kernel } = setup([]);
     await enrolment.start();
     kernel.broken = new MeshError('NETNS', 'what it dials is not captured');
-    namespaces.claim(uid(1), 'c-1', '/sandbox/1');
+    await namespaces.claim(workload(1), 'c-1', '/sandbox/1');
     store.announce(workload(1));
     await expect(enrolment.enrolNow(uid(1))).rejects.toThrow('what it dials is not captured');
     kernel.broken = undefined;
@@ -247,7 +247,7 @@ describe('a pod whose sandbox the CNI plugin announces', () => {
     const { enrolment, namespaces, events, kernel } = setup([workload(1)]);
     await enrolment.start();
     events.length = 0;
-    namespaces.claim(uid(1), 'c-2', '/sandbox/1');
+    await namespaces.claim(workload(1), 'c-2', '/sandbox/1');
     await enrolment.enrolNow(uid(1));
     expect(events).toEqual(['release 1', 'stop 1', 'no rules', 'rules', 'capture 1', 'serve 1']);
     await enrolment.enrolNow(uid(1));

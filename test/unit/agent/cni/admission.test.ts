@@ -47,7 +47,7 @@ function setup({ known = [], found, enrolment, state }: Given) {
         },
       },
       namespaces: {
-        claim: (id, container) => void claims.set(container, id),
+        claim: ({ uid: id }, container) => Promise.resolve(void claims.set(container, id)),
         release: (container) => {
           const id = claims.get(container);
           claims.delete(container);
