@@ -74,7 +74,7 @@ function makeSandbox(lab: Lab, path: string): { readonly netns: string; remove()
   const name = `mebpf-cni-${process.pid}`;
   sh(`ip netns add ${name}
     ip -n ${name} link set lo up
-    ip -n ${name} link add eth0 type dummy
+    ip -n ${name} link add eth0 type bridge
     ip -n ${name} addr add ${ip4}/32 dev eth0
     ip -n ${name} addr add ${ip6}/128 dev eth0 nodad
     ip -n ${name} link set eth0 up`);
