@@ -42,9 +42,13 @@ cni: ## The CNI plugin, build/cni/mesh-ebpf-cni
 
 .PHONY: bundle
 bundle: dist/mesh-ebpf.mjs ## dist/mesh-ebpf.mjs
-dist/mesh-ebpf.mjs: $(shell find src -name '*.ts' 2>/dev/null) tools/bundle.ts node_modules/.stamp
+dist/mesh-ebpf.mjs: $(shell find src -name '*.ts' 2>/dev/null) $(shell find daemonset -name '*.yaml' 2>/dev/null) tools/bundle.ts node_modules/.stamp
 	$(call say,BUNDLE,$@)
 	$(Q)$(NPM) run build
+
+.PHONY: image
+image: build ## The container image, build/mesh-ebpf-image.tar (OCI), with docker or buildah. IMAGE=name:tag
+	$(Q)tools/image.sh
 
 # ----------------------------------------------------------------------------------------------------------- running
 

@@ -8,6 +8,8 @@ import { addCaCommands } from './apps/ca-commands.ts';
 import { addProcessCommands } from './apps/commands.ts';
 import { readEnvironment } from './apps/config/environment.ts';
 import { addDemoCommand } from './apps/demo/demo.ts';
+import { addInstallCommand } from './apps/install/commands.ts';
+import { uninstallByCommand } from './apps/install/uninstall-command.ts';
 import { addLabCommands } from './cli/lab.ts';
 import { runCli } from './cli/program.ts';
 import { systemEnv } from './cli/system-env.ts';
@@ -44,6 +46,7 @@ const env = systemEnv({
     },
   ],
   interrupted: stop.signal,
+  uninstallCluster: async (options) => await uninstallByCommand(env, options),
 });
 const program: readonly [string, ...string[]] = [
   process.execPath,
@@ -58,6 +61,7 @@ process.exitCode = await runCli(process.argv.slice(2), env, [
     cniPluginPath: built('cni', 'mesh-ebpf-cni'),
     loadNative,
   }),
+  addInstallCommand,
   addCaCommands,
   addLabCommands({ program }),
   addDemoCommand({ program, manifests: fileURLToPath(new URL('../examples/shop', import.meta.url)) }),

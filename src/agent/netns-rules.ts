@@ -4,6 +4,8 @@
  * delivered locally instead of to the client's real address. Removed again when the pod leaves the mesh.
  */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { MeshError } from '../base/errors.ts';
 import { sourceMark } from '../net/tunnel/dialer.ts';
 
@@ -19,12 +21,18 @@ const routingTable = 100;
  * distribution sets them, judge marked packets on `lo` by the marked route.
  */
 const sysctls = [
-  'net.ipv4.tcp_fwmark_accept=1',
-  'net.ipv4.fwmark_reflect=1',
-  'net.ipv4.conf.lo.src_valid_mark=1',
-  'net.ipv4.conf.lo.accept_local=1',
+  'ipv4/tcp_fwmark_accept',
+  'ipv4/fwmark_reflect',
+  'ipv4/conf/lo/src_valid_mark',
+  'ipv4/conf/lo/accept_local',
 ];
-const ipv6Sysctls = ['net.ipv6.fwmark_reflect=1'];
+const ipv6Sysctls = ['ipv6/fwmark_reflect'];
+
+/** A container's own /proc/sys is read-only unless it is privileged; the manifests mount the node's here. */
+const hostProc = '/host/proc';
+
+/** What `/proc/sys/net` shows is that of the process that looks, whoever's /proc it is. */
+const switchOn = 'for file; do echo 1 >"$file" || exit 1; done';
 
 type Verb = 'add' | 'del';
 
@@ -41,7 +49,9 @@ export interface NetnsRules {
 export const netnsRules: NetnsRules = { add: addRules, remove: removeRules };
 
 async function addRules(netns: string, families: readonly (4 | 6)[]): Promise<void> {
-  await inNetns(netns, 'sysctl', ['-qw', ...sysctls, ...(families.includes(6) ? ipv6Sysctls : [])]);
+  const proc = existsSync(hostProc) ? hostProc : '/proc';
+  const names = [...sysctls, ...(families.includes(6) ? ipv6Sysctls : [])];
+  await inNetns(netns, 'sh', ['-c', switchOn, 'sysctl', ...names.map((name) => join(proc, 'sys/net', name))]);
   for (const family of families) await ipBatch(netns, family, rulesBatch('add'), /File exists/);
 }
 

@@ -1,4 +1,4 @@
-/** `ca`: the certificate authority in a directory, looked at and rotated by command. A running controller follows. */
+/** `ca`: the certificate authority, looked at and rotated by command. Running controllers follow. */
 import { type Command, Option } from 'commander';
 import { MeshError } from '../base/errors.ts';
 import { type CommandContext, examples, type OutputOptions, withOutput } from '../cli/command.ts';
@@ -6,15 +6,22 @@ import { type ExitCode, exitCodes } from '../cli/exit-codes.ts';
 import { printListing } from '../cli/output.ts';
 import type { Column } from '../cli/table.ts';
 import { parseDuration, parseName } from '../cli/usage.ts';
-import { type AuthorityStatus, CertificateAuthority } from '../controller/ca/authority.ts';
+import type { AuthorityStatus } from '../controller/ca/authority.ts';
+import { describeStage } from '../controller/ca/rotation-stage.ts';
 import type { Caller } from '../controller/caller.ts';
+import { meshNamespace } from '../controller/kubernetes/names.ts';
 import { makeJoinToken, revokeJoinToken } from '../controller/join-tokens.ts';
-import { parseTrustDomain } from '../model/identity.ts';
+import { fromKubeconfig, type KubeConfigOptions } from '../kube/client/kube-config.ts';
+import { HttpKubeClient } from '../kube/client/kube-client.ts';
 import type { NodeName } from '../model/mesh.ts';
+import { type AuthorityAccess, authorityInCluster, authorityInDirectory } from './ca-access.ts';
 
-interface CaFlags {
+interface CaFlags extends KubeConfigOptions {
   readonly caDir: string;
   readonly trustDomain: string;
+  readonly cluster?: boolean;
+  readonly meshNamespace: string;
+  readonly timeout: number;
 }
 
 interface TokenFlags {
@@ -29,7 +36,7 @@ export function addCaCommands(program: Command, context: CommandContext): void {
   const ca = program
     .command('ca')
     .description('look at the certificate authority, rotate it, make join tokens (where its directory is)')
-    .addHelpText('after', examples('ca status', 'ca rotate root', 'ca token create --node node-c'));
+    .addHelpText('after', examples('ca status', 'ca rotate root --cluster', 'ca token create --node node-c'));
   withOutput(withAuthority(ca.command('status').description('roots and intermediates, and until when')), [
     'table',
     'json',
@@ -40,26 +47,53 @@ export function addCaCommands(program: Command, context: CommandContext): void {
 }
 
 const withAuthority = (command: Command): Command =>
-  command
-    .option('--ca-dir <directory>', 'the authority’s directory', '/var/lib/mesh-ebpf/ca')
-    .option('--trust-domain <name>', 'its trust domain', 'cluster.local');
-
-const open = ({ caDir, trustDomain }: CaFlags, { env }: CommandContext): CertificateAuthority =>
-  CertificateAuthority.openExisting(
-    { directory: caDir, trustDomain: parseTrustDomain(trustDomain) },
-    env.clock,
+  withCluster(
+    command
+      .option('--ca-dir <directory>', 'the authority’s directory', '/var/lib/mesh-ebpf/ca')
+      .option('--trust-domain <name>', 'its trust domain', 'cluster.local')
+      .option('--cluster', 'the authority of a cluster, through its API server'),
   );
 
-function showStatus(context: CommandContext, flags: CaFlags & OutputOptions): Promise<ExitCode> {
-  const { lineages, trustDomain } = open(flags, context).status();
-  printListing(context.screen(), flags.output, {
+/** Where the API server is, and where the mesh is in the cluster. */
+const withCluster = (command: Command): Command =>
+  command
+    .option('--kubeconfig <file>', 'with --cluster: instead of $KUBECONFIG and ~/.kube/config')
+    .option('--context <name>', 'with --cluster: a context of it')
+    .addOption(
+      new Option('--mesh-namespace <name>', 'with --cluster: where the mesh is installed')
+        .argParser(parseName)
+        .default(meshNamespace),
+    )
+    .addOption(
+      new Option('--timeout <duration>', 'with --cluster: longest wait for a controller')
+        .argParser(parseDuration)
+        .default(60_000, '1m'),
+    );
+
+async function open(flags: CaFlags, { env }: CommandContext): Promise<AuthorityAccess> {
+  if (flags.cluster !== true) return authorityInDirectory(flags.caDir, flags.trustDomain, env.clock);
+  const client = new HttpKubeClient(await fromKubeconfig(flags), { signal: env.interrupted });
+  return authorityInCluster(client, { namespace: flags.meshNamespace, timeoutMs: flags.timeout });
+}
+
+async function showStatus(context: CommandContext, flags: CaFlags & OutputOptions): Promise<ExitCode> {
+  const { lineages, trustDomain, rotation } = await (await open(flags, context)).status();
+  const screen = context.screen();
+  printListing(screen, flags.output, {
     rows: lineages,
     columns,
     name: ({ rootExpires }) => `root/${iso(rootExpires)}`,
-    document: { apiVersion: 'mesh-ebpf.io/v1alpha1', kind: 'AuthorityStatus', trustDomain, lineages },
+    document: {
+      apiVersion: 'mesh-ebpf.io/v1alpha1',
+      kind: 'AuthorityStatus',
+      trustDomain,
+      rotation,
+      lineages,
+    },
     empty: 'the authority has no root',
   });
-  return Promise.resolve(exitCodes.clean);
+  screen.hint(describeStage(rotation));
+  return exitCodes.clean;
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString().slice(0, 16).replace('T', ' ');
@@ -78,7 +112,7 @@ function addRotate(ca: Command, context: CommandContext): void {
   const rotate = ca.command('rotate').description('replace a signing key; nothing is interrupted');
   withAuthority(rotate.command('intermediate').description('a new intermediate signs at once')).action(
     context.action(async (flags: CaFlags) => {
-      await open(flags, context).rotateIntermediate();
+      await (await open(flags, context)).rotate('intermediate');
       context.screen().data('the intermediate is replaced; certificates in use stay valid');
       return exitCodes.clean;
     }),
@@ -94,9 +128,12 @@ function addRotate(ca: Command, context: CommandContext): void {
     )
     .action(
       context.action(async (flags: CaFlags & { readonly overlap?: number }) => {
-        const authority = open(flags, context);
-        await authority.rotateRoot(flags.overlap === undefined ? {} : { overlapMs: flags.overlap });
-        context.screen().data('a new root is trusted from now on; mesh-ebpf ca status tells when it signs');
+        await (await open(flags, context)).rotate('root', flags.overlap);
+        context
+          .screen()
+          .data(
+            'a new root is trusted from now on; mesh-ebpf ca status tells which stage the rotation is in',
+          );
         return exitCodes.clean;
       }),
     );

@@ -8,6 +8,11 @@ import type { NativeBinding } from '../native/binding.ts';
 import type { LogLevel } from '../telemetry/admin-api.ts';
 import { batchLines } from '../telemetry/line-batch.ts';
 import { createLogger, type RootLogger } from '../telemetry/logger.ts';
+import { nodeAgentName, tokenAudience } from '../controller/kubernetes/names.ts';
+import { fromPod } from '../kube/client/kube-config.ts';
+import { HttpKubeClient } from '../kube/client/kube-client.ts';
+import { runClusterController } from './cluster-controller.ts';
+import { clusterControllerConfig } from './config/cluster-controller-config.ts';
 import { controllerConfig, type ControllerFlags } from './config/controller-config.ts';
 import { nodeConfig, type NodeFlags } from './config/node-config.ts';
 import { runController } from './controller.ts';
@@ -34,7 +39,12 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
   meshOptions(program.command('node'))
     .description('Run the node program: agent and ztunnel (root).')
     .option('--node-name <name>', 'name of this node, as in spec.nodeName [NODE_NAME]')
-    .option('--objects <directory>', 'Kubernetes objects as YAML, watched')
+    .option('--objects <directory>', 'Kubernetes objects as YAML, watched, instead of an API server')
+    .option('--kubeconfig <file>', 'how to reach the API server (default: as in a pod)')
+    .option(
+      '--snapshot <file>',
+      'keeps what the API server said last (default: /var/lib/mesh-ebpf/node/objects.snapshot)',
+    )
     .option(
       '--cgroup-root <directory>',
       'cgroup v2 directory that holds this node’s pods (default: the mount)',
@@ -86,6 +96,12 @@ function addControllerCommand(program: Command, context: CommandContext, deps: P
     .option('--listen <ip:port>', 'where to serve (default: 0.0.0.0:15012)')
     .option('--server-name <name...>', 'more names by which nodes reach it')
     .option('--tokens <file>', 'JSON file of hashed join tokens')
+    .option(
+      '--kubernetes',
+      'in a pod of a cluster: authority in a Secret, tokens reviewed by the API server [POD_NAME, POD_NAMESPACE]',
+    )
+    .option('--token-audience <name>', `audience of node programs’ tokens (default: ${tokenAudience})`)
+    .option('--node-service-account <name>', `of the node programs (default: ${nodeAgentName})`)
     .addOption(
       new Option(
         '--certificate-lifetime <duration>',
@@ -94,11 +110,24 @@ function addControllerCommand(program: Command, context: CommandContext, deps: P
     )
     .action(
       context.action<ControllerFlags>(async (flags) => {
+        if (flags.kubernetes === true) return await runInCluster(flags, context, deps);
         const config = controllerConfig(flags, deps.environment);
         await runController(config, processLogger(config.logLevel, { component: 'controller' }), deps.stop);
         return exitCodes.clean;
       }),
     );
+}
+
+async function runInCluster(
+  flags: ControllerFlags,
+  { env }: CommandContext,
+  { environment, stop }: ProcessDeps,
+): Promise<number> {
+  const config = clusterControllerConfig(flags, environment);
+  const log = processLogger(config.logLevel, { component: 'controller', replica: config.identity });
+  const client = new HttpKubeClient(await fromPod(), { userAgent: `mesh-ebpf-controller/${env.version}` });
+  await runClusterController(config, { client, log, version: env.version }, stop);
+  return exitCodes.clean;
 }
 
 const meshOptions = (command: Command): Command =>

@@ -2,8 +2,12 @@
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
+import { CertificateAuthority } from '../controller/ca/authority.ts';
+import { AuthorityDirectory } from '../controller/ca/authority-directory.ts';
 import { Controller } from '../controller/controller.ts';
 import { JoinTokens } from '../controller/join-tokens.ts';
+import { MeshIssuancePolicy } from '../controller/mesh-issuance-policy.ts';
+import { publishTrustBundle } from '../controller/trust-bundle.ts';
 import { MeshSource } from '../kube/mesh-source.ts';
 import { YamlDirectory } from '../kube/yaml-directory.ts';
 import { MeshStore } from '../model/store.ts';
@@ -19,22 +23,38 @@ export async function runController(config: ControllerConfig, log: Logger, stop:
   const source = new MeshSource({ source: directory, store, log }, config.mesh);
   await source.start();
   const { controller } = await Controller.start(
-    { mesh: store, authenticator: new JoinTokens(config.tokensFile), clock: systemClock, log },
     {
-      authority: {
-        directory: config.caDir,
-        trustDomain: config.mesh.trustDomain,
-        leafLifetimeMs: config.certificateLifetimeMs,
-      },
-      listen: config.listen,
-      serverNames: [config.listen.ip, 'localhost', ...config.serverNames],
-      trustBundleFile: join(config.caDir, 'ca-root.pem'),
+      authority: await openAuthority(config),
+      authenticator: new JoinTokens(config.tokensFile),
+      policy: new MeshIssuancePolicy(store),
+      leading: () => true,
+      publish: async (authority) =>
+        publishTrustBundle(join(config.caDir, 'ca-root.pem'), authority.trustBundle()),
+      clock: systemClock,
+      log,
     },
+    { listen: config.listen, serverNames: [config.listen.ip, 'localhost', ...config.serverNames] },
   );
+  await stopped(stop);
+  source.stop();
+  await controller.stop(AbortSignal.timeout(stopMs));
+}
+
+async function openAuthority({
+  caDir,
+  mesh: { trustDomain },
+  certificateLifetimeMs,
+}: ControllerConfig): Promise<CertificateAuthority> {
+  const store = new AuthorityDirectory(caDir, trustDomain);
+  return await CertificateAuthority.open(
+    { store, trustDomain, leafLifetimeMs: certificateLifetimeMs },
+    systemClock,
+  );
+}
+
+async function stopped(stop: AbortSignal): Promise<void> {
   await new Promise<void>((resolve) => {
     if (stop.aborted) resolve();
     stop.addEventListener('abort', () => resolve());
   });
-  source.stop();
-  await controller.stop(AbortSignal.timeout(stopMs));
 }

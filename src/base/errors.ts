@@ -11,11 +11,16 @@ export const errorCodes = {
   INVALID_MANIFEST: 'a Kubernetes object could not be understood',
   NOT_FOUND: 'the named thing does not exist',
   ALREADY_EXISTS: 'a thing of that name exists already',
+  CONFLICT: 'somebody else changed the thing at the same time',
   UNSUPPORTED: 'this kernel or host lacks something that is needed',
   PERMISSION: 'this needs root or a capability that the process does not have',
   UNAVAILABLE: 'the process or service asked is not running or does not answer',
   TIMEOUT: 'the deadline passed',
   INTERNAL: 'a bug in mesh-ebpf',
+  // The Kubernetes API.
+  API_UNAVAILABLE: 'the Kubernetes API server does not answer, or not in a way that can be used',
+  API_FORBIDDEN: 'the Kubernetes API server refuses a request: credentials or a permission are missing',
+  SNAPSHOT: 'the last known objects on disk cannot be read or written',
   // The kernel side.
   BPF_LOAD: 'the kernel refused a BPF program or map',
   BPF_ATTACH: 'a BPF program could not be attached',

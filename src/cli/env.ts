@@ -7,6 +7,7 @@ import type { Feature, ProbedPlaces } from '../datapath/probe.ts';
 import type { MapSummary } from '../datapath/inspect/maps.ts';
 import type { AttachedProgram } from '../datapath/inspect/programs.ts';
 import type { Row } from '../datapath/inspect/rows.ts';
+import type { ExitCode } from './exit-codes.ts';
 import type { Leftover } from '../datapath/uninstall.ts';
 
 export interface OutputStream {
@@ -90,4 +91,17 @@ export interface CliEnv {
   readonly datapath: DatapathAccess;
   /** What else the mesh leaves on a machine, for `uninstall`. */
   readonly cleaners: readonly Cleaner[];
+  /** Takes the mesh out of a whole cluster; returns the exit status. Absent where there is no way to a cluster. */
+  readonly uninstallCluster?: ((options: ClusterUninstallOptions) => Promise<ExitCode>) | undefined;
+}
+
+export interface ClusterUninstallOptions {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  /** Milliseconds for all nodes to be cleaned. */
+  readonly timeout: number;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+  /** Delete the objects although a node could not be cleaned. */
+  readonly force?: boolean;
 }

@@ -21,6 +21,7 @@ export interface SystemEnvDeps {
   readonly loadNative: () => NativeBinding;
   readonly interrupted: AbortSignal;
   readonly cleaners?: readonly Cleaner[];
+  readonly uninstallCluster?: CliEnv['uninstallCluster'];
 }
 
 export function systemEnv(deps: SystemEnvDeps): CliEnv {
@@ -40,6 +41,7 @@ export function systemEnv(deps: SystemEnvDeps): CliEnv {
     adminRequest,
     datapath: datapathAccess(deps.loadNative),
     cleaners: deps.cleaners ?? [],
+    uninstallCluster: deps.uninstallCluster,
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import { X509Certificate } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
-import { asMeshError } from '../base/errors.ts';
+import { asMeshError, type ErrorCode } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import { identityParts, parseSpiffeId, type SpiffeId } from '../model/identity.ts';
 import type { IstioCertificateRequest } from '../rpc/generated/ca.ts';
@@ -17,12 +17,20 @@ import {
   type IssuancePolicy,
   type IssuanceVerdict,
   ownIdentity,
+  refused,
+  type Stranger,
+  stranger,
 } from './caller.ts';
 import { type RateLimit, RateLimiter } from './rate-limiter.ts';
 
 /** Names of gRPC status codes. */
 export type RefusalStatus =
-  'UNAUTHENTICATED' | 'PERMISSION_DENIED' | 'INVALID_ARGUMENT' | 'RESOURCE_EXHAUSTED' | 'INTERNAL';
+  | 'UNAUTHENTICATED'
+  | 'PERMISSION_DENIED'
+  | 'INVALID_ARGUMENT'
+  | 'RESOURCE_EXHAUSTED'
+  | 'UNAVAILABLE'
+  | 'INTERNAL';
 
 export interface Refusal {
   readonly type: 'refused';
@@ -51,6 +59,8 @@ export interface CaServiceDeps {
   readonly policy: IssuancePolicy;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Hears how each request was answered: `issued`, or the refusal's status. */
+  readonly answered?: (result: string) => void;
   /** For each caller; the default lets a full node fetch everything at once. */
   readonly limit?: RateLimit;
 }
@@ -72,16 +82,25 @@ export class CaService {
 
   /** Never rejects. */
   async create(call: SigningCall): Promise<Issued | Refusal> {
+    const answer = await this.#answer(call);
+    this.#deps.answered?.(answer.type === 'issued' ? 'issued' : answer.status);
+    return answer;
+  }
+
+  async #answer(call: SigningCall): Promise<Issued | Refusal> {
     try {
-      const caller = await this.#authenticate(call.token);
-      return caller === undefined ? this.#stranger(call.peer) : await this.#serve(caller, call);
+      const caller = await this.#authenticate(call);
+      return caller.type === 'stranger'
+        ? this.#stranger(call.peer, caller.reason)
+        : await this.#serve(caller, call);
     } catch (thrown) {
       return this.#broken(call.peer, thrown);
     }
   }
 
-  async #authenticate(token: string | undefined): Promise<Caller | undefined> {
-    return token === undefined ? undefined : this.#deps.authenticator.authenticate(token);
+  async #authenticate({ token, peer }: SigningCall): Promise<Caller | Stranger> {
+    if (token === undefined) return tokenMissing;
+    return await this.#deps.authenticator.authenticate(token, hostOf(peer));
   }
 
   async #serve(caller: Caller, { message, peer }: SigningCall): Promise<Issued | Refusal> {
@@ -92,17 +111,18 @@ export class CaService {
     const own = ownIdentity(caller, this.#deps.authority.trustDomain);
     const wanted = await readWish(message, own);
     if ('status' in wanted) return this.#refuse(audit, wanted.status, wanted.reason);
-    const verdict = this.#decide(caller, wanted.identity);
+    const verdict = await this.#decide(caller, wanted.identity);
     if (!verdict.allowed) {
       return this.#refuse({ ...audit, identity: wanted.identity }, 'PERMISSION_DENIED', verdict.reason);
     }
     return this.#issue(audit, wanted, validityMs(message));
   }
 
-  #decide(caller: Caller, identity: SpiffeId): IssuanceVerdict {
+  async #decide(caller: Caller, identity: SpiffeId): Promise<IssuanceVerdict> {
     const { authority, policy } = this.#deps;
-    if (identityParts(identity).trustDomain === authority.trustDomain) return policy.decide(caller, identity);
-    return { allowed: false, reason: `this authority is for trust domain ${authority.trustDomain} only` };
+    if (identityParts(identity).trustDomain === authority.trustDomain)
+      return await policy.decide(caller, identity);
+    return refused(`this authority is for trust domain ${authority.trustDomain} only`);
   }
 
   async #issue(audit: object, { identity, publicKey }: Wish, wantedMs: number): Promise<Issued> {
@@ -118,22 +138,39 @@ export class CaService {
     return { type: 'refused', status, reason };
   }
 
-  #stranger(peer: string): Refusal {
-    const reason =
-      'the bearer token is missing or unknown; make a join token for this node and give it the file';
+  #stranger(peer: string, reason: string): Refusal {
     const status = 'UNAUTHENTICATED';
-    if (this.#strangers.take(peer)) return this.#refuse({ peer }, status, reason);
+    if (this.#strangers.take(hostOf(peer))) return this.#refuse({ peer }, status, reason);
     return { type: 'refused', status, reason };
   }
 
   /** Our own fault: the details are for our log, not for the caller. */
   #broken(peer: string, thrown: unknown): Refusal {
     const { code, message, hint } = asMeshError(thrown);
+    const status = statusOf[code] ?? 'INTERNAL';
+    if (status === 'RESOURCE_EXHAUSTED') return this.#tooOften(peer, message);
     this.#deps.log.error({ audit: 'failed', peer, code, hint }, `cannot issue certificates: ${message}`);
     const reason = `the certificate authority has a problem (${code}); its log says more`;
-    return { type: 'refused', status: 'INTERNAL', reason };
+    return { type: 'refused', status, reason };
+  }
+
+  #tooOften(peer: string, reason: string): Refusal {
+    if (this.#strangers.take(hostOf(peer))) return this.#refuse({ peer }, 'RESOURCE_EXHAUSTED', reason);
+    return { type: 'refused', status: 'RESOURCE_EXHAUSTED', reason };
   }
 }
+
+/** What the caller shall do: try again soon, try again later; anything else is ours to mend. */
+const statusOf: Partial<Record<ErrorCode, RefusalStatus>> = {
+  UNAVAILABLE: 'UNAVAILABLE',
+  TIMEOUT: 'UNAVAILABLE',
+  OVERLOADED: 'RESOURCE_EXHAUSTED',
+};
+
+const tokenMissing = stranger('the bearer token is missing; give the node its token file');
+
+/** The address of `ADDRESS:PORT`: whoever dials again has another port. */
+const hostOf = (peer: string): string => peer.replace(/:\d+$/, '');
 
 type Wish = SigningSubject & { readonly identity: SpiffeId };
 

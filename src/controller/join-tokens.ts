@@ -9,7 +9,7 @@ import { Value } from 'typebox/value';
 import { MeshError } from '../base/errors.ts';
 import type { NodeName } from '../model/mesh.ts';
 import { HotFile } from '../rpc/hot-file.ts';
-import type { Authenticator, Caller } from './caller.ts';
+import { type Authenticator, type Caller, type Stranger, stranger } from './caller.ts';
 
 interface Entry {
   readonly caller: Caller;
@@ -28,6 +28,10 @@ type TokenFile = Static<typeof fileSchema>;
 /** Longer than any token of ours or of Kubernetes; hashing is bounded by it. */
 const maxTokenLength = 16 * 1024;
 
+const unknownToken = stranger(
+  'the bearer token is unknown; make a join token for this node and give it the file',
+);
+
 export class JoinTokens implements Authenticator {
   readonly #file: HotFile;
   #decoded: { readonly text: string; readonly entries: readonly Entry[] } | undefined;
@@ -37,12 +41,12 @@ export class JoinTokens implements Authenticator {
   }
 
   /** @throws MeshError UNAVAILABLE or INVALID_ARGUMENT when the file cannot be used. */
-  async authenticate(token: string): Promise<Caller | undefined> {
-    if (token.length > maxTokenLength) return undefined;
+  async authenticate(token: string): Promise<Caller | Stranger> {
+    if (token.length > maxTokenLength) return unknownToken;
     const hash = sha256(token);
     // Every entry is compared, found or not: the time taken says nothing.
     const matches = this.#entries().filter((entry) => timingSafeEqual(entry.hash, hash));
-    return matches[0]?.caller;
+    return matches[0]?.caller ?? unknownToken;
   }
 
   #entries(): readonly Entry[] {

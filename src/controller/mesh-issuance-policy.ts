@@ -2,10 +2,16 @@
  * The rule that keeps a stolen node from being everybody: a node gets certificates only for the identities of meshed
  * pods scheduled to it; a workload's own token gives that workload's identity only.
  */
-import { identityParts, type SpiffeId } from '../model/identity.ts';
+import type { SpiffeId } from '../model/identity.ts';
 import type { NodeName } from '../model/mesh.ts';
 import type { MeshReader, MeshView } from '../model/view.ts';
-import { type Caller, callerName, type IssuancePolicy, type IssuanceVerdict, ownIdentity } from './caller.ts';
+import {
+  type Caller,
+  type IssuancePolicy,
+  type IssuanceVerdict,
+  refused,
+  workloadVerdict,
+} from './caller.ts';
 
 type Placement = ReadonlyMap<NodeName, ReadonlySet<SpiffeId>>;
 
@@ -17,16 +23,14 @@ export class MeshIssuancePolicy implements IssuancePolicy {
     this.#mesh = mesh;
   }
 
-  decide(caller: Caller, identity: SpiffeId): IssuanceVerdict {
+  async decide(caller: Caller, identity: SpiffeId): Promise<IssuanceVerdict> {
     switch (caller.type) {
       case 'workload':
-        return ownIdentity(caller, identityParts(identity).trustDomain) === identity
-          ? { allowed: true }
-          : refuse(`the token is for ${callerName(caller)} only`);
+        return workloadVerdict(caller, identity);
       case 'node':
         return this.#byNode().get(caller.node)?.has(identity) === true
           ? { allowed: true }
-          : refuse(`no meshed pod with the identity ${identity} is on node ${caller.node}`);
+          : refused(`no meshed pod with the identity ${identity} is on node ${caller.node}`);
     }
   }
 
@@ -36,8 +40,6 @@ export class MeshIssuancePolicy implements IssuancePolicy {
     return this.#placement.byNode;
   }
 }
-
-const refuse = (reason: string): IssuanceVerdict => ({ allowed: false, reason });
 
 function placementOf(view: MeshView): Placement {
   const byNode = new Map<NodeName, Set<SpiffeId>>();

@@ -3,6 +3,7 @@
  * a kind does not name are errors in a person's manifest and are dropped from an API object (`decode.ts`).
  */
 import type { TObject } from 'typebox';
+import type { Brand } from '../base/brand.ts';
 import {
   type AuthorizationPolicyObject,
   AuthorizationPolicySchema,
@@ -77,5 +78,17 @@ export const referenceTo = (object: KubeObject): ObjectReference => ({
 });
 
 /** `KIND/NAMESPACE/NAME`: equal for two objects exactly if the API server would hold only one of them. */
-export const objectKey = (object: KubeObject): string =>
-  `${object.kind}/${namespaceOf(object)}/${object.metadata.name}`;
+export type ObjectKey = Brand<string, 'ObjectKey'>;
+
+export const objectKey = (object: KubeObject): ObjectKey =>
+  `${object.kind}/${namespaceOf(object)}/${object.metadata.name}` as ObjectKey;
+
+export function parseObjectKey(key: ObjectKey): { kind: Kind; namespace: string; name: string } {
+  const [kind = '', namespace = '', name = ''] = key.split('/');
+  return { kind: kind as Kind, namespace, name };
+}
+
+export const isOfKind = <K extends Kind>(
+  sourced: SourcedObject,
+  kind: K,
+): sourced is SourcedObject<ObjectOfKind<K>> => sourced.object.kind === kind;

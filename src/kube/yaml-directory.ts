@@ -11,9 +11,9 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { ManifestCache } from './manifest-cache.ts';
 import { type FileStamp, isManifestName, listManifests, readManifest } from './manifest-files.ts';
-import type { SourcedObject } from './objects.ts';
+import { type ObjectKey, objectKey, type SourcedObject } from './objects.ts';
 import { fileProblem, type Problem } from './problem.ts';
-import type { ObjectSource } from './source.ts';
+import type { ObjectChange, ObjectSink, ObjectSource, SourceStatus } from './source.ts';
 
 export interface YamlDirectoryDeps {
   readonly clock: Clock;
@@ -31,11 +31,6 @@ const patienceMs = 200;
 /** The kernel drops events when its queue is full and does not follow links; nothing is missed for longer. */
 const rescanMs = 10_000;
 
-interface Subscriber {
-  readonly onObjects: (objects: readonly SourcedObject[]) => void;
-  readonly onErrors: (errors: readonly Problem[]) => void;
-}
-
 export class YamlDirectory implements ObjectSource {
   readonly #clock: Clock;
   readonly #log: Logger;
@@ -44,7 +39,10 @@ export class YamlDirectory implements ObjectSource {
   readonly #stamps = new Map<string, FileStamp>();
   /** Files that an event named since they were read last. */
   readonly #dirty = new Set<string>();
-  #subscriber: Subscriber | undefined;
+  /** What the sink knows. */
+  readonly #reported = new Map<ObjectKey, SourcedObject>();
+  #reportedAt: number | undefined;
+  #sink: ObjectSink | undefined;
   #watcher: FSWatcher | undefined;
   #directoryProblem: Problem | undefined;
   #cancelRefresh: (() => void) | undefined;
@@ -59,9 +57,9 @@ export class YamlDirectory implements ObjectSource {
     this.#path = path;
   }
 
-  async start(onObjects: Subscriber['onObjects'], onErrors: Subscriber['onErrors']): Promise<void> {
-    if (this.#subscriber !== undefined) throw new MeshError('INTERNAL', 'started a source twice');
-    this.#subscriber = { onObjects, onErrors };
+  async start(sink: ObjectSink): Promise<void> {
+    if (this.#sink !== undefined) throw new MeshError('INTERNAL', 'started a source twice');
+    this.#sink = sink;
     // Watched before it is read: what changes in between is read twice and not missed.
     this.#watch();
     await this.#enqueue(async () => void (await this.#scan()));
@@ -69,12 +67,18 @@ export class YamlDirectory implements ObjectSource {
       this.stop();
       throw new MeshError('NOT_FOUND', `${this.#path}: ${this.#directoryProblem.message}`);
     }
-    this.#report();
+    this.#guarded(() => this.#report());
     this.#scheduleRescan();
   }
 
+  /** A file that cannot be read is a fault of its objects, and reported as one. */
+  status(): SourceStatus {
+    const state = this.#reportedAt === undefined ? 'starting' : 'live';
+    return { name: `directory ${this.#path}`, state, lastEventAt: this.#reportedAt, conditions: [] };
+  }
+
   stop(): void {
-    this.#subscriber = undefined;
+    this.#sink = undefined;
     this.#cancelRefresh?.();
     this.#cancelRescan?.();
     this.#watcher?.close();
@@ -96,7 +100,7 @@ export class YamlDirectory implements ObjectSource {
   }
 
   #changed(name: string | null): void {
-    if (this.#subscriber === undefined || name === null || !isManifestName(name)) return;
+    if (this.#sink === undefined || name === null || !isManifestName(name)) return;
     this.#dirty.add(join(this.#path, name));
     const now = this.#clock.now();
     this.#firstChangeAt ??= now;
@@ -113,17 +117,27 @@ export class YamlDirectory implements ObjectSource {
       this.#watch();
       void this.#enqueue(async () => {
         if (await this.#scan()) this.#report();
-        if (this.#subscriber !== undefined) this.#scheduleRescan();
+        if (this.#sink !== undefined) this.#scheduleRescan();
       });
     });
   }
 
-  /** A subscriber that throws ends neither the source nor the process. */
   #enqueue(work: () => Promise<void>): Promise<void> {
-    this.#work = this.#work.then(work).catch((error: unknown) => {
-      this.#log.error({ err: error }, 'a change of the manifests could not be taken over');
-    });
+    this.#work = this.#work.then(work).catch((error: unknown) => this.#failed(error));
     return this.#work;
+  }
+
+  /** A sink that throws ends neither the source nor the process. */
+  #guarded(report: () => void): void {
+    try {
+      report();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    this.#log.error({ err: error }, 'a change of the manifests could not be taken over');
   }
 
   /** Reads the files that events named, whatever their stamps say: two writes may be too close for the clock. */
@@ -184,9 +198,22 @@ export class YamlDirectory implements ObjectSource {
   }
 
   #report(): void {
+    const sink = this.#sink;
+    if (sink === undefined) return;
     const { objects, errors } = this.#cache.merged();
-    const all = this.#directoryProblem === undefined ? errors : [this.#directoryProblem, ...errors];
-    this.#subscriber?.onErrors(all);
-    this.#subscriber?.onObjects(objects);
+    this.#reportedAt = this.#clock.now();
+    this.#guarded(() =>
+      sink.faulty(this.#directoryProblem === undefined ? errors : [this.#directoryProblem, ...errors]),
+    );
+    sink.changed(this.#changeTo(objects));
+  }
+
+  #changeTo(objects: readonly SourcedObject[]): ObjectChange {
+    const wanted = new Map(objects.map((sourced) => [objectKey(sourced.object), sourced]));
+    const deleted = [...this.#reported.keys()].filter((key) => !wanted.has(key));
+    const set = objects.filter((sourced) => this.#reported.get(objectKey(sourced.object)) !== sourced);
+    deleted.forEach((key) => this.#reported.delete(key));
+    set.forEach((sourced) => this.#reported.set(objectKey(sourced.object), sourced));
+    return { set, deleted };
   }
 }

@@ -36,32 +36,25 @@ export class EarlyWorkloads {
     return sourced;
   }
 
-  /** The source's workloads with what it does not know yet. Costs nothing while there is nothing of the kind. */
-  complete(sourced: readonly Workload[]): readonly Workload[] {
-    if (this.#early.size === 0) return sourced;
-    const unseen = new Set(this.#early.keys());
-    const merged = sourced.map((workload) => {
-      unseen.delete(workload.uid);
-      return this.#merge(workload);
-    });
-    return [...merged, ...this.#unsourced(unseen)];
+  /** The source's changes with what it does not know yet. Costs nothing while there is nothing of the kind. */
+  complete(
+    changes: ReadonlyMap<WorkloadUid, Workload | undefined>,
+  ): ReadonlyMap<WorkloadUid, Workload | undefined> {
+    if (this.#early.size === 0) return changes;
+    return new Map(Array.from(changes, ([uid, sourced]) => [uid, this.#merge(uid, sourced)]));
   }
 
-  #merge(sourced: Workload): Workload {
-    const early = this.#early.get(sourced.uid);
+  #merge(uid: WorkloadUid, sourced: Workload | undefined): Workload | undefined {
+    const early = this.#early.get(uid);
     if (early === undefined) return sourced;
-    if (!sameAddresses(sourced.addresses, early.outdated)) {
-      this.#early.delete(sourced.uid);
+    // Silence says nothing: a pod whose sandbox is being made has no address to be listed with.
+    if (sourced !== undefined && !sameAddresses(sourced.addresses, early.outdated)) {
+      this.#early.delete(uid);
       return sourced;
     }
     early.sourced = sourced;
-    early.workload = { ...sourced, addresses: early.workload.addresses };
+    if (sourced !== undefined) early.workload = { ...sourced, addresses: early.workload.addresses };
     return early.workload;
-  }
-
-  /** The source's silence says nothing: a pod whose sandbox is being made has no address to be listed with. */
-  #unsourced(unseen: ReadonlySet<WorkloadUid>): readonly Workload[] {
-    return Array.from(unseen, (uid) => this.#early.get(uid)?.workload).filter((one) => one !== undefined);
   }
 }
 

@@ -79,6 +79,14 @@ export interface MeshState {
   readonly policies: readonly AuthorizationPolicy[];
 }
 
+/** What is different from the state before: new values by key, undefined for what is gone. */
+export interface MeshChange {
+  /** Where two claim one address, the store believes the one that came later, here too in order. */
+  readonly workloads: ReadonlyMap<WorkloadUid, Workload | undefined>;
+  readonly services: ReadonlyMap<ServiceKey, Service | undefined>;
+  readonly policies: ReadonlyMap<PolicyKey, AuthorizationPolicy | undefined>;
+}
+
 export type PolicyKey = Brand<string, 'PolicyKey'>;
 
 /**

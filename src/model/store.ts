@@ -1,6 +1,6 @@
 /**
- * The one place the mesh's state is kept. A single writer replaces the state, and the agent may announce pods of its
- * node a little earlier; everybody else reads immutable versions and is told what changed. An object that is structurally equal to its predecessor keeps the
+ * The one place the mesh's state is kept. A single writer changes the state; everybody else reads immutable
+ * versions and is told what changed. An object that is structurally equal to its predecessor keeps the
  * predecessor's identity and appears in no diff, so readers may compare with `===` and cache by object.
  */
 import { isDeepStrictEqual } from 'node:util';
@@ -11,6 +11,7 @@ import { AddressClaims } from './claims.ts';
 import { EarlyWorkloads, sameAddresses } from './early-workloads.ts';
 import type {
   AuthorizationPolicy,
+  MeshChange,
   MeshConfig,
   MeshState,
   PolicyKey,
@@ -59,40 +60,43 @@ export class MeshStore implements MeshReader {
     return () => void this.#listeners.delete(entry);
   }
 
-  /** Makes `state` the current version. Nothing happens, and nobody is told, if it says nothing new. */
+  /** Makes `state` the current version: for a writer that knows whole states only. Costs what the state holds. */
   replace(state: MeshState): void {
-    this.#assertWritable();
     const { workloads, services, policies } = this.#version;
-    const complete = this.#early.complete(state.workloads);
-    const diff: MeshDiff = {
-      workloads: changesBetween(workloads, complete, (workload) => workload.uid),
-      services: changesBetween(services, state.services, (service) => service.key),
-      policies: changesBetween(policies, state.policies, (policy) => policy.key),
-    };
-    this.#commit(diff);
+    this.apply({
+      workloads: changesTowards(workloads, state.workloads, (workload) => workload.uid),
+      services: changesTowards(services, state.services, (service) => service.key),
+      policies: changesTowards(policies, state.policies, (policy) => policy.key),
+    });
   }
 
-  /** Adds a workload, or newer addresses of one, that the source of `replace` will know only later. */
+  /** Takes a change over, at its own cost. Nothing happens, and nobody is told, if it says nothing new. */
+  apply(change: MeshChange): void {
+    this.#commit({ ...change, workloads: this.#early.complete(change.workloads) });
+  }
+
+  /** Adds a workload, or newer addresses of one, that the source of `apply` will know only later. */
   announce(workload: Workload): void {
-    this.#assertWritable();
     const before = this.#version.workloads.get(workload.uid);
     if (before !== undefined && sameAddresses(workload.addresses, before.addresses)) return;
     this.#early.add(workload, before);
-    this.#commit(workloadChange(workload.uid, before, workload));
+    this.#commit({ ...nothing, workloads: new Map([[workload.uid, workload]]) });
   }
 
   /** Takes an announcement back: from now on only the source's word counts. */
   withdraw(uid: WorkloadUid): void {
-    this.#assertWritable();
     if (!this.#early.has(uid)) return;
-    this.#commit(workloadChange(uid, this.#version.workloads.get(uid), this.#early.remove(uid)));
+    this.#commit({ ...nothing, workloads: new Map([[uid, this.#early.remove(uid)]]) });
   }
 
-  #assertWritable(): void {
+  #commit(change: MeshChange): void {
     if (this.#notifying) throw new MeshError('INTERNAL', 'a listener of the mesh store tried to write to it');
-  }
-
-  #commit(diff: MeshDiff): void {
+    const { workloads, services, policies } = this.#version;
+    const diff: MeshDiff = {
+      workloads: news(workloads, change.workloads),
+      services: news(services, change.services),
+      policies: news(policies, change.policies),
+    };
     if (diff.workloads.length + diff.services.length + diff.policies.length === 0) return;
     this.#version = this.#next(diff);
     this.#notify(diff);
@@ -143,6 +147,8 @@ export class MeshStore implements MeshReader {
   }
 }
 
+const nothing: MeshChange = { workloads: new Map(), services: new Map(), policies: new Map() };
+
 interface VersionFields {
   readonly version: number;
   readonly config: MeshConfig;
@@ -186,32 +192,29 @@ const inOrder = (services: readonly Service[]): readonly Service[] =>
 const someInOrder = (services: readonly Service[]): readonly Service[] | undefined =>
   services.length === 0 ? undefined : inOrder(services);
 
-function changesBetween<K, V extends object>(
+/** Every value of `after` by its key, and undefined for every key that is in `before` alone. */
+function changesTowards<K, V>(
   before: ReadonlyMap<K, V>,
   after: readonly V[],
   keyOf: (value: V) => K,
-): readonly Change<K, V>[] {
-  const changes: Change<K, V>[] = [];
-  let added = 0;
-  for (const value of after) {
-    const key = keyOf(value);
-    const old = before.get(key);
-    if (old === undefined) added++;
-    if (old !== value && !isDeepStrictEqual(old, value)) changes.push({ key, before: old, after: value });
-  }
-  if (after.length - added === before.size) return changes;
-  const present = new Set(after.map(keyOf));
-  for (const [key, value] of before) {
-    if (!present.has(key)) changes.push({ key, before: value, after: undefined });
-  }
+): ReadonlyMap<K, V | undefined> {
+  const changes = new Map<K, V | undefined>(after.map((value) => [keyOf(value), value]));
+  for (const key of before.keys()) if (!changes.has(key)) changes.set(key, undefined);
   return changes;
 }
 
-const workloadChange = (
-  key: WorkloadUid,
-  before: Workload | undefined,
-  after: Workload | undefined,
-): MeshDiff => ({ workloads: [{ key, before, after }], services: [], policies: [] });
+/** Those of the given values that differ from the present ones. */
+function news<K, V extends object>(
+  present: ReadonlyMap<K, V>,
+  given: ReadonlyMap<K, V | undefined>,
+): readonly Change<K, V>[] {
+  const changes: Change<K, V>[] = [];
+  for (const [key, after] of given) {
+    const before = present.get(key);
+    if (before !== after && !isDeepStrictEqual(before, after)) changes.push({ key, before, after });
+  }
+  return changes;
+}
 
 const newValues = <K, V>(changes: readonly Change<K, V>[]): Map<K, V | undefined> =>
   new Map(changes.map(({ key, after }) => [key, after]));

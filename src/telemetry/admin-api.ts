@@ -39,6 +39,10 @@ export interface StatusBody {
   /** Where the objects come from: `directory /etc/mesh`, `kubernetes https://…`. */
   readonly source: {
     readonly name: string;
+    /** `stale`: what it said last is in force, and some of it may have changed since. */
+    readonly state: 'starting' | 'live' | 'stale';
+    /** When it was last heard. */
+    readonly lastEventAt: string | null;
     readonly meshVersion: number;
     readonly lastChangeAt: string | null;
   };

@@ -105,6 +105,36 @@ export const meshCatalogue = {
     labels: [],
     stability: 'unstable',
   },
+  mesh_authority_answers_total: {
+    type: 'counter',
+    help: 'Certificate requests answered by this controller: issued, or why not',
+    labels: ['result'],
+    stability: 'core',
+  },
+  mesh_authority_root_expiry_timestamp_seconds: {
+    type: 'gauge',
+    help: 'When the root that signs expires, Unix time',
+    labels: [],
+    stability: 'core',
+  },
+  mesh_authority_rotation: {
+    type: 'gauge',
+    help: '1 for the stage in which the rotation of the root is, 0 for the others',
+    labels: ['stage'],
+    stability: 'core',
+  },
+  mesh_authority_leading: {
+    type: 'gauge',
+    help: '1 if this controller is the one that changes the authority',
+    labels: [],
+    stability: 'core',
+  },
+  mesh_authority_upkeep_failures_total: {
+    type: 'counter',
+    help: 'Steps of looking after the authority that failed; its log says why',
+    labels: [],
+    stability: 'core',
+  },
   mesh_connections_live: {
     type: 'gauge',
     help: 'Connections through this ztunnel now',

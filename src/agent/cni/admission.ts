@@ -36,8 +36,8 @@ export interface AdmissionDeps {
 
 export type Admitted = 'enrolled' | 'outside';
 
-/** How long the source of objects may take to find a pod. */
-const lookupTimeoutMs = 10_000;
+/** How long a pod is waited for that the kubelet knows already; then the runtime has to try again. */
+const lookupTimeoutMs = 3_000;
 /** A sandbox of which no process was ever seen by then was given up without a word. */
 const abandonedAfterMs = 600_000;
 

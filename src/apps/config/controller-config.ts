@@ -15,6 +15,10 @@ export interface ControllerFlags extends MeshFlags {
   /** Milliseconds. */
   readonly certificateLifetime?: number;
   readonly logLevel?: string;
+  /** In a cluster, instead of objects, directory and tokens. */
+  readonly kubernetes?: boolean;
+  readonly tokenAudience?: string;
+  readonly nodeServiceAccount?: string;
 }
 
 export interface ControllerConfig {
@@ -44,7 +48,7 @@ export function controllerConfig(
   );
   if (objects === undefined || tokens === undefined) {
     throw new MeshError('INVALID_ARGUMENT', `the controller needs ${missing.join(', ')}`, {
-      hint: 'see: mesh-ebpf controller --help',
+      hint: 'see: mesh-ebpf controller --help; in a cluster: --kubernetes',
     });
   }
   return Object.freeze({
@@ -53,7 +57,7 @@ export function controllerConfig(
     caDir: flags.caDir ?? '/var/lib/mesh-ebpf/ca',
     listen: parseSocketAddress(flags.listen ?? '0.0.0.0:15012'),
     serverNames: flags.serverName ?? [],
-    certificateLifetimeMs: lifetime(flags.certificateLifetime ?? longestLifetimeMs),
+    certificateLifetimeMs: parseCertificateLifetime(flags.certificateLifetime),
     tokensFile: tokens,
     logLevel: parseLogLevel(flags.logLevel ?? 'info'),
   });
@@ -63,7 +67,8 @@ const longestLifetimeMs = 86_400_000;
 /** A renewal that fails needs time to be tried again, and clocks are never quite equal. */
 const shortestLifetimeMs = 60_000;
 
-function lifetime(ms: number): number {
+/** Milliseconds; the longest when absent. @throws MeshError INVALID_ARGUMENT */
+export function parseCertificateLifetime(ms: number = longestLifetimeMs): number {
   if (ms >= shortestLifetimeMs && ms <= longestLifetimeMs) return ms;
   throw new MeshError('INVALID_ARGUMENT', '--certificate-lifetime must be from 1m to 24h');
 }

@@ -3,17 +3,19 @@
  * anything starts. The only place besides `controller-config.ts` that knows the names of environment variables.
  */
 import { MeshError } from '../../base/errors.ts';
-import { parseSocketAddress, type SocketAddress } from '../../base/ip.ts';
 import { defaultMapSizes, type MapSizes } from '../../datapath/maps.ts';
+import { type ApiLocation, serviceAccountDirectory } from '../../kube/api/credentials.ts';
 import { type MeshConfig, type NodeName } from '../../model/mesh.ts';
 import type { LogLevel } from '../../telemetry/admin-api.ts';
 import { meshConfig, type MeshFlags } from './mesh-config.ts';
 import { cniConfig, type CniConfig } from './cni-config.ts';
-import { parseEntries, parseLogLevel, parseSeconds } from './values.ts';
+import { parseEntries, parseHostPort, parseLogLevel, parseSeconds } from './values.ts';
 
 export interface NodeFlags extends MeshFlags {
   readonly nodeName?: string;
   readonly objects?: string;
+  readonly kubeconfig?: string;
+  readonly snapshot?: string;
   readonly cgroupRoot?: string;
   readonly pinRoot?: string;
   readonly runDir?: string;
@@ -31,18 +33,28 @@ export interface NodeFlags extends MeshFlags {
   readonly maxFlows?: string;
 }
 
+/** Where the Kubernetes objects come from. */
+export type ObjectsConfig =
+  | { readonly type: 'directory'; readonly path: string }
+  | {
+      readonly type: 'api';
+      readonly location: ApiLocation;
+      /** Where what the API server said last is kept. */
+      readonly snapshotFile: string;
+    };
+
 export interface NodeConfig {
   readonly nodeName: NodeName;
   readonly mesh: MeshConfig;
-  /** Directory of Kubernetes objects as YAML. */
-  readonly objects: string;
+  readonly objects: ObjectsConfig;
   /** Cgroup v2 directory that holds everything of this node. */
   readonly cgroupRoot: string;
   /** Directory on a BPF file system for what must outlive the process. */
   readonly pinRoot: string;
   /** Directory of the admin socket. */
   readonly runDir: string;
-  readonly caAddress: SocketAddress;
+  /** `HOST:PORT`; a name is looked up anew for each connection. */
+  readonly caAddress: string;
   readonly caRootFile: string;
   readonly tokenFile: string;
   readonly logLevel: LogLevel;
@@ -66,7 +78,6 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
   const config = {
     nodeName: need(flags.nodeName ?? environment['NODE_NAME'], '--node-name NAME (NODE_NAME)') as NodeName,
     mesh: meshConfig(flags, environment),
-    objects: need(flags.objects, '--objects DIRECTORY'),
     cgroupRoot: flags.cgroupRoot ?? cgroupMount,
     pinRoot: flags.pinRoot ?? '/sys/fs/bpf/mesh-ebpf',
     runDir: flags.runDir ?? '/run/mesh-ebpf/node',
@@ -77,12 +88,41 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
     mapSizes: mapSizes(flags),
     cni: cniConfig(flags, environment),
   };
-  if (missing.length > 0) {
+  const objects = objectsConfig(flags, environment);
+  if (objects === undefined) missing.push('--objects DIRECTORY or --kubeconfig FILE (or to run in a pod)');
+  if (missing.length > 0 || objects === undefined) {
     throw new MeshError('INVALID_ARGUMENT', `the node program needs ${missing.join(', ')}`, {
       hint: 'see: mesh-ebpf node --help',
     });
   }
-  return Object.freeze({ ...config, caAddress: parseSocketAddress(caAddress.replace(/^https:\/\//, '')) });
+  return Object.freeze({
+    ...config,
+    objects,
+    caAddress: parseHostPort(caAddress.replace(/^https:\/\//, ''), '--ca-address'),
+  });
+}
+
+/** A directory, a kubeconfig, or the API server that Kubernetes names to every pod; undefined if there is none. */
+function objectsConfig(flags: NodeFlags, environment: Environment): ObjectsConfig | undefined {
+  const { objects, kubeconfig, snapshot } = flags;
+  if (objects !== undefined && (kubeconfig ?? snapshot) !== undefined) {
+    throw new MeshError('INVALID_ARGUMENT', '--objects goes with neither --kubeconfig nor --snapshot', {
+      hint: 'a directory is read as it is; a snapshot is for when the API server does not answer',
+    });
+  }
+  if (objects !== undefined && objects !== '') return { type: 'directory', path: objects };
+  const location = apiLocation(kubeconfig, environment);
+  if (location === undefined) return undefined;
+  return { type: 'api', location, snapshotFile: snapshot ?? '/var/lib/mesh-ebpf/node/objects.snapshot' };
+}
+
+function apiLocation(kubeconfig: string | undefined, environment: Environment): ApiLocation | undefined {
+  if (kubeconfig !== undefined) return { type: 'kubeconfig', file: kubeconfig };
+  const host = environment['KUBERNETES_SERVICE_HOST'];
+  const port = environment['KUBERNETES_SERVICE_PORT'];
+  if (host === undefined || host === '' || port === undefined) return undefined;
+  const server = `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return { type: 'in-cluster', server, directory: serviceAccountDirectory };
 }
 
 function mapSizes({ maxPods, maxDestinations, maxFlows }: NodeFlags): MapSizes {

@@ -4,6 +4,7 @@ import type { Enrolment, PodState } from '../../agent/enrolment.ts';
 import type { MeshError } from '../../base/errors.ts';
 import type { MapOccupancy } from '../../datapath/occupancy.ts';
 import type { CertificateManager } from '../../identity/certificate-manager.ts';
+import type { SourceStatus } from '../../kube/source.ts';
 import type { NodeName, WorkloadUid } from '../../model/mesh.ts';
 import type { MeshReader } from '../../model/view.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
@@ -28,7 +29,7 @@ export interface AdminApiDeps {
   readonly occupancy: () => readonly MapOccupancy[];
   /** What the source of objects complains about. */
   readonly sourceProblems: () => readonly Problem[];
-  readonly sourceName: string;
+  readonly sourceStatus: () => SourceStatus;
   readonly setLogLevel: (level: LogLevel) => void;
   readonly now: () => number;
 }
@@ -88,13 +89,16 @@ function statusBody(deps: AdminApiDeps, startedAt: number, lastChangeAt: number 
     ...occupancyProblems(deps.occupancy()),
   ];
   const readiness = deps.readiness.state();
+  const source = deps.sourceStatus();
   return {
     version: deps.version,
     startedAt: iso(startedAt),
     health: readiness.ready && problems.length === 0 ? 'ok' : 'degraded',
     kernel: release(),
     source: {
-      name: deps.sourceName,
+      name: source.name,
+      state: source.state,
+      lastEventAt: source.lastEventAt === undefined ? null : iso(source.lastEventAt),
       meshVersion: deps.mesh.view.version,
       lastChangeAt: lastChangeAt === undefined ? null : iso(lastChangeAt),
     },

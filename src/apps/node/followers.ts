@@ -3,28 +3,31 @@ import type { Clock } from '../../base/clock.ts';
 import type { Datapath } from '../../datapath/datapath.ts';
 import type { CertificateManager } from '../../identity/certificate-manager.ts';
 import type { SpiffeId } from '../../model/identity.ts';
-import type { NodeName } from '../../model/mesh.ts';
-import type { MeshReader, MeshView } from '../../model/view.ts';
+import type { NodeName, Workload, WorkloadUid } from '../../model/mesh.ts';
+import type { MeshReader } from '../../model/view.ts';
 
 /** How often the kernel's destinations are compared as a whole with what they should be. */
 const repairEveryMs = 60_000;
 
-/** Certificates for the identities of this node's pods, and for no others. Returns how to stop. */
+/** Certificates for the identities of this node's pods, and for no others; other nodes' pods cost nothing. Returns how to stop. */
 export function followIdentities(
   mesh: MeshReader,
   node: NodeName,
   certificates: CertificateManager,
 ): () => void {
-  const retain = (view: MeshView): void => {
-    const identities = new Set<SpiffeId>();
-    for (const workload of view.workloads.values()) {
-      if (workload.node === node && workload.protocol === 'hbone') identities.add(workload.identity);
-    }
-    certificates.retain(identities);
+  const own = new Map<WorkloadUid, SpiffeId>();
+  const note = (uid: WorkloadUid, workload: Workload | undefined): boolean => {
+    const identity = workload?.node === node && workload.protocol === 'hbone' ? workload.identity : undefined;
+    if (own.get(uid) === identity) return false;
+    if (identity === undefined) own.delete(uid);
+    else own.set(uid, identity);
+    return true;
   };
-  retain(mesh.view);
-  return mesh.subscribe((view, diff) => {
-    if (diff.workloads.length > 0) retain(view);
+  for (const [uid, workload] of mesh.view.workloads) note(uid, workload);
+  certificates.retain(new Set(own.values()));
+  return mesh.subscribe((_, { workloads }) => {
+    const changed = workloads.filter(({ key, after }) => note(key, after));
+    if (changed.length > 0) certificates.retain(new Set(own.values()));
   });
 }
 

@@ -9,6 +9,7 @@ import { systemClock } from '../../base/clock.ts';
 import { Readiness } from '../../telemetry/readiness.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { createAdminApi } from './admin-api.ts';
+import { requireCapabilities } from './capabilities.ts';
 import { createObservability, watchParts } from './observability.ts';
 import { occasionalOccupancy } from './map-occupancy.ts';
 import { buildCniInstaller, buildEnrolment, cniProblems, startCni } from './enrolment-parts.ts';
@@ -21,18 +22,19 @@ import {
   startServers,
   startZtunnel,
 } from './parts.ts';
-import { sourceProblem } from './source-problem.ts';
+import { conditionProblem, sourceProblem } from './source-problem.ts';
 
 /**
  * Runs until `stop` fires, then gives connections the configured time to finish. Pods stay captured.
  * @throws MeshError when it cannot start; nothing is left running then
  */
 export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSignal): Promise<void> {
+  requireCapabilities();
   await using cleanup = new AsyncDisposableStack();
   const foundation: Foundation = { ...deps, config, clock: systemClock, cleanup };
   const { log, version } = deps;
 
-  const { store, source } = await startModel(foundation);
+  const { store, source } = await startModel(foundation, stop);
   const observability = createObservability(store, foundation.clock, log);
   const certificates = startIdentity(foundation, store, observability);
   const readiness = new Readiness(['datapath', 'enrolment'], { certificates: () => certificates.serving });
@@ -45,7 +47,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const { enrolment } = pods;
   const cniInstaller = buildCniInstaller(foundation);
 
-  const problemCount = (): number => source.problems.length;
+  const problemCount = (): number => source.problems.length + source.status().conditions.length;
   const occupancy = occasionalOccupancy(datapath, foundation.clock);
   watchParts(observability, {
     version,
@@ -67,8 +69,12 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     engine,
     readiness,
     occupancy,
-    sourceProblems: () => [...source.problems.map(sourceProblem), ...cniProblems(cniInstaller)],
-    sourceName: `directory ${config.objects}`,
+    sourceProblems: () => [
+      ...source.status().conditions.map(conditionProblem),
+      ...source.problems.map(sourceProblem),
+      ...cniProblems(cniInstaller),
+    ],
+    sourceStatus: () => source.status(),
     setLogLevel: (level) => log.setLevel(level),
     now: () => foundation.clock.now(),
   });

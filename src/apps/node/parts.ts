@@ -5,14 +5,12 @@
 import { join } from 'node:path';
 import type { CaptureProbe } from '../../agent/capture-probe.ts';
 import type { Clock } from '../../base/clock.ts';
-import { formatSocketAddress } from '../../base/ip.ts';
 import type { Logger } from '../../base/log.ts';
 import { metricsPort, readinessPort } from '../../base/ports.ts';
 import { type Datapath, openDatapath } from '../../datapath/datapath.ts';
 import { CertificateManager } from '../../identity/certificate-manager.ts';
 import { GrpcCaClient } from '../../identity/grpc-ca-client.ts';
 import { MeshSource } from '../../kube/mesh-source.ts';
-import { YamlDirectory } from '../../kube/yaml-directory.ts';
 import { MeshStore } from '../../model/store.ts';
 import type { Fd, NativeBinding } from '../../native/binding.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
@@ -27,6 +25,7 @@ import { PolicyWatch } from '../../ztunnel/policy-watch.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { followDestinations, followIdentities } from './followers.ts';
 import { ownCgroup } from './host-facts.ts';
+import { openObjects } from './objects.ts';
 import { certificateRequests, type Observability } from './observability.ts';
 
 export interface NodeDeps {
@@ -46,13 +45,18 @@ export interface Foundation extends NodeDeps {
   readonly cleanup: AsyncDisposableStack;
 }
 
-/** @throws MeshError when the objects cannot be read at all */
-export async function startModel({ config, clock, log, cleanup }: Foundation) {
+/** Waits for the objects. @throws MeshError when they cannot be read at all, or `stop` fires first */
+export async function startModel(foundation: Foundation, stop: AbortSignal) {
+  const { config, log, cleanup } = foundation;
   const store = new MeshStore({ log }, config.mesh);
-  const directory = new YamlDirectory({ clock, log }, { path: config.objects });
-  const source = new MeshSource({ source: directory, store, log }, config.mesh);
-  await source.start();
+  const source = new MeshSource({ source: await openObjects(foundation), store, log }, config.mesh);
   cleanup.defer(() => source.stop());
+  log.info({ source: source.status().name }, 'reading the objects of the mesh');
+  // Without an API server and without a snapshot there is nothing to do but to wait: what is captured stays so.
+  const giveUp = (): void => source.stop();
+  stop.addEventListener('abort', giveUp);
+  await source.start();
+  stop.removeEventListener('abort', giveUp);
   return { store, source };
 }
 
@@ -62,7 +66,7 @@ export function startIdentity(
   { metrics }: Observability,
 ): CertificateManager {
   const ca = new GrpcCaClient({
-    address: formatSocketAddress(config.caAddress),
+    address: config.caAddress,
     rootsFile: config.caRootFile,
     tokenFile: config.tokenFile,
     clusterId: config.mesh.clusterId,

@@ -1,5 +1,6 @@
-/** A manifest's problem as the admin API tells it. */
+/** What is wrong with the objects, or with where they come from, as the admin API tells it. */
 import { formatProblem, type Problem as ManifestProblem } from '../../kube/problem.ts';
+import type { SourceCondition } from '../../kube/source.ts';
 import type { Problem } from '../../telemetry/admin-api.ts';
 
 export function sourceProblem(problem: ManifestProblem): Problem {
@@ -14,3 +15,11 @@ export function sourceProblem(problem: ManifestProblem): Problem {
     since: null,
   };
 }
+
+export const conditionProblem = ({ subject, error, since }: SourceCondition): Problem => ({
+  code: error.code,
+  subject: `source ${subject}`,
+  message: error.message,
+  hint: error.hint ?? null,
+  since: new Date(since).toISOString(),
+});

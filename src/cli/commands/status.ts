@@ -97,8 +97,15 @@ function columns(now: number): readonly Column<StatusDocument>[] {
     { header: 'UP', cell: ({ startedAt }) => formatAge(now - Date.parse(startedAt)) },
     { header: 'VERSION', cell: ({ version }) => version, wide: true },
     { header: 'KERNEL', cell: ({ kernel }) => kernel, wide: true },
-    { header: 'SOURCE', cell: ({ source }) => source.name, wide: true },
+    { header: 'SOURCE', cell: ({ source }) => objectSource(source, now), wide: true },
   ];
+}
+
+function objectSource({ name, state, lastEventAt }: StatusDocument['source'], now: number): Cell {
+  const heard =
+    lastEventAt === null ? 'never heard' : `heard ${formatAge(now - Date.parse(lastEventAt))} ago`;
+  const text = `${name}: ${state}, ${heard}`;
+  return state === 'live' ? text : { text, style: 'yellow' };
 }
 
 function nodeState(status: StatusDocument): Cell {

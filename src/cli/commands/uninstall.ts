@@ -1,9 +1,9 @@
 /** `uninstall`: takes everything of the mesh off this machine, and with `--verify` proves that nothing is left. */
-import type { Command } from 'commander';
-import { asMeshError } from '../../base/errors.ts';
+import { type Command, Option } from 'commander';
+import { asMeshError, MeshError } from '../../base/errors.ts';
 import type { Leftover } from '../../datapath/uninstall.ts';
 import { type CommandContext, examples, type OutputOptions, withOutput } from '../command.ts';
-import type { Cleaner, CliEnv } from '../env.ts';
+import type { Cleaner, CliEnv, ClusterUninstallOptions } from '../env.ts';
 import { errorText } from '../error-text.ts';
 import { type ExitCode, exitCodes, exitCodesHelp, worse } from '../exit-codes.ts';
 import { plural } from '../format.ts';
@@ -12,12 +12,12 @@ import { printDocument } from '../output.ts';
 import { existingPinRoots, type PinRoot } from '../pin-roots.ts';
 import { printable } from '../printable.ts';
 import type { Screen } from '../screen.ts';
+import { parseDuration } from '../usage.ts';
 
-interface Options extends OutputOptions {
+interface Options extends OutputOptions, ClusterUninstallOptions {
   readonly pinRoot?: string;
   readonly verify?: boolean;
-  readonly dryRun?: boolean;
-  readonly yes?: boolean;
+  readonly cluster?: boolean;
 }
 
 /** One thing that was, or would be, removed. */
@@ -35,11 +35,20 @@ export function addUninstallCommand(program: Command, context: CommandContext): 
     .option('--verify', 'ask the kernel afterwards whether anything is left; exit status 1 if so')
     .option('--dry-run', 'say what would be removed, and remove nothing')
     .option('-y, --yes', 'do not ask')
+    .option('--cluster', 'all nodes of a cluster, each verified, and then the mesh’s objects in it')
+    .option('--kubeconfig <file>', 'with --cluster: instead of $KUBECONFIG and ~/.kube/config')
+    .option('--context <name>', 'with --cluster: a context of it')
+    .option('--force', 'with --cluster: delete the objects although a node could not be cleaned')
+    .addOption(
+      new Option('--timeout <duration>', 'with --cluster: longest wait for the nodes')
+        .argParser(parseDuration)
+        .default(300_000, '5m'),
+    )
     .addHelpText(
       'after',
       '\nOpen connections through ztunnel end; new ones are no longer captured. Stop the node program first.',
     )
-    .addHelpText('after', examples('uninstall --dry-run', 'uninstall --verify'))
+    .addHelpText('after', examples('uninstall --dry-run', 'uninstall --verify', 'uninstall --cluster'))
     .addHelpText('after', exitCodesHelp);
   withOutput(command, ['table', 'json', 'yaml']).action(
     context.action(async (options: Options) => await uninstall(context, options)),
@@ -48,6 +57,7 @@ export function addUninstallCommand(program: Command, context: CommandContext): 
 
 async function uninstall(context: CommandContext, options: Options): Promise<ExitCode> {
   const { env } = context;
+  if (options.cluster === true) return await uninstallCluster(env, options);
   const screen = context.screen();
   const roots = await rootsOf(env, options);
   const cleaners = await cleanersFor(env, roots);
@@ -62,6 +72,11 @@ async function uninstall(context: CommandContext, options: Options): Promise<Exi
   const steps = planned.length === 0 ? [] : await remove(env, screen, { roots, cleaners });
   const left = options.verify === true ? await leftovers(env, { roots, cleaners }, own) : undefined;
   return report(screen, options, steps, left);
+}
+
+async function uninstallCluster(env: CliEnv, options: Options): Promise<ExitCode> {
+  if (env.uninstallCluster !== undefined) return await env.uninstallCluster(options);
+  throw new MeshError('UNSUPPORTED', 'this program cannot reach a cluster');
 }
 
 const rootsOf = async (env: CliEnv, { pinRoot }: Options): Promise<readonly PinRoot[]> =>

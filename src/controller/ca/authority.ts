@@ -1,12 +1,12 @@
 /**
- * The certificate authority: signs leaves and rotates itself. Several processes may have the same directory open
- * (the controller and a rotation command); each sees the others' changes at its next use.
+ * The certificate authority: signs leaves and rotates itself. Several processes may have the same state open
+ * (controllers, a rotation command); each sees the others' changes as soon as its store does.
  */
 import type { PublicKey } from '@peculiar/x509';
 import type { Clock } from '../../base/clock.ts';
 import { MeshError } from '../../base/errors.ts';
 import { identityParts, type SpiffeId, type TrustDomain } from '../../model/identity.ts';
-import { AuthorityStore, type StoredState } from './authority-store.ts';
+import type { AuthorityStore, StoredState } from './authority-store.ts';
 import {
   type AuthorityState,
   expiryOf,
@@ -26,8 +26,7 @@ import {
 } from './issue.ts';
 
 export interface AuthorityOptions {
-  /** Private to the authority; made if absent. */
-  readonly directory: string;
+  readonly store: AuthorityStore;
   readonly trustDomain: TrustDomain;
   /** Lifetimes in milliseconds: 10 years, 1 year, and for leaves 24 hours, which is also the most a caller gets. */
   readonly rootLifetimeMs?: number;
@@ -81,19 +80,19 @@ export class CertificateAuthority {
   readonly #options: AuthorityOptions & typeof defaults;
 
   private constructor(options: AuthorityOptions, clock: Clock) {
-    this.#store = new AuthorityStore(options.directory, options.trustDomain);
+    this.#store = options.store;
     this.#options = { ...defaults, ...options };
     this.#clock = clock;
   }
 
-  /** Opens the authority in the directory, or makes one where there never was one. @throws MeshError CA_STATE */
+  /** Opens the authority in the store, or makes one where there never was one. @throws MeshError CA_STATE */
   static async open(options: AuthorityOptions, clock: Clock): Promise<CertificateAuthority> {
     const authority = new CertificateAuthority(options, clock);
     if (authority.#store.read() === undefined) await authority.#create();
     return authority;
   }
 
-  /** Opens the authority in the directory; for commands, which must not make one by mistake. @throws MeshError CA_STATE */
+  /** Opens the authority in the store; for those who must not make one by mistake. @throws MeshError CA_STATE */
   static openExisting(options: AuthorityOptions, clock: Clock): CertificateAuthority {
     const authority = new CertificateAuthority(options, clock);
     authority.#read();
@@ -102,6 +101,11 @@ export class CertificateAuthority {
 
   get trustDomain(): TrustDomain {
     return this.#options.trustDomain;
+  }
+
+  /** Learns what other processes changed. @throws MeshError; what is known stays in force */
+  async refresh(): Promise<void> {
+    await this.#store.refresh();
   }
 
   /** Concatenated PEM: what nodes must have to talk to the authority at all. */
@@ -143,7 +147,7 @@ export class CertificateAuthority {
     const issuing = issuingLineage(state, this.#clock.now());
     const intermediate = await this.#makeIntermediate(issuing.root, this.#clock.now());
     const lineages = state.lineages.map((l) => (l === issuing ? { ...l, intermediate } : l));
-    this.#write(version, { ...state, lineages });
+    await this.#write(version, { ...state, lineages });
   }
 
   /**
@@ -160,14 +164,14 @@ export class CertificateAuthority {
     const successor = await this.#makeLineage(now, now + overlapMs);
     const trustedUntil = successor.issuesFrom + overlapMs + clockSkewMs;
     const lineages = [...state.lineages.map((l) => ({ ...l, trustedUntil })), successor];
-    this.#write(version, { ...state, lineages });
+    await this.#write(version, { ...state, lineages });
   }
 
   /** Destroys the keys of roots whose time is over. Returns how many there were. @throws MeshError CA_STATE */
-  dropRetired(): number {
+  async dropRetired(): Promise<number> {
     const { version, state } = this.#read();
     const kept = withoutRetired(state, this.#clock.now());
-    if (kept.lineages.length < state.lineages.length) this.#store.write(version, kept);
+    if (kept.lineages.length < state.lineages.length) await this.#store.write(version, kept);
     return state.lineages.length - kept.lineages.length;
   }
 
@@ -194,7 +198,7 @@ export class CertificateAuthority {
     const now = this.#clock.now();
     const first = await this.#makeLineage(now, now);
     try {
-      this.#store.write(0, { trustDomain: this.trustDomain, lineages: [first] });
+      await this.#store.write(undefined, { trustDomain: this.trustDomain, lineages: [first] });
     } catch (thrown) {
       // Two controllers started at once: the other one's authority is as good.
       if (!(thrown instanceof MeshError && thrown.code === 'ALREADY_EXISTS')) throw thrown;
@@ -204,13 +208,13 @@ export class CertificateAuthority {
   #read(): StoredState {
     const stored = this.#store.read();
     if (stored !== undefined) return stored;
-    throw new MeshError('CA_STATE', `the certificate authority in ${this.#store.directory} is gone`, {
-      hint: 'restore the directory from a backup',
+    throw new MeshError('CA_STATE', `the certificate authority in ${this.#store.place} is gone`, {
+      hint: 'restore it from a backup',
     });
   }
 
-  #write(previous: number, state: AuthorityState): void {
-    this.#store.write(previous, withoutRetired(state, this.#clock.now()));
+  async #write(previous: string, state: AuthorityState): Promise<void> {
+    await this.#store.write(previous, withoutRetired(state, this.#clock.now()));
   }
 
   async #makeLineage(now: number, issuesFrom: number): Promise<Lineage> {

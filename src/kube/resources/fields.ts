@@ -92,3 +92,22 @@ export const NamespacedMetadata = Type.Object({
   namespace: Type.String({ ...DnsLabel, default: 'default' }),
   ...commonMetadata,
 });
+
+/**
+ * What is kept of the metadata of an object that comes from an API, where there may be 100 000 of them. Annotations
+ * can be long: of all of them only those are named that something reads.
+ */
+const keptMetadata = {
+  labels: Type.Optional(Labels),
+  annotations: Type.Optional(Type.Object({ 'sidecar.istio.io/status': Type.Optional(Type.String()) })),
+  uid: commonMetadata.uid,
+  creationTimestamp: Type.Optional(Type.String()),
+  deletionTimestamp: Type.Optional(Type.String()),
+  ownerReferences: Type.Optional(
+    Type.Array(Type.Pick(OwnerReference, ['apiVersion', 'kind', 'name', 'controller'])),
+  ),
+};
+
+export const KeptMetadata = Type.Object({ name: DnsName, ...keptMetadata });
+
+export const KeptNamespacedMetadata = Type.Object({ name: DnsName, namespace: DnsLabel, ...keptMetadata });

@@ -63,7 +63,7 @@ export const ContainerSchema = Type.Object({
 });
 export type Container = Static<typeof ContainerSchema>;
 
-const PodSpec = Type.Object({
+export const PodSpec = Type.Object({
   nodeName: Type.Optional(DnsName),
   serviceAccountName: Type.Optional(DnsName),
   /** The old name of `serviceAccountName`, still set by the API server. */
@@ -82,7 +82,7 @@ const PodSpec = Type.Object({
   ...ignored('topologySpreadConstraints', 'volumes', 'workloadRef'),
 });
 
-const PodStatus = Type.Object({
+export const PodStatus = Type.Object({
   phase: Type.Optional(Type.Enum(['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown'])),
   podIP: Type.Optional(Type.String()),
   podIPs: Type.Optional(Type.Array(Type.Object({ ip: Type.String() }))),

@@ -5,9 +5,13 @@ import { join } from 'node:path';
 import type { Clock } from '../../../src/base/clock.ts';
 import { type IpAddress, type Port, parseIp } from '../../../src/base/ip.ts';
 import { type Logger, silentLogger } from '../../../src/base/log.ts';
-import type { Authenticator, Caller } from '../../../src/controller/caller.ts';
+import { CertificateAuthority } from '../../../src/controller/ca/authority.ts';
+import { AuthorityDirectory } from '../../../src/controller/ca/authority-directory.ts';
+import type { Authenticator, Caller, IssuancePolicy } from '../../../src/controller/caller.ts';
 import { Controller } from '../../../src/controller/controller.ts';
 import { makeJoinToken, JoinTokens } from '../../../src/controller/join-tokens.ts';
+import { MeshIssuancePolicy } from '../../../src/controller/mesh-issuance-policy.ts';
+import { publishTrustBundle } from '../../../src/controller/trust-bundle.ts';
 import { createCsr } from '../../../src/identity/csr.ts';
 import { GrpcCaClient, type GrpcCaClientOptions } from '../../../src/identity/grpc-ca-client.ts';
 import { generateKeyPair } from '../../../src/identity/key-pair.ts';
@@ -62,6 +66,8 @@ export interface StartOptions {
   readonly log?: Logger;
   /** Instead of the join tokens. */
   readonly authenticator?: Authenticator;
+  /** Instead of the mesh's placement. */
+  readonly policy?: IssuancePolicy;
 }
 
 /** Everything of one test, in one directory that `close` removes. */
@@ -91,19 +97,28 @@ export class Rig {
   }
 
   /** Starts the controller, on the port of last time if there was one. */
-  async start({ ip = parseIp('127.0.0.1'), port, log = silentLogger, authenticator }: StartOptions = {}) {
+  async start({
+    ip = parseIp('127.0.0.1'),
+    port,
+    log = silentLogger,
+    authenticator,
+    policy,
+  }: StartOptions = {}) {
+    const trustDomain = parseTrustDomain('cluster.local');
+    const store = new AuthorityDirectory(this.path('ca'), trustDomain);
     const { controller, address } = await Controller.start(
       {
-        mesh,
+        authority: await CertificateAuthority.open({ store, trustDomain }, this.clock),
+        authenticator: authenticator ?? new JoinTokens(this.path('tokens.json')),
+        policy: policy ?? new MeshIssuancePolicy(mesh),
+        leading: () => true,
+        publish: async (authority) => publishTrustBundle(this.path('roots.pem'), authority.trustBundle()),
         clock: this.clock,
         log,
-        authenticator: authenticator ?? new JoinTokens(this.path('tokens.json')),
       },
       {
-        authority: { directory: this.path('ca'), trustDomain: parseTrustDomain('cluster.local') },
         listen: { ip, port: (port ?? (this.port === 1 ? 0 : this.port)) as Port },
         serverNames: ['127.0.0.1', '::1', 'controller.mesh'],
-        trustBundleFile: this.path('roots.pem'),
       },
     );
     this.#controller = controller;

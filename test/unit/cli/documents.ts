@@ -17,7 +17,13 @@ export function status(extra: Partial<StatusBody> = {}): object {
     startedAt: inHours(-3),
     health: 'ok',
     kernel: '6.18.0',
-    source: { name: 'directory /etc/mesh', meshVersion: 7, lastChangeAt: inHours(-1) },
+    source: {
+      name: 'directory /etc/mesh',
+      state: 'live',
+      lastEventAt: '2026-01-01T11:59:00.000Z',
+      meshVersion: 7,
+      lastChangeAt: inHours(-1),
+    },
     pods: { expected: 2, enrolled: 2, verified: 2 },
     ca: {
       state: 'ok',

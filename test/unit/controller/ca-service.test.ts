@@ -9,8 +9,9 @@ import * as fc from 'fast-check';
 import { MeshError } from '../../../src/base/errors.ts';
 import type { Logger } from '../../../src/base/log.ts';
 import { CertificateAuthority } from '../../../src/controller/ca/authority.ts';
+import { AuthorityDirectory } from '../../../src/controller/ca/authority-directory.ts';
 import { CaService, type CaServiceDeps, type SigningCall } from '../../../src/controller/ca-service.ts';
-import type { Authenticator, Caller } from '../../../src/controller/caller.ts';
+import { type Authenticator, type Caller, stranger } from '../../../src/controller/caller.ts';
 import { MeshIssuancePolicy } from '../../../src/controller/mesh-issuance-policy.ts';
 import { createCsr } from '../../../src/identity/csr.ts';
 import { generateKeyPair, p256 } from '../../../src/identity/key-pair.ts';
@@ -32,7 +33,9 @@ const callers: Record<string, Caller> = {
   'token-nowhere': { type: 'node', node: 'nowhere' as NodeName },
   'token-web': { type: 'workload', namespace: 'shop', serviceAccount: 'web' },
 };
-const authenticator: Authenticator = { authenticate: async (token) => callers[token] };
+const authenticator: Authenticator = {
+  authenticate: async (token) => callers[token] ?? stranger('make a join token'),
+};
 
 const workloads: readonly Workload[] = [
   pod('shop/web-1', { ips: ['10.0.0.1'], node: 'node-a', serviceAccount: 'web' }),
@@ -50,7 +53,10 @@ const csrs = new Map<SpiffeId, string>();
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'mesh-ebpf-ca-'));
   clock = new FakeClock();
-  authority = await CertificateAuthority.open({ directory: join(directory, 'ca'), trustDomain }, clock);
+  authority = await CertificateAuthority.open(
+    { store: new AuthorityDirectory(join(directory, 'ca'), trustDomain), trustDomain },
+    clock,
+  );
   for (const identity of [web, db, admin, foreign]) {
     csrs.set(identity, await createCsr(identity, await generateKeyPair()));
   }
@@ -145,9 +151,9 @@ describe('a node', () => {
     const mesh = meshOf({ workloads });
     const policy = new MeshIssuancePolicy(mesh);
     const node = callers['token-a'] as Caller;
-    expect(policy.decide(node, web).allowed).toBe(true);
+    expect(await policy.decide(node, web)).toEqual({ allowed: true });
     mesh.replace({ workloads: workloads.slice(1), services: [], policies: [] });
-    expect(policy.decide(node, web)).toMatchObject({
+    expect(await policy.decide(node, web)).toMatchObject({
       allowed: false,
       reason: expect.stringContaining('node-a'),
     });
@@ -176,7 +182,7 @@ describe('a workload with a token of its own', () => {
 
 describe('refusals', () => {
   it.each<[string, CallSpec, string, RegExp]>([
-    ['no token', {}, 'UNAUTHENTICATED', /join token/],
+    ['no token', {}, 'UNAUTHENTICATED', /token file/],
     ['an unknown token', { token: 'wrong' }, 'UNAUTHENTICATED', /join token/],
     ['junk for a CSR', { token: 'token-a', csr: 'junk' }, 'INVALID_ARGUMENT', /PKCS #10/],
     ['junk for an identity', { token: 'token-a', as: 'web' }, 'INVALID_ARGUMENT', /spiffe:/],

@@ -17,6 +17,7 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 const nodeA: Caller = { type: 'node', node: 'a' as NodeName };
+const unknown = { type: 'stranger', reason: expect.stringContaining('join token') };
 const web: Caller = { type: 'workload', namespace: 'shop', serviceAccount: 'web' };
 
 describe('join tokens', () => {
@@ -41,10 +42,10 @@ describe('join tokens', () => {
     expect(await tokens.authenticate(first)).toEqual(nodeA);
     const second = makeJoinToken(path, nodeA);
     expect(await tokens.authenticate(second)).toEqual(nodeA);
-    expect(await tokens.authenticate(first)).toBeUndefined();
+    expect(await tokens.authenticate(first)).toMatchObject(unknown);
     const webToken = makeJoinToken(path, web);
     expect([revokeJoinToken(path, nodeA), revokeJoinToken(path, nodeA)]).toEqual([true, false]);
-    expect(await tokens.authenticate(second)).toBeUndefined();
+    expect(await tokens.authenticate(second)).toMatchObject(unknown);
     expect(await tokens.authenticate(webToken)).toEqual(web);
   });
 
@@ -53,10 +54,10 @@ describe('join tokens', () => {
     const hash = /[0-9a-f]{64}/.exec(readFileSync(path, 'utf8'))?.[0] ?? '';
     const tokens = new JoinTokens(path);
     const near = ['', hash, token.slice(0, -1), `${token}x`, token.toLowerCase(), 'a'.repeat(100_000)];
-    for (const wrong of near) expect(await tokens.authenticate(wrong)).toBeUndefined();
+    for (const wrong of near) expect(await tokens.authenticate(wrong)).toMatchObject(unknown);
     await fc.assert(
       fc.asyncProperty(fc.string(), async (wrong) => {
-        expect(await tokens.authenticate(wrong)).toBeUndefined();
+        expect(await tokens.authenticate(wrong)).toMatchObject(unknown);
       }),
     );
   });

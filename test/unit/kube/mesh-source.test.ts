@@ -4,23 +4,31 @@ import { silentLogger } from '../../../src/base/log.ts';
 import { MeshSource } from '../../../src/kube/mesh-source.ts';
 import { parseManifests } from '../../../src/kube/parse-manifests.ts';
 import { formatProblem } from '../../../src/kube/problem.ts';
-import type { ObjectSource } from '../../../src/kube/source.ts';
+import { type ObjectKey, objectKey, type SourcedObject } from '../../../src/kube/objects.ts';
+import type { ObjectSink, ObjectSource, SourceStatus } from '../../../src/kube/source.ts';
 import { MeshStore } from '../../../src/model/store.ts';
 import { meshConfig } from '../../support/mesh-builder.ts';
+import { changeBetween } from './support.ts';
 
 /** A source that reports what the test tells it to. */
 class ManualSource implements ObjectSource {
   isStopped = false;
   emit: (text: string) => void = () => {};
+  #known: ReadonlyMap<ObjectKey, SourcedObject> = new Map();
 
-  start(...[onObjects, onErrors]: Parameters<ObjectSource['start']>): Promise<void> {
+  start(sink: ObjectSink): Promise<void> {
     this.emit = (text) => {
       const { objects, errors } = parseManifests([{ path: 'm.yaml', text }], { strict: true });
-      onErrors(errors);
-      onObjects(objects);
+      sink.faulty(errors);
+      sink.changed(changeBetween(this.#known, objects));
+      this.#known = new Map(objects.map((sourced) => [objectKey(sourced.object), sourced]));
     };
     this.emit(pod('10.0.0.1'));
     return Promise.resolve();
+  }
+
+  status(): SourceStatus {
+    return { name: 'manual', state: 'live', lastEventAt: undefined, conditions: [] };
   }
 
   stop(): void {
@@ -68,7 +76,7 @@ describe('the mesh source', () => {
     source.emit('kind: Nonsense\napiVersion: v1');
     source.emit(pod('10.0.0.2'));
     expect(mesh.problems).toEqual([]);
-    expect(logged.at(-1)).toBe('all manifests are in order again');
+    expect(logged.at(-1)).toBe('all objects are in order again');
   });
 
   it('stops its source', async () => {

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/log.ts';
-import type { SourcedObject } from '../../../src/kube/objects.ts';
+import { type ObjectKey, objectKey, type SourcedObject } from '../../../src/kube/objects.ts';
 import { formatProblem } from '../../../src/kube/problem.ts';
+import type { ObjectChange } from '../../../src/kube/source.ts';
 import { YamlDirectory } from '../../../src/kube/yaml-directory.ts';
 import { FakeClock, flushPromises } from '../../support/fake-clock.ts';
 
@@ -27,13 +28,23 @@ afterEach(() => {
 
 /** What a source last reported, and a bounded wait for a report that satisfies a condition. */
 class Reports {
-  objects: readonly SourcedObject[] = [];
+  readonly #objects = new Map<ObjectKey, SourcedObject>();
   errors: readonly string[] = [];
   count = 0;
   #waiting: (() => void)[] = [];
 
   get names(): readonly string[] {
     return this.objects.map(({ object }) => `${object.metadata.name}:${object.metadata.labels?.['team']}`);
+  }
+
+  get objects(): readonly SourcedObject[] {
+    return [...this.#objects].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, sourced]) => sourced);
+  }
+
+  take({ set, deleted }: ObjectChange): void {
+    deleted.forEach((key) => this.#objects.delete(key));
+    set.forEach((sourced) => this.#objects.set(objectKey(sourced.object), sourced));
+    this.note();
   }
 
   note(): void {
@@ -58,15 +69,12 @@ async function follow(clock = systemClock): Promise<{ source: YamlDirectory; rep
   const source = new YamlDirectory({ clock, log: silentLogger }, { path: directory });
   sources.push(source);
   const reports = new Reports();
-  await source.start(
-    (objects) => {
-      reports.objects = objects;
-      reports.note();
+  await source.start({
+    changed: (change) => reports.take(change),
+    faulty: (problems) => {
+      reports.errors = problems.map(formatProblem);
     },
-    (errors) => {
-      reports.errors = errors.map(formatProblem);
-    },
-  );
+  });
   return { source, reports };
 }
 

@@ -30,7 +30,7 @@ describe('the sizes of the BPF maps', () => {
 describe('what a node cannot do without', () => {
   it('is named all at once', () => {
     expect(() => nodeConfig({ nodeName: 'node-a' }, {}, '/sys/fs/cgroup')).toThrow(
-      /--ca-address .*--objects .*--ca-root .*--token-file /,
+      /--ca-address .*--ca-root .*--token-file .*--objects /,
     );
   });
 
@@ -43,8 +43,49 @@ describe('what a node cannot do without', () => {
     };
     expect(nodeConfig({ objects: '/objects' }, environment, '/sys/fs/cgroup')).toMatchObject({
       nodeName: 'node-b',
-      caAddress: { ip: '::1', port: 15012 },
+      caAddress: '[::1]:15012',
       cgroupRoot: '/sys/fs/cgroup',
     });
   });
+});
+
+const from = (flags: NodeFlags, environment: Record<string, string> = {}) => {
+  const { objects: _, ...others } = enough;
+  return nodeConfig({ ...others, ...flags }, environment, '/sys/fs/cgroup').objects;
+};
+
+describe('where a node’s objects come from', () => {
+  const inPod = { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '443' };
+
+  it('is a directory, a kubeconfig, or the API server of the pod it runs in', () => {
+    expect(from({ objects: '/objects' }, inPod)).toEqual({ type: 'directory', path: '/objects' });
+    expect(from({ kubeconfig: '/k' }, inPod)).toMatchObject({ location: { type: 'kubeconfig', file: '/k' } });
+    expect(from({}, inPod)).toMatchObject({ type: 'api', location: { server: 'https://[fd00::1]:443' } });
+  });
+
+  it('comes with a snapshot that outlives a reboot', () => {
+    expect(from({}, inPod)).toMatchObject({ snapshotFile: '/var/lib/mesh-ebpf/node/objects.snapshot' });
+    expect(from({ snapshot: '/s' }, inPod)).toMatchObject({ snapshotFile: '/s' });
+  });
+
+  it('is one thing only', () => {
+    expect(() => from({ objects: '/objects', kubeconfig: '/k' })).toThrow(/goes with neither/);
+    expect(() => from({})).toThrow(/--kubeconfig FILE \(or to run in a pod\)/);
+  });
+});
+
+describe('the certificate authority’s address', () => {
+  it.each(['10.0.0.1:15012', '[fd00::1]:15012', 'mesh-ebpf-controller.mesh-ebpf-system.svc:15012'])(
+    'may be %s',
+    (address) => {
+      expect(configOf({ caAddress: address }).caAddress).toBe(address);
+    },
+  );
+
+  it.each(['', '10.0.0.1', '10.0.0.300:1', 'name', 'name:', 'name:99999999', 'a b:1', '::1:15012', '-x:1'])(
+    'cannot be "%s"',
+    (address) => {
+      expect(() => configOf({ caAddress: address })).toThrow(/--ca-address/);
+    },
+  );
 });

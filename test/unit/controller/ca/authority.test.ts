@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { PublicKey } from '@peculiar/x509';
+import { AuthorityDirectory } from '../../../../src/controller/ca/authority-directory.ts';
 import {
   type AuthorityOptions,
   CertificateAuthority,
@@ -34,7 +35,10 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 const open = (options: Partial<AuthorityOptions> = {}): Promise<CertificateAuthority> =>
-  CertificateAuthority.open({ directory: join(directory, 'ca'), trustDomain, ...options }, clock);
+  CertificateAuthority.open(
+    { store: new AuthorityDirectory(join(directory, 'ca'), trustDomain), trustDomain, ...options },
+    clock,
+  );
 
 const keys = generateKeyPair();
 
@@ -301,9 +305,9 @@ describe('rotating the root', () => {
   it('leaves no old key on disk when it is over', async () => {
     const authority = await open();
     await authority.rotateRoot();
-    expect(authority.dropRetired()).toBe(0);
+    expect(await authority.dropRetired()).toBe(0);
     await clock.advance(3 * dayMs);
-    expect([authority.dropRetired(), authority.dropRetired()]).toEqual([1, 0]);
+    expect([await authority.dropRetired(), await authority.dropRetired()]).toEqual([1, 0]);
     const [file = ''] = readdirSync(join(directory, 'ca'));
     expect(readFileSync(join(directory, 'ca', file), 'utf8').match(/PRIVATE KEY-----\\nM/g)).toHaveLength(2);
   });

@@ -1,11 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { parseIp } from '../../../../src/base/ip.ts';
 import { formatProblem } from '../../../../src/kube/problem.ts';
-import { Translator } from '../../../../src/kube/translate/translator.ts';
-import { silentLogger } from '../../../../src/base/log.ts';
-import { MeshStore } from '../../../../src/model/store.ts';
-import { meshConfig } from '../../../support/mesh-builder.ts';
-import { objectsIn } from '../support.ts';
+import * as fc from 'fast-check';
+import { FollowedMesh, objectsIn } from '../support.ts';
 
 const namespace = (labels = ''): string =>
   `{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {${labels}}}}`;
@@ -26,47 +23,47 @@ const objects = (...texts: readonly string[]) => objectsIn(texts.join('\n---\n')
 
 describe('the translator', () => {
   it('enrols the pods of a labelled namespace, wherever in the manifests it stands', () => {
-    const translator = new Translator(meshConfig);
-    const { workloads } = translator.translate(
+    const translator = new FollowedMesh();
+    const { workloads } = translator.become(
       objects(pod('web'), namespace('istio.io/dataplane-mode: ambient')),
     ).state;
     expect(workloads.map(({ protocol }) => protocol)).toEqual(['hbone']);
   });
 
   it('does not enrol pods of a namespace that it does not know', () => {
-    const { workloads } = new Translator(meshConfig).translate(objects(pod('web'))).state;
+    const { workloads } = new FollowedMesh().become(objects(pod('web'))).state;
     expect(workloads.map(({ protocol }) => protocol)).toEqual(['tcp']);
   });
 
   it('takes a namespace’s change of label over to pods that did not change', () => {
-    const translator = new Translator(meshConfig);
+    const translator = new FollowedMesh();
     const pods = objects(pod('web'));
     const protocolWith = (labels: string) =>
-      translator.translate([...pods, ...objects(namespace(labels))]).state.workloads[0]?.protocol;
+      translator.become([...pods, ...objects(namespace(labels))]).state.workloads[0]?.protocol;
     expect(['', 'istio.io/dataplane-mode: ambient', ''].map(protocolWith)).toEqual(['tcp', 'hbone', 'tcp']);
   });
 
   it('joins slices to the Service of their namespace', () => {
-    const { services } = new Translator(meshConfig).translate(objects(service, slice('shop'))).state;
+    const { services } = new FollowedMesh().become(objects(service, slice('shop'))).state;
     expect(services[0]?.endpoints.map(({ address }) => address)).toEqual(['10.0.0.1']);
-    const elsewhere = new Translator(meshConfig).translate(objects(service, slice('other'))).state;
+    const elsewhere = new FollowedMesh().become(objects(service, slice('other'))).state;
     expect(elsewhere.services[0]?.endpoints).toEqual([]);
   });
 
   it('notices new slices of a Service that did not change', () => {
-    const translator = new Translator(meshConfig);
+    const translator = new FollowedMesh();
     const unchanged = objects(service);
     const endpoints = (...slices: readonly string[]) =>
-      translator.translate([...unchanged, ...slices.flatMap((text) => objects(text))]).state.services[0]
+      translator.become([...unchanged, ...slices.flatMap((text) => objects(text))]).state.services[0]
         ?.endpoints.length;
     expect([endpoints(), endpoints(slice('shop')), endpoints()]).toEqual([0, 1, 0]);
   });
 
   it('makes the same objects of the same objects, so that nothing is compared twice', () => {
-    const translator = new Translator(meshConfig);
+    const translator = new FollowedMesh();
     const given = objects(pod('web'), service, slice('shop'));
-    const first = translator.translate(given).state;
-    const second = translator.translate(given).state;
+    const first = translator.become(given).state;
+    const second = translator.become(given).state;
     expect(second.workloads[0]).toBe(first.workloads[0]);
     expect(second.services[0]).toBe(first.services[0]);
   });
@@ -80,7 +77,7 @@ describe('the translator', () => {
       service,
       policy('bad', 'action: DENY'),
     );
-    const { state, problems } = new Translator(meshConfig).translate(given);
+    const { state, problems } = new FollowedMesh().become(given);
     expect(state.workloads.map(({ name }) => name)).toEqual(['web']);
     expect(state.services.map(({ name }) => name)).toEqual(['web']);
     expect(problems.map(({ object }) => `${object?.kind}/${object?.name}`)).toEqual([
@@ -91,9 +88,7 @@ describe('the translator', () => {
   });
 
   it('refuses a second pod with a UID that is taken', () => {
-    const { state, problems } = new Translator(meshConfig).translate(
-      objects(pod('a', 'uid: u'), pod('b', 'uid: u')),
-    );
+    const { state, problems } = new FollowedMesh().become(objects(pod('a', 'uid: u'), pod('b', 'uid: u')));
     expect(state.workloads.map(({ name }) => name)).toEqual(['a']);
     expect(problems.map(formatProblem)).toEqual([
       'test.yaml:3:1: pod/shop/b: metadata.uid: pod shop/a has this UID already',
@@ -105,14 +100,70 @@ describe('the translator', () => {
       pod('young', 'uid: y, creationTimestamp: "2026-01-02T00:00:00Z"'),
       pod('old', 'uid: o, creationTimestamp: "2026-01-01T00:00:00Z"'),
     );
-    const store = new MeshStore({ log: silentLogger }, meshConfig);
-    store.replace(new Translator(meshConfig).translate(given).state);
-    expect(store.view.workloadByIp(parseIp('10.0.0.1'))?.name).toBe('young');
+    const mesh = new FollowedMesh();
+    mesh.become(given);
+    expect(mesh.store.view.workloadByIp(parseIp('10.0.0.1'))?.name).toBe('young');
   });
 });
 
-const inForce = (translator: Translator, ...texts: readonly string[]) =>
-  translator.translate(objects(...texts)).state.policies;
+const inForce = (translator: FollowedMesh, ...texts: readonly string[]) =>
+  translator.become(objects(...texts)).state.policies;
+
+/** Objects that depend on each other in every way there is; each is there or not. */
+const pieces: readonly string[] = [
+  namespace('istio.io/dataplane-mode: ambient'),
+  namespace('istio.io/dataplane-mode: none'),
+  pod('a', 'uid: u, creationTimestamp: "2026-01-02T00:00:00Z"'),
+  pod('a', 'uid: v', '10.0.0.2'),
+  pod('b', 'uid: u, creationTimestamp: "2026-01-01T00:00:00Z"'),
+  pod('c', '', '10.0.0.x'),
+  service,
+  service.replace('10.96.0.1', '10.96.0.x'),
+  slice('shop'),
+  slice('shop').replace('service-name: web', 'service-name: other'),
+  slice('shop').replace('web-1', 'web-2').replace('10.0.0.1', '10.0.0.3'),
+  policy('p', 'action: DENY, rules: [{}]'),
+];
+
+describe('a translator that follows changes', () => {
+  it('ends in the state of one that reads everything anew, whatever came before', () => {
+    // One version of an object at a time, as the API server holds it.
+    const versions = fc.uniqueArray(fc.constantFrom(...pieces.map((text) => objects(text)[0])), {
+      selector: (sourced) => `${sourced?.object.kind}/${sourced?.object.metadata.name}`,
+    });
+    fc.assert(
+      fc.property(fc.array(versions, { maxLength: 6 }), (history) => {
+        const followed = new FollowedMesh();
+        for (const state of history) {
+          const given = state.filter((sourced) => sourced !== undefined);
+          const { state: reached, problems } = followed.become(given);
+          const fresh = new FollowedMesh().become(given);
+          expect(sorted(reached.workloads)).toEqual(sorted(fresh.state.workloads));
+          expect(sorted(reached.services)).toEqual(sorted(fresh.state.services));
+          expect(sorted(reached.policies)).toEqual(sorted(fresh.state.policies));
+          expect(problems.map(formatProblem).toSorted()).toEqual(
+            fresh.problems.map(formatProblem).toSorted(),
+          );
+        }
+      }),
+    );
+  });
+
+  it('touches nothing that a change does not concern', () => {
+    const mesh = new FollowedMesh();
+    const others = objects(service, slice('shop'), pod('b', 'uid: b', '10.0.0.2'));
+    mesh.become([...others, ...objects(pod('a'))]);
+    const touched: unknown[] = [];
+    mesh.store.subscribe((_, diff) =>
+      touched.push(...[...diff.workloads, ...diff.services].map(({ key }) => key)),
+    );
+    mesh.become([...others, ...objects(pod('a', '', '10.0.0.9'))]);
+    expect(touched).toEqual(['shop/a']);
+  });
+});
+
+const sorted = <T extends { readonly name: string }>(items: readonly T[]): T[] =>
+  items.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
 
 describe('a policy that is not valid', () => {
   const good = policy('p', 'action: DENY, rules: [{from: [{source: {namespaces: [bots]}}]}]');
@@ -120,7 +171,7 @@ describe('a policy that is not valid', () => {
   const worse = policy('p', 'targetRefs: [{kind: Gateway, name: w}]');
 
   it('leaves its last good version in force, however often it changes', () => {
-    const translator = new Translator(meshConfig);
+    const translator = new FollowedMesh();
     const [accepted] = inForce(translator, good);
     expect(inForce(translator, bad)).toEqual([accepted]);
     expect(inForce(translator, worse)).toEqual([accepted]);
@@ -128,7 +179,7 @@ describe('a policy that is not valid', () => {
   });
 
   it('is in force in its strict reading when it never was good', () => {
-    const translator = new Translator(meshConfig);
+    const translator = new FollowedMesh();
     expect(inForce(translator, bad)).toEqual([expect.objectContaining({ action: 'allow', rules: [] })]);
     const deny = policy('p', 'action: DENY, rules: [{to: [{operation: {ports: ["80"], methods: [GET]}}]}]');
     expect(inForce(translator, deny)).toEqual([
@@ -137,14 +188,14 @@ describe('a policy that is not valid', () => {
   });
 
   it('is forgotten when it is deleted', () => {
-    const translator = new Translator(meshConfig);
+    const translator = new FollowedMesh();
     inForce(translator, good);
     expect(inForce(translator)).toEqual([]);
     expect(inForce(translator, worse)).toEqual([]);
   });
 
   it('is replaced by the next good version', () => {
-    const translator = new Translator(meshConfig);
+    const translator = new FollowedMesh();
     inForce(translator, good);
     inForce(translator, bad);
     const next = policy('p', 'action: DENY, rules: [{}]');

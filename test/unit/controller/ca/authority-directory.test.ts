@@ -15,7 +15,7 @@ import * as fc from 'fast-check';
 import { MeshError } from '../../../../src/base/errors.ts';
 import { CertificateAuthority } from '../../../../src/controller/ca/authority.ts';
 import { decodeState, encodeState } from '../../../../src/controller/ca/authority-codec.ts';
-import { AuthorityStore } from '../../../../src/controller/ca/authority-store.ts';
+import { AuthorityDirectory } from '../../../../src/controller/ca/authority-directory.ts';
 import { parseTrustDomain } from '../../../../src/model/identity.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { trustDomain } from '../../identity/support/fake-ca.ts';
@@ -34,7 +34,7 @@ beforeEach(() => {
 afterEach(() => rmSync(parent, { recursive: true }));
 
 const open = (domain = trustDomain): Promise<CertificateAuthority> =>
-  CertificateAuthority.open({ directory, trustDomain: domain }, clock);
+  CertificateAuthority.open({ store: new AuthorityDirectory(directory, domain), trustDomain: domain }, clock);
 const mode = (path: string): string => (statSync(path).mode & 0o777).toString(8);
 const stateFile = (version = 1): string => join(directory, `authority-${version}.json`);
 
@@ -112,7 +112,10 @@ describe('a damaged file', () => {
     await open();
     const mine = decodeState(readFileSync(stateFile(), 'utf8'));
     const other = join(parent, 'other');
-    await CertificateAuthority.open({ directory: other, trustDomain }, clock);
+    await CertificateAuthority.open(
+      { store: new AuthorityDirectory(other, trustDomain), trustDomain },
+      clock,
+    );
     const theirs = decodeState(readFileSync(join(other, 'authority-1.json'), 'utf8'));
     const mixed = mine.lineages.map((l, i) => ({
       ...l,
@@ -172,14 +175,15 @@ describe('a crash between writes', () => {
 describe('two changes at once', () => {
   it('cannot lose one another: the second is told', async () => {
     await open();
-    const [a, b] = [new AuthorityStore(directory, trustDomain), new AuthorityStore(directory, trustDomain)];
+    const [a, b] = [
+      new AuthorityDirectory(directory, trustDomain),
+      new AuthorityDirectory(directory, trustDomain),
+    ];
     const [seenByA, seenByB] = [a.read(), b.read()];
     if (seenByA === undefined || seenByB === undefined) throw new Error('unreachable');
-    a.write(seenByA.version, seenByA.state);
-    expect(() => b.write(seenByB.version, seenByB.state)).toThrow(
-      expect.objectContaining({ code: 'ALREADY_EXISTS' }),
-    );
-    expect(b.read()?.version).toBe(2);
+    await a.write(seenByA.version, seenByA.state);
+    await expect(b.write(seenByB.version, seenByB.state)).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+    expect(b.read()?.version).toBe('2');
   });
 
   it('of one authority by two rotations end with both or one error, never with a damaged file', async () => {

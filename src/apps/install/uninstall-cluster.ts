@@ -1,0 +1,109 @@
+/**
+ * Takes the mesh out of a cluster: first off every node, proved node by node, and only then its objects. Deleting the
+ * DaemonSet alone would leave captured pods whose connections nobody carries any more.
+ */
+import { MeshError } from '../../base/errors.ts';
+import type { ClusterUninstallOptions } from '../../cli/env.ts';
+import { type ExitCode, exitCodes } from '../../cli/exit-codes.ts';
+import { nodeAgentName, trustBundleMap } from '../../controller/kubernetes/names.ts';
+import type { KubeClient } from '../../kube/client/kube-client.ts';
+import { deleteObject, readObject, replaceObject } from '../../kube/client/kube-objects.ts';
+import { resources } from '../../kube/client/resources.ts';
+import { cleaningDaemonSet, isCleaning } from './cleaning.ts';
+import { deleteAll, everywhere, kindOf, nameOf, rolledOut } from './cluster.ts';
+import type { Manifest } from './kustomize.ts';
+
+export interface UninstallDeps {
+  readonly client: KubeClient;
+  readonly manifests: readonly Manifest[];
+  readonly ask: (question: string) => Promise<string | undefined>;
+  /** A line of what was done; a line of what is going on. */
+  readonly done: (line: string) => void;
+  readonly progress: (line: string) => void;
+  readonly pollMs?: number;
+}
+
+/** @throws MeshError TIMEOUT when a node could not be cleaned: nothing was deleted then, unless forced */
+export async function uninstallCluster(
+  deps: UninstallDeps,
+  options: ClusterUninstallOptions,
+): Promise<ExitCode> {
+  const { client, manifests, done, ask } = deps;
+  const there = await existing(client, manifests);
+  const bundles = await everywhere(client, resources.configMaps, trustBundleMap);
+  if (there.length === 0 && bundles.length === 0) {
+    deps.progress('nothing of the mesh is in this cluster');
+    return exitCodes.clean;
+  }
+  const daemonSet = there.find(isNodeProgram);
+  const steps = [
+    ...(daemonSet === undefined ? [] : ['the mesh off every node, verified']),
+    ...bundles.map(({ metadata }) => `configmap ${metadata.namespace ?? ''}/${metadata.name}`),
+    ...there.toReversed().map(nameOf),
+  ];
+  if (options.dryRun === true) {
+    for (const step of steps) done(`would remove  ${step}`);
+    return exitCodes.clean;
+  }
+  if (options.yes !== true && !isYes(await ask(question(steps)))) {
+    deps.progress('nothing was removed');
+    return exitCodes.findings;
+  }
+  if (daemonSet !== undefined) await cleanNodes(deps, daemonSet, options);
+  for (const { metadata } of bundles) {
+    if (await deleteObject(client, resources.configMaps, metadata)) {
+      done(`removed  configmap ${metadata.namespace ?? ''}/${metadata.name}`);
+    }
+  }
+  await deleteAll(client, there, (manifest) => done(`removed  ${nameOf(manifest)}`));
+  deps.progress('the labels istio.io/dataplane-mode of your namespaces and pods are still there');
+  return exitCodes.clean;
+}
+
+/** Where nobody can be asked, the command itself was the answer. */
+const isYes = (answer: string | undefined): boolean =>
+  answer === undefined || /^y(es)?$/i.test(answer.trim());
+
+const question = (steps: readonly string[]): string =>
+  `This removes, with the keys of the certificate authority:\n${steps.map((step) => `  ${step}\n`).join('')}Go on? [y/N] `;
+
+const isNodeProgram = ({ kind, metadata }: Manifest): boolean =>
+  kind === 'DaemonSet' && metadata.name === nodeAgentName;
+
+async function existing(client: KubeClient, manifests: readonly Manifest[]): Promise<readonly Manifest[]> {
+  const found: Manifest[] = [];
+  for (const { apiVersion, kind, metadata } of manifests) {
+    const live = await readObject<Manifest>(client, kindOf({ apiVersion, kind, metadata }), metadata);
+    if (live !== undefined) found.push({ ...live, apiVersion, kind });
+  }
+  return found;
+}
+
+async function cleanNodes(
+  { client, done, progress, pollMs }: UninstallDeps,
+  daemonSet: Manifest,
+  { timeout, force }: ClusterUninstallOptions,
+): Promise<void> {
+  progress('taking the mesh off every node');
+  if (!isCleaning(daemonSet)) {
+    await replaceObject(client, resources.daemonSets, cleaningDaemonSet(daemonSet));
+  }
+  try {
+    await rolledOut(client, [daemonSet], {
+      timeoutMs: timeout,
+      progress,
+      ...(pollMs === undefined ? {} : { pollMs }),
+    });
+    done('removed  the mesh off every node, verified');
+  } catch (thrown) {
+    if (!(thrown instanceof MeshError) || thrown.code !== 'TIMEOUT') throw thrown;
+    if (force !== true) throw notClean(thrown);
+    done(`NOT removed  the mesh off every node: ${thrown.message}`);
+  }
+}
+
+const notClean = (cause: MeshError): MeshError =>
+  new MeshError('TIMEOUT', `not every node is clean, so nothing was deleted: ${cause.message}`, {
+    hint: `${cause.hint ?? ''}; run it again when the nodes are back, or with --force to leave them as they are`,
+    cause,
+  });

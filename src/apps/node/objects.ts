@@ -1,0 +1,47 @@
+/** The node's source of objects, as configured: a directory, or the API server with what it said last on disk. */
+import { asMeshError } from '../../base/errors.ts';
+import { ApiSource } from '../../kube/api/api-source.ts';
+import { ApiConnection } from '../../kube/api/connection.ts';
+import { loadCredentials } from '../../kube/api/credentials.ts';
+import { nodeFeeds } from '../../kube/api/feed.ts';
+import { RecordedSource } from '../../kube/snapshot/recorded-source.ts';
+import { readSnapshot, SnapshotFile } from '../../kube/snapshot/snapshot-file.ts';
+import { SnapshotKeeper } from '../../kube/snapshot/snapshot-keeper.ts';
+import type { ObjectSource, SourceCondition } from '../../kube/source.ts';
+import { YamlDirectory } from '../../kube/yaml-directory.ts';
+import type { ObjectsConfig } from '../config/node-config.ts';
+import type { Foundation } from './parts.ts';
+
+/** @throws MeshError for a kubeconfig that cannot be used */
+export async function openObjects(foundation: Foundation): Promise<ObjectSource> {
+  const { config, clock, log } = foundation;
+  const { objects } = config;
+  switch (objects.type) {
+    case 'directory':
+      return new YamlDirectory({ clock, log }, { path: objects.path });
+    case 'api':
+      return openApi(foundation, objects);
+  }
+}
+
+async function openApi(
+  { config, clock, log: rootLog, version, cleanup }: Foundation,
+  { location, snapshotFile }: Extract<ObjectsConfig, { type: 'api' }>,
+): Promise<ObjectSource> {
+  const log = rootLog.child({ scope: 'source' });
+  const credentials = await loadCredentials(location);
+  const connection = new ApiConnection(clock, credentials, `mesh-ebpf/${version}`);
+  const source = `kubernetes ${connection.server}`;
+  let unusable: SourceCondition | undefined;
+  const lastGood = await readSnapshot(snapshotFile, source).catch((thrown: unknown) => {
+    const error = asMeshError(thrown, 'SNAPSHOT');
+    log.warn({ code: error.code }, error.message);
+    unusable = { subject: 'snapshot', error, since: clock.now() };
+    return undefined;
+  });
+  const api = new ApiSource({ connection, clock, log }, { feeds: nodeFeeds(config.nodeName), lastGood });
+  const knownAt = (): number => api.status().lastEventAt ?? lastGood?.writtenAt ?? clock.now();
+  const keeper = new SnapshotKeeper({ file: new SnapshotFile(snapshotFile), clock, log, source, knownAt });
+  cleanup.defer(() => keeper.close());
+  return new RecordedSource(api, keeper, unusable);
+}

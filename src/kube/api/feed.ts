@@ -1,0 +1,142 @@
+/**
+ * What a node asks the API server for, and how little of it. Every node watches, so each byte an object costs is
+ * sent once per node: selectors keep out what no node needs, and of namespaces and nodes only the metadata is asked
+ * for (their bodies change with every heartbeat).
+ */
+import { type TObject, Type } from 'typebox';
+import type { NodeName } from '../../model/mesh.ts';
+import { decode, type Fault } from '../decode.ts';
+import { isOfKind, type Kind, kinds, type KubeObject, type Pod, type SourcedObject } from '../objects.ts';
+import { AuthorizationPolicySchema } from '../resources/authorization-policy.ts';
+import { KeptMetadata, KeptNamespacedMetadata } from '../resources/fields.ts';
+import { PodSchema, PodSpec, PodStatus } from '../resources/pod.ts';
+import { EndpointSliceSchema, ServiceSchema } from '../resources/service.ts';
+
+export interface Feed {
+  /** `pods of this node`: for people. */
+  readonly name: string;
+  readonly kind: Kind;
+  /** `pods`, `authorizationpolicies.security.istio.io`: as RBAC and kubectl name it. */
+  readonly resource: string;
+  /** Where it is served: the first of these that the server knows. */
+  readonly paths: readonly string[];
+  readonly fieldSelector: string | undefined;
+  readonly metadataOnly: boolean;
+  /** A cluster without this kind is a cluster in order. */
+  readonly optional: boolean;
+  /** What is kept of an object. */
+  readonly schema: TObject;
+  /** Fills in what the object's type asks for and nobody keeps. */
+  readonly complete: (kept: unknown) => KubeObject;
+  /** Tells this feed's objects from those of another feed of its kind. */
+  readonly owns: (sourced: SourcedObject) => boolean;
+}
+
+type FeedFields = Pick<Feed, 'name' | 'kind' | 'resource' | 'paths' | 'schema'> & Partial<Feed>;
+
+const feed = (fields: FeedFields): Feed => ({
+  fieldSelector: undefined,
+  metadataOnly: false,
+  optional: false,
+  complete: (kept) => kept as KubeObject,
+  owns: ({ object }) => object.kind === fields.kind,
+  ...fields,
+});
+
+const KeptPod = Type.Object({
+  apiVersion: PodSchema.properties.apiVersion,
+  kind: PodSchema.properties.kind,
+  metadata: KeptNamespacedMetadata,
+  spec: Type.Pick(PodSpec, ['nodeName', 'serviceAccountName', 'hostNetwork']),
+  status: Type.Optional(Type.Pick(PodStatus, ['phase', 'podIP', 'podIPs'])),
+});
+
+const noContainers: Pod['spec']['containers'] = [];
+
+/** The mesh reads no container, so none is kept. */
+function completePod(kept: unknown): Pod {
+  const pod = kept as Pod;
+  return { ...pod, spec: { ...pod.spec, containers: noContainers } };
+}
+
+/** Everything the mesh reads, for the agent of one node. */
+export function nodeFeeds(node: NodeName): readonly Feed[] {
+  const pods = {
+    kind: 'Pod',
+    resource: 'pods',
+    paths: ['/api/v1/pods'],
+    schema: KeptPod,
+    complete: completePod,
+  } as const;
+  const isOwn = (sourced: SourcedObject): boolean =>
+    isOfKind(sourced, 'Pod') && sourced.object.spec.nodeName === node;
+  return [
+    feed({
+      name: 'namespaces',
+      kind: 'Namespace',
+      resource: 'namespaces',
+      paths: ['/api/v1/namespaces'],
+      metadataOnly: true,
+      schema: metadataOf('Namespace', KeptMetadata),
+    }),
+    // In every phase: a pod is enrolled before its first container runs.
+    feed({ ...pods, name: 'pods of this node', fieldSelector: `spec.nodeName=${node}`, owns: isOwn }),
+    // Others matter from when they run: what they went through before is no event for this node.
+    feed({
+      ...pods,
+      name: 'pods of other nodes',
+      fieldSelector: `spec.nodeName!=${node},spec.nodeName!=,status.phase=Running`,
+      owns: (sourced) => sourced.object.kind === 'Pod' && !isOwn(sourced),
+    }),
+    feed({
+      name: 'services',
+      kind: 'Service',
+      resource: 'services',
+      paths: ['/api/v1/services'],
+      schema: withMetadata(ServiceSchema),
+    }),
+    feed({
+      name: 'endpoint slices',
+      kind: 'EndpointSlice',
+      resource: 'endpointslices.discovery.k8s.io',
+      paths: ['/apis/discovery.k8s.io/v1/endpointslices'],
+      schema: withMetadata(EndpointSliceSchema),
+    }),
+    // All nodes would be one event per node and heartbeat, for every node.
+    feed({
+      name: 'this node',
+      kind: 'Node',
+      resource: 'nodes',
+      paths: ['/api/v1/nodes'],
+      fieldSelector: `metadata.name=${node}`,
+      metadataOnly: true,
+      schema: metadataOf('Node', KeptMetadata),
+    }),
+    feed({
+      name: 'authorization policies',
+      kind: 'AuthorizationPolicy',
+      resource: 'authorizationpolicies.security.istio.io',
+      paths: ['v1', 'v1beta1'].map((version) => `/apis/security.istio.io/${version}/authorizationpolicies`),
+      optional: true,
+      schema: withMetadata(AuthorizationPolicySchema),
+    }),
+  ];
+}
+
+const metadataOf = (kind: Kind, metadata: TObject): TObject =>
+  Type.Object({ apiVersion: Type.String(), kind: Type.Literal(kind), metadata });
+
+const withMetadata = (schema: TObject): TObject =>
+  Type.Object({ ...schema.properties, metadata: KeptNamespacedMetadata });
+
+/** An API object as it is kept, or what is wrong with it. Items of a list, and metadata-only objects, lack a header. */
+export function keep({ kind, schema, complete }: Feed, raw: Readonly<Record<string, unknown>>): Kept {
+  const [apiVersion] = kinds[kind].apiVersions;
+  const { value, faults } = decode(schema, { ...raw, apiVersion, kind }, { strict: false });
+  return faults.length === 0 ? { object: complete(value), faults } : { object: undefined, faults };
+}
+
+export interface Kept {
+  readonly object: KubeObject | undefined;
+  readonly faults: readonly Fault[];
+}

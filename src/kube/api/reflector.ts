@@ -1,0 +1,343 @@
+/**
+ * Follows one feed for as long as it is wanted: reads everything, watches from there, resumes where a watch ended,
+ * and reads everything again only when the server says that it forgot. No failure ends it; what was known stays in
+ * force meanwhile.
+ */
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { ObjectChange } from '../source.ts';
+import type { ApiConnection } from './connection.ts';
+import { ApiFailure, asFailure } from './failure.ts';
+import type { Feed } from './feed.ts';
+import { FeedClient, type FeedLimits, PageTooLong, type RawObject, type WatchEvent } from './feed-client.ts';
+import type { FeedObjects } from './feed-objects.ts';
+import { type RetryLimits, retryDelayMs } from './retry.ts';
+
+export interface ReflectorDeps {
+  readonly connection: Pick<ApiConnection, 'get' | 'renewCredentials'>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly objects: FeedObjects;
+  /** Called for each change, complete lists as one; `synced` when everything was read for the first time. */
+  readonly changed: (change: ObjectChange) => void;
+  readonly synced: () => void;
+}
+
+export interface ReflectorOptions {
+  readonly limits: FeedLimits;
+  readonly retry: RetryLimits;
+  /** How often to look for a kind that the server does not have. */
+  readonly absentRetryMs: number;
+  /** Objects of a kind stay in force so long after the server said that it knows the kind no more. */
+  readonly absentGraceMs: number;
+  /** Objects a page. */
+  readonly pageSize: number;
+  /** The server ends a watch after this, and up to twice of it. */
+  readonly watchMs: number;
+  /** A watch that brought nothing yet counts as good after this. */
+  readonly settleMs: number;
+}
+
+export const defaultReflectorOptions: Omit<ReflectorOptions, 'limits'> = {
+  retry: { minMs: 500, maxMs: 30_000 },
+  absentRetryMs: 60_000,
+  absentGraceMs: 60_000,
+  pageSize: 250,
+  watchMs: 300_000,
+  settleMs: 1_000,
+};
+
+/** Set on the bookmark that follows the last object of a streamed list. */
+const initialEventsEnd = 'k8s.io/initial-events-end';
+
+export interface FeedFailure {
+  readonly error: ApiFailure;
+  /** Of the first in a row. */
+  readonly since: number;
+}
+
+export class Reflector {
+  readonly #deps: ReflectorDeps;
+  readonly #feed: Feed;
+  readonly #options: ReflectorOptions;
+  readonly #client: FeedClient;
+  readonly #stop = new AbortController();
+  /** From where to watch; undefined: everything has to be read. */
+  #version: string | undefined;
+  /** False once the server did not know how to stream a list. */
+  #streamsLists = true;
+  #pageSize: number;
+  #failures = 0;
+  #failure: FeedFailure | undefined;
+  #absentSince: number | undefined;
+  /** Taken for a fact, and told. */
+  #isAbsent = false;
+  #isSynced = false;
+  #heardAt: number | undefined;
+
+  constructor(deps: ReflectorDeps, feed: Feed, options: ReflectorOptions) {
+    this.#deps = deps;
+    this.#feed = feed;
+    this.#options = options;
+    this.#pageSize = options.pageSize;
+    this.#client = new FeedClient(deps, feed, options.limits);
+  }
+
+  get feed(): Feed {
+    return this.#feed;
+  }
+
+  get isSynced(): boolean {
+    return this.#isSynced;
+  }
+
+  /** Why it is not up to date, if it is not. */
+  get failure(): FeedFailure | undefined {
+    return this.#failure;
+  }
+
+  get heardAt(): number | undefined {
+    return this.#heardAt;
+  }
+
+  start(): void {
+    void this.#run();
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      let delay: number;
+      try {
+        delay = (await this.#follow()) ? 0 : this.#backoff(undefined);
+      } catch (error) {
+        if (this.#stop.signal.aborted) return;
+        delay = await this.#recover(asFailure(error));
+      }
+      if (delay > 0) await this.#sleep(delay);
+    }
+  }
+
+  /** One watch, after a list where one is needed. True if the watch was of use; the server ended it. */
+  async #follow(): Promise<boolean> {
+    if (this.#version === undefined && !this.#streamsLists) await this.#listPages();
+    const { watchMs } = this.#options;
+    const timeoutSeconds = Math.ceil((watchMs * (1 + this.#deps.clock.random())) / 1000);
+    const isList = this.#version === undefined;
+    if (isList) this.#deps.objects.beginList();
+    let cancelSettle: (() => void) | undefined;
+    const opened = (): void => {
+      if (!isList) cancelSettle = this.#deps.clock.after(this.#options.settleMs, () => this.#healthy());
+    };
+    const events = this.#client.watch(
+      {
+        timeoutSeconds: String(timeoutSeconds),
+        ...(this.#version === undefined
+          ? { sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan' }
+          : { resourceVersion: this.#version }),
+      },
+      this.#stop.signal,
+      opened,
+    );
+    try {
+      return await this.#take(events);
+    } finally {
+      cancelSettle?.();
+    }
+  }
+
+  /** True if any of the events, besides a list, was of use. */
+  async #take(events: AsyncIterable<WatchEvent>): Promise<boolean> {
+    let wasUseful = false;
+    for await (const { type, object } of events) {
+      if (this.#stop.signal.aborted) return true;
+      this.#heardAt = this.#deps.clock.now();
+      if (this.#version === undefined) {
+        this.#takeListed(type, object);
+        continue;
+      }
+      wasUseful = true;
+      this.#takeEvent(type, object);
+      this.#healthy();
+    }
+    if (this.#version === undefined) throw new ApiFailure('unavailable', 'a streamed list was cut');
+    return wasUseful;
+  }
+
+  #takeListed(type: string, object: RawObject): void {
+    const { objects } = this.#deps;
+    if (type === 'DELETED') objects.removeFromList(object);
+    else if (type !== 'BOOKMARK') objects.addToList(object);
+    else if (annotationsOf(object)[initialEventsEnd] === 'true') this.#endList(versionOf(object));
+  }
+
+  #takeEvent(type: string, object: RawObject): void {
+    const { objects } = this.#deps;
+    if (type === 'DELETED') this.#report(objects.delete(object));
+    else if (type !== 'BOOKMARK') this.#report(objects.set(object));
+    this.#version = versionOf(object);
+  }
+
+  async #listPages(): Promise<void> {
+    const { objects } = this.#deps;
+    objects.beginList();
+    let token = '';
+    let version = '';
+    do {
+      const page = await this.#client.page(this.#pageSize, token, this.#stop.signal);
+      this.#heardAt = this.#deps.clock.now();
+      page.items.forEach((item) => objects.addToList(item));
+      version = page.resourceVersion;
+      token = page.next;
+    } while (token !== '');
+    this.#endList(version);
+  }
+
+  #endList(version: string): void {
+    this.#version = version;
+    this.#report(this.#deps.objects.endList());
+    this.#absentSince = undefined;
+    this.#isAbsent = false;
+    this.#endFailure();
+    this.#markSynced();
+  }
+
+  #markSynced(): void {
+    if (this.#isSynced) return;
+    this.#isSynced = true;
+    this.#deps.synced();
+  }
+
+  #report(change: ObjectChange): void {
+    if (!this.#stop.signal.aborted) this.#deps.changed(change);
+  }
+
+  /** Only a watch that holds proves that the server is well: not a list, for it may forget that at once. */
+  #healthy(): void {
+    this.#failures = 0;
+    this.#endFailure();
+  }
+
+  #endFailure(): void {
+    if (this.#failure === undefined) return;
+    const seconds = Math.round((this.#deps.clock.now() - this.#failure.since) / 1000);
+    this.#failure = undefined;
+    this.#deps.log.info({ feed: this.#feed.name, seconds }, 'the API server is followed again');
+  }
+
+  /** What a failure changes; returns how long to wait. */
+  async #recover(failure: ApiFailure): Promise<number> {
+    switch (failure.reason) {
+      case 'expired':
+        this.#version = undefined;
+        break;
+      case 'unsupported':
+        if (this.#version === undefined && this.#streamsLists) {
+          this.#streamsLists = false;
+          return 0;
+        }
+        break;
+      case 'absent':
+        if (this.#feed.optional) return this.#wait(failure);
+        break;
+      case 'unauthorized':
+        this.#deps.connection.renewCredentials();
+        break;
+      case 'unavailable':
+        await this.#distrust();
+        break;
+      case 'busy':
+      case 'forbidden':
+    }
+    if (failure instanceof PageTooLong) this.#pageSize = Math.max(1, Math.floor(this.#pageSize / 2));
+    this.#note(failure);
+    return this.#backoff(failure.retryAfterMs);
+  }
+
+  #note(error: ApiFailure): void {
+    const { log, clock } = this.#deps;
+    const known = this.#failure;
+    this.#failure = { error, since: known?.since ?? clock.now() };
+    // A version that was forgotten is read again: nothing that anybody could do something about.
+    if (known?.error.message === error.message || error.reason === 'expired') return;
+    log.warn({ feed: this.#feed.name, code: error.code, hint: error.hint }, error.message);
+  }
+
+  #backoff(retryAfterMs: number | undefined): number {
+    const { retry } = this.#options;
+    const delay = retryDelayMs(++this.#failures, this.#deps.clock.random(), retry);
+    // The server's own wish counts as the least; nobody is let wait for longer than the most.
+    return Math.max(delay, Math.min(retryAfterMs ?? 0, retry.maxMs * 2));
+  }
+
+  /**
+   * A server that was restored from a backup is behind the version known here. It would send nothing until it has
+   * caught up, with other objects under the same versions: then everything is read again.
+   */
+  async #distrust(): Promise<void> {
+    if (this.#version === undefined) return;
+    const server = await this.#client.serverVersion(this.#stop.signal).catch(() => undefined);
+    if (server !== undefined && isOlder(server, this.#version)) this.#version = undefined;
+  }
+
+  /** A kind the server does not have: looked for now and then. What was in force stays for a while. */
+  #wait(failure: ApiFailure): number {
+    if (this.#client.tryNextPath()) return 0;
+    const { clock, objects } = this.#deps;
+    this.#version = undefined;
+    this.#absentSince ??= clock.now();
+    if (objects.size > 0 && clock.now() - this.#absentSince < this.#options.absentGraceMs) {
+      this.#note(failure);
+      return this.#backoff(undefined);
+    }
+    this.#takeAbsence(failure);
+    return this.#options.absentRetryMs * (0.75 + 0.5 * clock.random());
+  }
+
+  #takeAbsence({ message }: ApiFailure): void {
+    const { objects, log } = this.#deps;
+    objects.beginList();
+    this.#report(objects.endList());
+    this.#failures = 0;
+    this.#failure = undefined;
+    if (this.#isAbsent) return;
+    this.#isAbsent = true;
+    log.info({ feed: this.#feed.name }, `${message}: there are none until it does`);
+    this.#markSynced();
+  }
+
+  #sleep(ms: number): Promise<void> {
+    const { signal } = this.#stop;
+    return new Promise((resolve) => {
+      const cancel = this.#deps.clock.after(ms, () => {
+        signal.removeEventListener('abort', wake);
+        resolve();
+      });
+      const wake = (): void => {
+        cancel();
+        resolve();
+      };
+      signal.addEventListener('abort', wake, { once: true });
+    });
+  }
+}
+
+const metadataOf = (object: RawObject): RawObject => (object['metadata'] ?? {}) as RawObject;
+
+const annotationsOf = (object: RawObject): RawObject =>
+  (metadataOf(object)['annotations'] ?? {}) as RawObject;
+
+function versionOf(object: RawObject): string {
+  const version = metadataOf(object)['resourceVersion'];
+  if (typeof version === 'string' && version !== '') return version;
+  throw new ApiFailure('expired', 'the API server sent an object without a version');
+}
+
+/** Versions are numbers that grow, wherever there is etcd behind; others are not compared. */
+function isOlder(version: string, than: string): boolean {
+  const isNumber = /^\d{1,19}$/;
+  return isNumber.test(version) && isNumber.test(than) && BigInt(version) < BigInt(than);
+}

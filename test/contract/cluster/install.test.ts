@@ -1,0 +1,153 @@
+/** `install` and `uninstall --cluster` against an API server on loopback that plays the controllers of Kubernetes. */
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { applyAll, nameOf, rolledOut } from '../../../src/apps/install/cluster.ts';
+import { kustomize } from '../../../src/apps/install/kustomize.ts';
+import { manifestFiles } from '../../../src/apps/install/manifest-files.ts';
+import { uninstallCluster } from '../../../src/apps/install/uninstall-cluster.ts';
+import { FakeKubeApi, type SeenRequest } from '../../support/fake-kube-api.ts';
+
+// Real HTTP, perhaps while every core is busy.
+jest.setTimeout(60_000);
+
+const manifests = kustomize(manifestFiles(), 'base');
+const bundle = '/api/v1/namespaces/shop/configmaps/mesh-ebpf-ca-root-cert';
+const daemonSetPath = '/apis/apps/v1/namespaces/mesh-ebpf-system/daemonsets/mesh-ebpf-node';
+
+let api: FakeKubeApi;
+let lines: string[];
+beforeEach(async () => {
+  api = await FakeKubeApi.start();
+  lines = [];
+});
+afterEach(() => api.stop());
+
+const writes = (): readonly SeenRequest[] => api.seen.filter(({ method }) => method !== 'GET');
+
+/** All of it is where it should be. */
+function rollOut(): void {
+  for (const [path, object] of api.objects) {
+    if (!/daemonsets|deployments/.test(path)) continue;
+    const all = {
+      observedGeneration: 1,
+      desiredNumberScheduled: 2,
+      updatedNumberScheduled: 2,
+      numberAvailable: 2,
+    };
+    const status = { ...all, replicas: 2, updatedReplicas: 2, availableReplicas: 2 };
+    api.objects.set(path, { ...object, status });
+  }
+}
+
+async function installed(): Promise<void> {
+  await applyAll(api.client(), manifests, () => undefined);
+  api.put(bundle, { metadata: { labels: { 'app.kubernetes.io/managed-by': 'mesh-ebpf-controller' } } });
+  api.seen.length = 0;
+}
+
+const uninstall = (options: object = {}, answer?: string) =>
+  uninstallCluster(
+    {
+      client: api.client(),
+      manifests,
+      ask: async () => answer,
+      done: (line) => lines.push(line),
+      progress: (line) => lines.push(line),
+      pollMs: 10,
+    },
+    { timeout: 20_000, ...options },
+  );
+
+describe('install', () => {
+  it('applies every object in order, by server-side apply in its own name, and waits for the rollout', async () => {
+    const applied: string[] = [];
+    await applyAll(api.client(), manifests, (manifest) => applied.push(nameOf(manifest)));
+    expect(applied).toEqual(manifests.map(nameOf));
+    expect(applied[0]).toBe('namespace mesh-ebpf-system');
+    for (const { method, query } of writes()) {
+      expect([method, query.get('fieldManager')]).toEqual(['PATCH', 'mesh-ebpf-install']);
+    }
+    setTimeout(rollOut, 100);
+    await rolledOut(api.client(), manifests, {
+      timeoutMs: 20_000,
+      pollMs: 10,
+      progress: (line) => lines.push(line),
+    });
+    expect(lines.at(-1)).toMatch(/2 of 2 updated, 2 available/);
+  });
+
+  it('says at its first refusal what is missing, and applies nothing after it', async () => {
+    const message =
+      'User "me" cannot patch resource "clusterroles" in API group "rbac.authorization.k8s.io" at the cluster scope';
+    api.fail = ({ path }) => (path.includes('/clusterroles/') ? { status: 403, message } : undefined);
+    await expect(applyAll(api.client(), manifests, () => undefined)).rejects.toMatchObject({
+      code: 'PERMISSION',
+      hint: expect.stringContaining('resources: ["clusterroles"], verbs: ["patch"]'),
+    });
+    expect(api.objects.has(daemonSetPath)).toBe(false);
+  });
+
+  it('that does not get ready in time names a pod, why, and what to look at', async () => {
+    await installed();
+    api.put('/api/v1/namespaces/mesh-ebpf-system/pods/mesh-ebpf-node-x1', {
+      metadata: { labels: { 'app.kubernetes.io/part-of': 'mesh-ebpf' } },
+      spec: { nodeName: 'node-a' },
+      status: { containerStatuses: [{ name: 'node', state: { waiting: { reason: 'ImagePullBackOff' } } }] },
+    });
+    const waiting = rolledOut(api.client(), manifests, {
+      timeoutMs: 50,
+      pollMs: 10,
+      progress: () => undefined,
+    });
+    await expect(waiting).rejects.toMatchObject({
+      code: 'TIMEOUT',
+      message: expect.stringContaining('mesh-ebpf-node-x1 on node-a: ImagePullBackOff'),
+      hint: expect.stringContaining('kubectl -n mesh-ebpf-system logs mesh-ebpf-node-x1'),
+    });
+  });
+});
+
+describe('uninstall from a cluster', () => {
+  it('takes the mesh off the nodes first, and deletes everything afterwards, backwards', async () => {
+    await installed();
+    const cleaned = setInterval(() => {
+      if (JSON.stringify(api.objects.get(daemonSetPath) ?? {}).includes('"--verify"')) rollOut();
+    }, 20);
+    expect(await uninstall()).toBe(0);
+    clearInterval(cleaned);
+    const [first, ...rest] = writes().map(({ method, path }) => `${method} ${path}`);
+    expect(first).toBe(`PUT ${daemonSetPath}`);
+    expect(rest[0]).toBe(`DELETE ${bundle}`);
+    expect(rest.at(-1)).toBe('DELETE /api/v1/namespaces/mesh-ebpf-system');
+    expect(rest).toHaveLength(manifests.length + 1);
+    expect([...api.objects.keys()]).toEqual([]);
+    expect(lines.at(-1)).toContain('labels istio.io/dataplane-mode of your namespaces');
+  });
+
+  it('deletes nothing while a node is not clean, unless it is told to', async () => {
+    await installed();
+    const before = api.objects.size;
+    await expect(uninstall({ timeout: 50 })).rejects.toMatchObject({
+      code: 'TIMEOUT',
+      message: expect.stringContaining('nothing was deleted'),
+    });
+    expect(api.objects.size).toBe(before);
+    expect(await uninstall({ timeout: 50, force: true })).toBe(0);
+    expect([...api.objects.keys()]).toEqual([]);
+    expect(lines.join('\n')).toContain('NOT removed  the mesh off every node');
+  });
+
+  it.each([
+    ['asked for a dry run', { dryRun: true }, undefined, 0],
+    ['the person says no', {}, 'n', 1],
+  ])('changes nothing when %s', async (_what, options, answer, status) => {
+    await installed();
+    expect(await uninstall(options, answer)).toBe(status);
+    expect(writes()).toEqual([]);
+  });
+
+  it('finds nothing to do where nothing is installed', async () => {
+    expect(await uninstall()).toBe(0);
+    expect(writes()).toEqual([]);
+    expect(manifests.length).toBeGreaterThan(10);
+  });
+});

@@ -1,0 +1,216 @@
+/** What the manifests say and what the code does must be the same: ports, names, capabilities, mounts, rights. */
+import { describe, expect, it } from '@jest/globals';
+import { kustomize, type Manifest } from '../../../../src/apps/install/kustomize.ts';
+import { manifestFiles } from '../../../../src/apps/install/manifest-files.ts';
+import { nodeCapabilities } from '../../../../src/apps/node/capabilities.ts';
+import { clusterControllerConfig } from '../../../../src/apps/config/cluster-controller-config.ts';
+import { nodeConfig } from '../../../../src/apps/config/node-config.ts';
+import { caPort, metricsPort, readinessPort } from '../../../../src/base/ports.ts';
+import * as names from '../../../../src/controller/kubernetes/names.ts';
+import { kinds } from '../../../../src/kube/objects.ts';
+import { dataplaneModeLabel } from '../../../../src/kube/translate/workload.ts';
+import { meshCatalogue } from '../../../../src/telemetry/catalogue.ts';
+import type { Rule } from '../../../support/rbac.ts';
+
+interface PodSpec {
+  readonly [field: string]: unknown;
+  readonly serviceAccountName: string;
+  readonly hostNetwork?: boolean;
+  readonly hostPID?: boolean;
+  readonly containers: readonly Container[];
+  readonly volumes?: readonly { readonly name: string; readonly [source: string]: unknown }[];
+}
+interface Container {
+  readonly args: readonly string[];
+  readonly env: readonly { readonly name: string; readonly value?: string }[];
+  readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
+  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[];
+  readonly securityContext: {
+    readonly privileged?: boolean;
+    readonly allowPrivilegeEscalation?: boolean;
+    readonly readOnlyRootFilesystem?: boolean;
+    readonly capabilities: { readonly drop: readonly string[]; readonly add?: readonly string[] };
+  };
+}
+
+const files = manifestFiles();
+const base = kustomize(files, 'base');
+const find = (kind: string, name: string, objects = base): Manifest => {
+  const found = objects.find((object) => object.kind === kind && object.metadata.name === name);
+  if (found === undefined) throw new Error(`no ${kind} ${name}`);
+  return found;
+};
+const podSpec = (kind: string, name: string): PodSpec =>
+  (find(kind, name)['spec'] as { readonly template: { readonly spec: PodSpec } }).template.spec;
+const node = podSpec('DaemonSet', names.nodeAgentName);
+const controller = podSpec('Deployment', names.controllerName);
+const [nodeContainer, controllerContainer] = [node, controller].map(
+  ({ containers }) => containers[0] as Container,
+) as [Container, Container];
+const environment = ({ env }: Container): Record<string, string> =>
+  Object.fromEntries(env.map(({ name, value }) => [name, value ?? `<${name}>`]));
+const ports = ({ ports: all }: Container) => all.map(({ containerPort }) => containerPort);
+
+const byName = (a: { resource: string }, b: { resource: string }): number =>
+  a.resource < b.resource ? -1 : 1;
+
+describe('every object', () => {
+  it('is in the mesh’s namespace or in none, and says that it is of the mesh', () => {
+    for (const overlay of ['base', 'overlays/monitoring', 'overlays/network-policy']) {
+      for (const { metadata } of kustomize(files, overlay)) {
+        expect([undefined, names.meshNamespace]).toContain(metadata.namespace);
+        expect(metadata.labels).toMatchObject({ 'app.kubernetes.io/part-of': 'mesh-ebpf' });
+      }
+    }
+  });
+
+  it('of the mesh itself is never in the mesh', () => {
+    expect(find('Namespace', names.meshNamespace).metadata.labels).toMatchObject({
+      [dataplaneModeLabel]: 'none',
+    });
+  });
+
+  it('is also what kubectl apply -k daemonset/ applies', () => {
+    expect(kustomize(files, '.')).toEqual(base);
+  });
+});
+
+describe('the node program’s pod', () => {
+  it('has the capabilities that the code needs, and is not privileged', () => {
+    const { privileged, allowPrivilegeEscalation, readOnlyRootFilesystem, capabilities } =
+      nodeContainer.securityContext;
+    expect([privileged, allowPrivilegeEscalation, readOnlyRootFilesystem]).toEqual([false, false, true]);
+    expect(capabilities.drop).toEqual(['ALL']);
+    expect(capabilities.add?.toSorted()).toEqual(Object.keys(nodeCapabilities).toSorted());
+  });
+
+  it('has a reason beside each capability, mount and right', () => {
+    const nodeFile = files['base/node.yaml'] ?? '';
+    for (const name of Object.keys(nodeCapabilities))
+      expect(nodeFile).toMatch(new RegExp(`# .*\\n +- ${name}\\n`));
+    for (const file of ['base/node-rbac.yaml', 'base/controller-rbac.yaml']) {
+      const rules = (files[file] ?? '').match(/(?:.*\n)  - apiGroups:/g) ?? [];
+      expect(rules.length).toBeGreaterThan(3);
+      for (const rule of rules) expect(rule).toMatch(/^ +# /);
+    }
+  });
+
+  it('starts with what the code asks for: its command line and environment are complete', () => {
+    const config = nodeConfig({ objects: '/objects' }, environment(nodeContainer), '/sys/fs/cgroup');
+    expect(config.nodeName).toBe('<NODE_NAME>');
+    expect(config.caAddress).toBe(`${names.controllerName}.${names.meshNamespace}.svc:${caPort}`);
+    expect(config.caRootFile).toBe(`/var/run/secrets/mesh-ebpf/ca/${names.trustBundleEntry}`);
+    expect(ports(nodeContainer)).toEqual([metricsPort, readinessPort]);
+    expect(nodeContainer.args[0]).toBe('node');
+  });
+
+  it('has every directory that the code writes to, and the host’s view of processes and network', () => {
+    const { pinRoot, runDir, caRootFile, tokenFile } = nodeConfig(
+      { objects: '/objects' },
+      environment(nodeContainer),
+      '/sys/fs/cgroup',
+    );
+    const mounts = nodeContainer.volumeMounts?.map(({ mountPath }) => mountPath) ?? [];
+    for (const path of [
+      pinRoot,
+      runDir,
+      caRootFile,
+      tokenFile,
+      '/var/lib/mesh-ebpf/x',
+      '/sys/fs/cgroup/x',
+      '/host/proc/sys',
+    ]) {
+      expect(mounts.some((mount) => path.startsWith(`${mount}/`))).toBe(true);
+    }
+    expect([node.hostNetwork, node.hostPID]).toEqual([true, true]);
+    expect(nodeContainer.volumeMounts?.map(({ name }) => name).toSorted()).toEqual(
+      node.volumes?.map(({ name }) => name).toSorted(),
+    );
+  });
+
+  it('proves who it is with a token for the controller only, and trusts what the controller publishes', () => {
+    const volume = (name: string): unknown => node.volumes?.find((each) => each.name === name);
+    expect(volume('token')).toMatchObject({
+      projected: { sources: [{ serviceAccountToken: { audience: names.tokenAudience, path: 'token' } }] },
+    });
+    expect(volume('ca')).toMatchObject({ configMap: { name: names.trustBundleMap } });
+    expect(node.serviceAccountName).toBe(names.nodeAgentName);
+  });
+
+  it('may read every kind that is translated, and change no spec', () => {
+    const rules = find('ClusterRole', names.nodeAgentName)['rules'] as readonly Rule[];
+    const granted = rules.flatMap(({ apiGroups, resources, verbs }) =>
+      apiGroups.flatMap((group) => resources.map((resource) => ({ group, resource, verbs }))),
+    );
+    const read = granted.filter(({ verbs }) => verbs.includes('watch'));
+    // Service accounts are in the lab's manifests only: a pod names its own.
+    const { ServiceAccount: _unread, ...kindsRead } = kinds;
+    const wanted = Object.entries(kindsRead).map(
+      ([
+        kind,
+        {
+          apiVersions: [version = ''],
+        },
+      ]) => ({
+        group: version.includes('/') ? version.split('/')[0] : '',
+        resource: kind === 'AuthorizationPolicy' ? 'authorizationpolicies' : `${kind.toLowerCase()}s`,
+        verbs: ['list', 'watch'],
+      }),
+    );
+    expect(read.toSorted(byName)).toEqual(wanted.toSorted(byName));
+    expect(granted.filter(({ verbs }) => !verbs.includes('watch')).map(({ resource }) => resource)).toEqual([
+      'pods/status',
+      'events',
+    ]);
+  });
+});
+
+describe('the controller’s pod', () => {
+  it('needs no privilege at all', () => {
+    const { securityContext } = controllerContainer;
+    expect(securityContext.capabilities).toEqual({ drop: ['ALL'] });
+    expect([securityContext.allowPrivilegeEscalation, securityContext.readOnlyRootFilesystem]).toEqual([
+      false,
+      true,
+    ]);
+    expect(controller['securityContext']).toMatchObject({ runAsNonRoot: true });
+    expect([controller.hostNetwork, controller.hostPID, controller.volumes]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+  });
+
+  it('serves where nodes look for it', () => {
+    const { namespace, serverNames, listen, nodeAgent } = clusterControllerConfig(
+      {},
+      {
+        ...environment(controllerContainer),
+        POD_NAMESPACE: names.meshNamespace,
+      },
+    );
+    expect([namespace, listen.port, nodeAgent]).toEqual([names.meshNamespace, caPort, names.nodeAgentName]);
+    expect(serverNames).toContain(environment(nodeContainer)['CA_ADDRESS']?.replace(/:\d+$/, ''));
+    expect(ports(controllerContainer)).toEqual([caPort, metricsPort, readinessPort]);
+    expect(controllerContainer.args.slice(0, 2)).toEqual(['controller', '--kubernetes']);
+    expect(find('Service', names.controllerName)['spec']).toMatchObject({
+      selector: { 'app.kubernetes.io/name': names.controllerName },
+      ports: [{ port: caPort, targetPort: 'grpc-ca' }, { port: metricsPort }],
+    });
+  });
+
+  it('shares trust domain, cluster domain and cluster id with the node programs', () => {
+    for (const name of ['TRUST_DOMAIN', 'CLUSTER_DOMAIN', 'CLUSTER_ID']) {
+      expect(environment(controllerContainer)[name]).toBe(environment(nodeContainer)[name]);
+    }
+  });
+});
+
+describe('alerts', () => {
+  it('are about metrics that there are', () => {
+    const rules = find('PrometheusRule', 'mesh-ebpf', kustomize(files, 'overlays/monitoring'));
+    const used = new Set(JSON.stringify(rules['spec']).match(/\bmesh_\w+/g));
+    expect(used.size).toBeGreaterThan(5);
+    for (const metric of used) expect(Object.keys(meshCatalogue)).toContain(metric);
+  });
+});
