@@ -33,6 +33,7 @@ const cniDirectories = {
 };
 
 const env = systemEnv({
+  programName: environment.variables['MESH_EBPF_PROGRAM'] === 'kubectl mesh' ? 'kubectl mesh' : 'mesh-ebpf',
   version: packageJson.version,
   variables: environment.variables,
   path: environment.path,

@@ -1,10 +1,9 @@
 /** One HTTP request over a node's unix socket, with failures told in the words of whoever typed the command. */
 import { request as httpRequest } from 'node:http';
 import { asMeshError, MeshError } from '../base/errors.ts';
+import { abortError } from './abort-error.ts';
 import type { AdminRequest, AdminResponse } from './env.ts';
-
-/** More than any answer of a node that is well. */
-const maxAnswerBytes = 256 * 1024 * 1024;
+import { maxAnswerBytes } from './inspect/protocol.ts';
 
 export async function adminRequest(socket: string, request: AdminRequest): Promise<AdminResponse> {
   try {
@@ -39,7 +38,7 @@ async function exchange(
 }
 
 function explain(socket: string, cause: unknown, signal: AbortSignal): MeshError {
-  switch (fieldOf(cause, 'code')) {
+  switch (codeOf(cause)) {
     case 'ENOENT':
       return new MeshError('UNAVAILABLE', `no node process runs: ${socket} does not exist`, { cause });
     case 'ECONNREFUSED':
@@ -54,20 +53,11 @@ function explain(socket: string, cause: unknown, signal: AbortSignal): MeshError
         hint: 'run the command with sudo',
       });
     case 'ABORT_ERR':
-      return isTimeout(signal.reason)
-        ? new MeshError('TIMEOUT', `the node at ${socket} did not answer in time`, {
-            cause,
-            hint: 'give it longer with --timeout',
-          })
-        : new MeshError('UNAVAILABLE', 'interrupted', { cause });
+      return abortError(`the node at ${socket}`, signal, cause);
     default:
       return asMeshError(cause, 'UNAVAILABLE', `the node at ${socket} did not answer properly`);
   }
 }
 
-const isTimeout = (reason: unknown): boolean => fieldOf(reason, 'name') === 'TimeoutError';
-
-const fieldOf = (thrown: unknown, field: 'code' | 'name'): unknown =>
-  typeof thrown === 'object' && thrown !== null && field in thrown
-    ? thrown[field as keyof typeof thrown]
-    : undefined;
+const codeOf = (thrown: unknown): unknown =>
+  typeof thrown === 'object' && thrown !== null && 'code' in thrown ? thrown.code : undefined;

@@ -17,8 +17,11 @@ export interface Check {
 
 const ok = (name: string, found: string): Check => ({ name, result: 'ok', found, cost: null, next: null });
 
+/** Where the mesh is to run: on a machine, perhaps as a lab, or in the container that is a cluster's node program. */
+export type CheckedPlace = 'machine' | 'node';
+
 /** Everything about the machine itself; the nodes are asked by `doctor`. */
-export async function hostChecks(env: CliEnv): Promise<readonly Check[]> {
+export async function hostChecks(env: CliEnv, place: CheckedPlace): Promise<readonly Check[]> {
   const mounts = await env.files.readText('/proc/mounts').catch(() => '');
   return [
     checkRoot(env),
@@ -30,7 +33,7 @@ export async function hostChecks(env: CliEnv): Promise<readonly Check[]> {
     ),
     ...(await checkFeatures(env, cgroup2Mount(mounts))),
     ...(await Promise.all(sysctls.map((sysctl) => checkSysctl(env, sysctl)))),
-    ...(await Promise.all(tools.map((tool) => checkTool(env, tool)))),
+    ...(await Promise.all(toolsFor(place).map((tool) => checkTool(env, tool)))),
   ];
 }
 
@@ -143,6 +146,8 @@ interface Tool {
   readonly result: 'warning' | 'failed';
   readonly cost: string;
   readonly debian: string;
+  /** Only the lab and the demo use it. */
+  readonly lab?: true;
 }
 
 const tools: readonly Tool[] = [
@@ -169,9 +174,19 @@ const tools: readonly Tool[] = [
     result: 'warning',
     cost: 'the lab’s unmeshed pods cannot reach Services',
     debian: 'nftables',
+    lab: true,
   },
-  { name: 'tcpdump', result: 'warning', cost: 'the demo cannot prove what is encrypted', debian: 'tcpdump' },
+  {
+    name: 'tcpdump',
+    result: 'warning',
+    cost: 'the demo cannot prove what is encrypted',
+    debian: 'tcpdump',
+    lab: true,
+  },
 ];
+
+const toolsFor = (place: CheckedPlace): readonly Tool[] =>
+  place === 'machine' ? tools : tools.filter(({ lab }) => lab !== true);
 
 async function checkTool({ files, path }: CliEnv, { name, result, cost, debian }: Tool): Promise<Check> {
   for (const directory of path) {

@@ -7,6 +7,8 @@ import type { Feature, ProbedPlaces } from '../datapath/probe.ts';
 import type { MapSummary } from '../datapath/inspect/maps.ts';
 import type { AttachedProgram } from '../datapath/inspect/programs.ts';
 import type { Row } from '../datapath/inspect/rows.ts';
+import type { KubeClient } from '../kube/client/kube-client.ts';
+import type { PodProcess, PodProcessEvents, PodProgram } from '../kube/client/pod-exec.ts';
 import type { ExitCode } from './exit-codes.ts';
 import type { Leftover } from '../datapath/uninstall.ts';
 
@@ -61,6 +63,24 @@ export interface Cleaner {
   remove(): Promise<void>;
 }
 
+/** Which cluster, and where in it the mesh is. */
+export interface ClusterChoice {
+  /** A file, instead of the usual ones. */
+  readonly kubeconfig?: string;
+  /** One of its contexts, instead of the current one. */
+  readonly context?: string;
+  readonly meshNamespace: string;
+}
+
+/** The way to a cluster, with the rights of whoever types the command. */
+export interface Cluster {
+  /** The API server, for messages. */
+  readonly server: string;
+  readonly client: KubeClient;
+  /** @throws MeshError why it was refused; anything when `signal` aborts */
+  start(program: PodProgram, events: PodProcessEvents, signal: AbortSignal): Promise<PodProcess>;
+}
+
 /** The variables that terminals agree on; `apps/config` reads them. */
 export interface TerminalVariables {
   readonly NO_COLOR?: string | undefined;
@@ -68,7 +88,11 @@ export interface TerminalVariables {
   readonly TERM?: string | undefined;
 }
 
+/** What people type to run this: `mesh-ebpf`, or `kubectl mesh`. */
+export type ProgramName = 'mesh-ebpf' | 'kubectl mesh';
+
 export interface CliEnv {
+  readonly programName: ProgramName;
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
   readonly variables: TerminalVariables;
@@ -83,10 +107,17 @@ export interface CliEnv {
   readonly path: readonly string[];
   /** Aborted by Ctrl-C: ends what follows or waits. */
   readonly interrupted: AbortSignal;
+  /** Standard input, to its end. */
+  input(): AsyncIterable<Buffer | string>;
   /** One line the person types; undefined when nobody can be asked. */
   ask(question: string): Promise<string | undefined>;
   /** @throws MeshError UNAVAILABLE, PERMISSION, TIMEOUT */
   adminRequest(socket: string, request: AdminRequest): Promise<AdminResponse>;
+  /**
+   * The cluster chosen, or that of the usual kubeconfig; undefined when none is chosen and there is no kubeconfig.
+   * @throws MeshError INVALID_ARGUMENT, NOT_FOUND
+   */
+  openCluster(choice: ClusterChoice): Promise<Cluster | undefined>;
   /** What is pinned and loaded in the kernel. @throws MeshError UNSUPPORTED when the native addon does not load */
   readonly datapath: DatapathAccess;
   /** What else the mesh leaves on a machine, for `uninstall`. */

@@ -1,6 +1,6 @@
 /** An error as a person reads it: what happened, why, what to do next. */
 import { errorCodes, type MeshError } from '../base/errors.ts';
-import type { Unreachable } from './nodes.ts';
+import type { Unreachable } from './node-handle.ts';
 import { printableLines } from './printable.ts';
 import type { Screen } from './screen.ts';
 

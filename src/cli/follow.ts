@@ -3,6 +3,7 @@
  * node's memory make sure that nothing is shown twice and that what was missed is counted.
  */
 import { asMeshError } from '../base/errors.ts';
+import { mapLimited } from '../base/map-limited.ts';
 import type { ConnectionsDocument, ConnectionsQuery } from '../telemetry/admin-api.ts';
 import { formatConnectionsQuery } from '../telemetry/admin-query.ts';
 import type { CommandContext, ReadOptions } from './command.ts';
@@ -10,6 +11,7 @@ import { connectionColumns, type ConnectionRow } from './connection-columns.ts';
 import { unreachableText } from './error-text.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import { reportUnreachable } from './listing.ts';
+import { maxAskedAtOnce, type NodeHandle } from './node-handle.ts';
 import { askNodes, getDocument } from './nodes.ts';
 import { type OutputFormat, printJsonLine } from './output.ts';
 import { printable } from './printable.ts';
@@ -23,7 +25,7 @@ const everything = 1_000_000;
 /** A node that is followed. */
 interface Followed {
   readonly node: string;
-  readonly socket: string;
+  readonly handle: NodeHandle;
   /** Sequence number seen last; undefined before the first answer. */
   after: number | undefined;
   /** Its silence has been reported. */
@@ -38,9 +40,26 @@ export async function followConnections(
 ): Promise<ExitCode> {
   const screen = context.screen();
   const nodes = await findNodes(context, screen, options);
-  const printer = rowPrinter(screen, options.output);
+  try {
+    return await follow(context, options, query, nodes);
+  } finally {
+    for (const { handle } of nodes) handle.close();
+  }
+}
+
+async function follow(
+  context: CommandContext,
+  options: ReadOptions,
+  query: ConnectionsQuery,
+  nodes: readonly Followed[],
+): Promise<ExitCode> {
+  const printer = rowPrinter(context.screen(), options.output);
   while (!context.env.interrupted.aborted) {
-    const answers = await Promise.all(nodes.map((node) => poll(context, options, query, node)));
+    const answers = await mapLimited(
+      nodes,
+      maxAskedAtOnce,
+      async (node) => await poll(context, options, query, node),
+    );
     if (context.env.interrupted.aborted) break;
     if (answers.every((answer) => answer === undefined)) return exitCodes.undecided;
     const rows = answers.flatMap((answer) => answer ?? []);
@@ -55,12 +74,12 @@ async function findNodes(
   screen: Screen,
   options: ReadOptions,
 ): Promise<readonly Followed[]> {
-  const { sockets, unreachable } = await askNodes<ConnectionsDocument>(context.env, options, {
+  const { answered, unreachable } = await askNodes<ConnectionsDocument>(context.env, options, {
     target: '/v1/connections?only=live&limit=0',
     kind: 'ConnectionList',
   });
   reportUnreachable(screen, unreachable);
-  return [...sockets].map(([node, socket]) => ({ node, socket, after: undefined, silent: false }));
+  return [...answered].map(([node, handle]) => ({ node, handle, after: undefined, silent: false }));
 }
 
 /** What ended at a node since it was asked last; undefined when it does not answer. */
@@ -77,7 +96,7 @@ async function poll(
     ...(after !== undefined && { after, limit: everything }),
   };
   try {
-    const document = await getDocument<ConnectionsDocument>(context.env, node.socket, {
+    const document = await getDocument<ConnectionsDocument>(context.env, node.handle, {
       target: `/v1/connections?${formatConnectionsQuery(asked)}`,
       kind: 'ConnectionList',
       timeout: options.timeout,
@@ -86,7 +105,8 @@ async function poll(
     return take(context.screen(), node, document);
   } catch (thrown) {
     if (!node.silent && !context.env.interrupted.aborted) {
-      context.screen().hint(unreachableText({ ...node, error: asMeshError(thrown) }));
+      const { node: name, handle } = node;
+      context.screen().hint(unreachableText({ node: name, where: handle.where, error: asMeshError(thrown) }));
     }
     node.silent = true;
     return undefined;

@@ -2,7 +2,7 @@
 import { adminApiVersion } from '../telemetry/admin-api.ts';
 import { unreachableText } from './error-text.ts';
 import { type ExitCode, exitCodes, worse } from './exit-codes.ts';
-import type { Unreachable } from './nodes.ts';
+import type { Unreachable } from './node-handle.ts';
 import { type Listing, type OutputFormat, printListing } from './output.ts';
 import type { Screen } from './screen.ts';
 
@@ -35,9 +35,9 @@ export function listDocument(kind: string, body: object, unreachable: readonly U
     apiVersion: adminApiVersion,
     kind,
     ...body,
-    unreachable: unreachable.map(({ node, socket, error }) => ({
+    unreachable: unreachable.map(({ node, where, error }) => ({
       node,
-      socket,
+      where,
       code: error.code,
       message: error.message,
     })),

@@ -1,102 +1,115 @@
 /**
- * Finds the nodes of this machine and asks them all. A node that does not answer is listed with the reason and makes
- * the command's exit status "could not find out"; it is never left out silently.
+ * Finds the nodes a command is about and asks them all. A node that does not answer is listed with the reason and
+ * makes the command's exit status "could not find out"; it is never left out silently.
  */
 import { asMeshError, MeshError } from '../base/errors.ts';
+import { mapLimited } from '../base/map-limited.ts';
 import { adminApiVersion, type DocumentHead, type ErrorDocument } from '../telemetry/admin-api.ts';
+import { chooseCluster } from './cluster/choose.ts';
+import { findClusterNodes, noSuchNode } from './cluster/find-nodes.ts';
 import type { CliEnv } from './env.ts';
-import { type Place, socketName, socketPlaces } from './places.ts';
+import { errorFromWire } from './inspect/protocol.ts';
+import { localNodes, nodeAtSocket, noLocalNode } from './local-nodes.ts';
+import {
+  type Found,
+  maxAskedAtOnce,
+  type NodeChoice,
+  type NodeHandle,
+  sortedByNode,
+  type Unreachable,
+} from './node-handle.ts';
 
-export interface NodeSelection {
-  /** Only the node of this name. */
-  readonly node?: string;
+export interface NodeSelection extends NodeChoice {
   /** Only this socket, wherever it is. */
   readonly socket?: string;
-  /** Longest wait for one node, milliseconds. */
-  readonly timeout: number;
-}
-
-export interface Unreachable {
-  readonly node: string;
-  readonly socket: string;
-  readonly error: MeshError;
 }
 
 export interface Answers<Doc> {
   readonly documents: readonly Doc[];
-  /** The socket of each node that answered, by its name. */
-  readonly sockets: ReadonlyMap<string, string>;
+  /** Each node that answered, by its name. */
+  readonly answered: ReadonlyMap<string, NodeHandle>;
   readonly unreachable: readonly Unreachable[];
 }
 
-interface Candidate {
-  /** Its directory's name; the real one is in its answers. */
-  readonly node: string;
-  readonly socket: string;
+interface Question<Doc extends DocumentHead<string>> {
+  readonly target: string;
+  readonly kind: Doc['kind'];
 }
 
 /**
- * GETs `target` from every selected node at once.
+ * GETs `target` from every selected node.
  * @throws MeshError UNAVAILABLE when there is no node at all; NOT_FOUND when none has the name asked for.
  */
 export async function askNodes<Doc extends DocumentHead<string>>(
   env: CliEnv,
   selection: NodeSelection,
-  request: { readonly target: string; readonly kind: Doc['kind'] },
+  question: Question<Doc>,
 ): Promise<Answers<Doc>> {
-  const candidates = await discover(env, selection);
-  const documents: Doc[] = [];
-  const sockets = new Map<string, string>();
-  const unreachable: Unreachable[] = [];
-  await Promise.all(
-    candidates.map(async (candidate) => {
-      const answer = await askOne<Doc>(env, selection, candidate, request);
-      if (answer instanceof MeshError) {
-        unreachable.push({ ...candidate, error: answer });
-        return;
-      }
-      documents.push(answer);
-      sockets.set(answer.node, candidate.socket);
-    }),
-  );
-  const answers = { documents: sortedByNode(documents), sockets, unreachable: sortedByNode(unreachable) };
+  return await askChosen<Doc>(env, selection, question, await findNodes(env, selection));
+}
+
+/** As `askNodes`, but never a cluster's. */
+export async function askLocalNodes<Doc extends DocumentHead<string>>(
+  env: CliEnv,
+  selection: NodeSelection,
+  question: Question<Doc>,
+): Promise<Answers<Doc>> {
+  return await askChosen<Doc>(env, selection, question, await findLocal(env, selection));
+}
+
+async function askChosen<Doc extends DocumentHead<string>>(
+  env: CliEnv,
+  selection: NodeSelection,
+  question: Question<Doc>,
+  found: Found<NodeHandle>,
+): Promise<Answers<Doc>> {
+  const answers = await askFound<Doc>(env, selection, question, found);
   return selection.node === undefined ? answers : onlyNode(selection.node, answers);
 }
 
-async function discover(env: CliEnv, selection: NodeSelection): Promise<readonly Candidate[]> {
-  const { socket } = selection;
-  if (socket !== undefined) return [{ node: selection.node ?? socket, socket }];
-  const found = (await Promise.all(socketPlaces.map((place) => socketsIn(env, place)))).flat();
-  if (found.length > 0) return found;
-  const looked = socketPlaces
-    .map(({ directory, each }) => (each ? `${directory}/*` : directory))
-    .join(' and ');
-  throw new MeshError(
-    'UNAVAILABLE',
-    `no node of the mesh runs on this machine (no admin socket in ${looked})`,
-    {
-      hint: 'start one with "mesh-ebpf lab up" or "mesh-ebpf node", or name its socket with --socket',
-    },
-  );
+async function askFound<Doc extends DocumentHead<string>>(
+  env: CliEnv,
+  { timeout }: Pick<NodeSelection, 'timeout'>,
+  question: Question<Doc>,
+  found: Found<NodeHandle>,
+): Promise<Answers<Doc>> {
+  const documents: Doc[] = [];
+  const answered = new Map<string, NodeHandle>();
+  const unreachable: Unreachable[] = [...found.unreachable];
+  await mapLimited(found.handles, maxAskedAtOnce, async (handle) => {
+    const answer = await askOne<Doc>(env, handle, { ...question, timeout });
+    handle.close();
+    if (answer instanceof MeshError) {
+      unreachable.push({ node: handle.node, where: handle.where, error: answer });
+      return;
+    }
+    documents.push(answer);
+    answered.set(answer.node, handle);
+  });
+  return { documents: sortedByNode(documents), answered, unreachable: sortedByNode(unreachable) };
 }
 
-async function socketsIn(env: CliEnv, { directory, each }: Place): Promise<readonly Candidate[]> {
-  const names = await env.files.list(directory);
-  if (!each) {
-    return names.includes(socketName) ? [{ node: 'node', socket: `${directory}/${socketName}` }] : [];
-  }
-  // A directory without a socket is a node that is down: it shall be listed, so it is asked in vain.
-  return names.map((name) => ({ node: name, socket: `${directory}/${name}/${socketName}` }));
+async function findNodes(env: CliEnv, selection: NodeSelection): Promise<Found<NodeHandle>> {
+  if (selection.socket !== undefined) return await findLocal(env, selection);
+  const isLocal = async (): Promise<boolean> => (await localNodes(env)).length > 0;
+  const cluster = await chooseCluster(env, selection, isLocal);
+  if (cluster !== undefined) return await findClusterNodes(env, cluster, selection);
+  return await findLocal(env, selection);
+}
+
+async function findLocal(env: CliEnv, { socket, node }: NodeSelection): Promise<Found<NodeHandle>> {
+  const handles = socket === undefined ? await localNodes(env) : [nodeAtSocket(env, node ?? socket, socket)];
+  if (handles.length === 0) throw noLocalNode();
+  return { handles, unreachable: [] };
 }
 
 async function askOne<Doc extends DocumentHead<string>>(
   env: CliEnv,
-  { timeout }: NodeSelection,
-  { socket }: Candidate,
-  { target, kind }: { readonly target: string; readonly kind: Doc['kind'] },
+  handle: NodeHandle,
+  question: Question<Doc> & { readonly timeout: number },
 ): Promise<Doc | MeshError> {
   try {
-    return await getDocument<Doc>(env, socket, { target, kind, timeout });
+    return await getDocument<Doc>(env, handle, question);
   } catch (thrown) {
     if (env.interrupted.aborted) throw thrown;
     return asMeshError(thrown);
@@ -106,17 +119,17 @@ async function askOne<Doc extends DocumentHead<string>>(
 /** @throws MeshError with the code, message and hint the node answered, or why it did not. */
 export async function getDocument<Doc extends DocumentHead<string>>(
   env: CliEnv,
-  socket: string,
-  request: { readonly target: string; readonly kind: Doc['kind']; readonly timeout: number },
+  handle: NodeHandle,
+  question: Question<Doc> & { readonly timeout: number },
 ): Promise<Doc> {
-  const signal = AbortSignal.any([env.interrupted, AbortSignal.timeout(request.timeout)]);
-  const { document } = await env.adminRequest(socket, { method: 'GET', target: request.target, signal });
+  const signal = AbortSignal.any([env.interrupted, AbortSignal.timeout(question.timeout)]);
+  const { document } = await handle.admin({ method: 'GET', target: question.target, signal });
   const head = headOf(document);
-  if (head?.kind === request.kind) return document as Doc;
+  if (head?.kind === question.kind) return document as Doc;
   if (head?.kind === 'Error') throw nodeError(document);
   throw new MeshError(
     'UNSUPPORTED',
-    `the node answered ${head?.kind ?? 'nothing known'} instead of ${request.kind}`,
+    `the node answered ${head?.kind ?? 'nothing known'} instead of ${question.kind}`,
     {
       hint: 'the node runs another version of mesh-ebpf; compare "mesh-ebpf version" on both sides',
     },
@@ -131,22 +144,22 @@ function headOf(document: unknown): { readonly kind: string } | undefined {
 
 function nodeError(document: unknown): MeshError {
   const { code, message, hint } = document as Partial<ErrorDocument>;
-  const options = typeof hint === 'string' ? { hint } : {};
-  return new MeshError(code ?? 'INTERNAL', message ?? 'the node reported an error without words', options);
+  return errorFromWire({
+    code: String(code),
+    message: typeof message === 'string' ? message : 'the node reported an error without words',
+    hint: typeof hint === 'string' ? hint : null,
+  });
 }
 
+/** On this machine a node's name is known only when it answers. */
 function onlyNode<Doc extends DocumentHead<string>>(name: string, answers: Answers<Doc>): Answers<Doc> {
   const only = <T extends { readonly node: string }>(all: readonly T[]): readonly T[] =>
     all.filter(({ node }) => node === name);
   const documents = only(answers.documents);
   const unreachable = only(answers.unreachable);
   if (documents.length > 0 || unreachable.length > 0) {
-    const sockets = new Map([...answers.sockets].filter(([node]) => node === name));
-    return { documents, sockets, unreachable: documents.length > 0 ? [] : unreachable };
+    const answered = new Map([...answers.answered].filter(([node]) => node === name));
+    return { documents, answered, unreachable: documents.length > 0 ? [] : unreachable };
   }
-  const known = [...answers.documents, ...answers.unreachable].map(({ node }) => node).join(', ');
-  throw new MeshError('NOT_FOUND', `there is no node "${name}" here`, { hint: `nodes: ${known}` });
+  throw noSuchNode(name, [...answers.documents, ...answers.unreachable], 'here');
 }
-
-const sortedByNode = <T extends { readonly node: string }>(all: readonly T[]): readonly T[] =>
-  all.toSorted((a, b) => (a.node < b.node ? -1 : 1));

@@ -5,14 +5,20 @@ export interface Place {
   readonly each: boolean;
 }
 
+export const socketName = 'admin.sock';
+
+const nodeDirectory = '/run/mesh-ebpf/node';
+
+/** Of the node that this machine, or the container, is. */
+export const nodeSocket = `${nodeDirectory}/${socketName}`;
+export const nodePins = '/sys/fs/bpf/mesh-ebpf';
+
 export const socketPlaces: readonly Place[] = [
-  { directory: '/run/mesh-ebpf/node', each: false },
+  { directory: nodeDirectory, each: false },
   { directory: '/run/mesh-ebpf/lab/nodes', each: true },
 ];
 
-export const socketName = 'admin.sock';
-
 export const pinPlaces: readonly Place[] = [
-  { directory: '/sys/fs/bpf/mesh-ebpf', each: false },
+  { directory: nodePins, each: false },
   { directory: '/sys/fs/bpf/mesh-ebpf-lab', each: true },
 ];

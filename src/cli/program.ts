@@ -5,10 +5,11 @@
 import { Command, CommanderError, Option } from 'commander';
 import { asMeshError, MeshError } from '../base/errors.ts';
 import { addCertsCommand } from './commands/certs.ts';
-import { addCompletionCommand } from './commands/completion.ts';
+import { addCompleteCommand, addCompletionCommand } from './commands/completion.ts';
 import { addConnectionsCommand } from './commands/connections.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addErrorsCommand } from './commands/errors.ts';
+import { addInspectCommand } from './commands/inspect.ts';
 import { addMapsCommand } from './commands/maps.ts';
 import { addPoliciesCommand } from './commands/policies.ts';
 import { addProgramsCommand } from './commands/programs.ts';
@@ -66,12 +67,12 @@ export function createProgram(
   groups: readonly CommandGroup[],
   finished: (code: number) => void,
 ): Command {
-  const program = new Command('mesh-ebpf')
+  const program = new Command(env.programName)
     .description('An ambient service mesh: eBPF capture, SPIFFE identity, mutual TLS, no sidecars.')
     .addOption(new Option('--color <when>', 'colour the output').choices(colorModes).default('auto'))
     .addHelpText(
       'after',
-      `${exitCodesHelp}\n\nStart here: mesh-ebpf status, mesh-ebpf doctor, mesh-ebpf lab up --help`,
+      `${exitCodesHelp}\n\nStart here: ${['status', 'doctor', 'lab up --help'].map((line) => `${env.programName} ${line}`).join(', ')}`,
     );
   inherit(program, env);
   program.helpCommand(false).commandsGroup('Run it:');
@@ -90,6 +91,8 @@ export function createProgram(
     program.commandsGroup(heading);
     for (const add of adders) add(program, context);
   }
+  addInspectCommand(program, context);
+  addCompleteCommand(program, context);
   return program;
 }
 

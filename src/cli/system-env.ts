@@ -9,13 +9,33 @@ import { dumpMap, listMaps } from '../datapath/inspect/maps.ts';
 import { listPrograms } from '../datapath/inspect/programs.ts';
 import { probeFeatures } from '../datapath/probe.ts';
 import { findLeftovers, installedObjects, uninstallDatapath } from '../datapath/uninstall.ts';
+import { fromKubeconfig } from '../kube/client/kube-config.ts';
+import { HttpKubeClient } from '../kube/client/kube-client.ts';
+import { startInPod } from '../kube/client/pod-exec.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import { adminRequest } from './admin-client.ts';
-import type { Cleaner, CliEnv, DatapathAccess, FileAccess, OutputStream, TerminalVariables } from './env.ts';
+import type {
+  Cleaner,
+  CliEnv,
+  Cluster,
+  ClusterChoice,
+  DatapathAccess,
+  FileAccess,
+  OutputStream,
+  ProgramName,
+  TerminalVariables,
+} from './env.ts';
+
+/** Those of the terminal, and those that say where the usual kubeconfig is. */
+type Variables = TerminalVariables & {
+  readonly KUBECONFIG?: string | undefined;
+  readonly HOME?: string | undefined;
+};
 
 export interface SystemEnvDeps {
+  readonly programName: ProgramName;
   readonly version: string;
-  readonly variables: TerminalVariables;
+  readonly variables: Variables;
   /** `PATH`, split. */
   readonly path: readonly string[];
   readonly loadNative: () => NativeBinding;
@@ -25,8 +45,9 @@ export interface SystemEnvDeps {
 }
 
 export function systemEnv(deps: SystemEnvDeps): CliEnv {
-  const { version, variables, path, interrupted } = deps;
+  const { programName, version, variables, path, interrupted } = deps;
   return {
+    programName,
     stdout: outputStream(process.stdout),
     stderr: outputStream(process.stderr),
     variables,
@@ -37,11 +58,29 @@ export function systemEnv(deps: SystemEnvDeps): CliEnv {
     files,
     path,
     interrupted,
+    input: () => process.stdin,
     ask,
     adminRequest,
+    openCluster: async (choice) => await openCluster(choice, variables, interrupted),
     datapath: datapathAccess(deps.loadNative),
     cleaners: deps.cleaners ?? [],
     uninstallCluster: deps.uninstallCluster,
+  };
+}
+
+/** What it needs is loaded only now: most commands need no cluster. */
+async function openCluster(
+  choice: ClusterChoice,
+  { KUBECONFIG = '', HOME = '' }: Variables,
+  interrupted: AbortSignal,
+): Promise<Cluster | undefined> {
+  const chosen = choice.kubeconfig !== undefined || choice.context !== undefined || KUBECONFIG !== '';
+  if (!chosen && !(HOME !== '' && (await files.exists(`${HOME}/.kube/config`)))) return undefined;
+  const server = await fromKubeconfig(choice);
+  return {
+    server: server.server.host,
+    client: new HttpKubeClient(server, { signal: interrupted }),
+    start: async (program, events, signal) => await startInPod(server, program, events, signal),
   };
 }
 

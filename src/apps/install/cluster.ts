@@ -10,6 +10,7 @@ import {
   readObject,
 } from '../../kube/client/kube-objects.ts';
 import { type Resource, resourceOf, resources } from '../../kube/client/resources.ts';
+import { isCleaning } from './cleaning.ts';
 import type { Manifest } from './kustomize.ts';
 import { type PodTrouble, troubleOf, type TroubledPod } from './pod-trouble.ts';
 import { type RollingObject, rolloutOf } from './rollout.ts';
@@ -38,6 +39,30 @@ export async function applyAll(
   for (const manifest of manifests) {
     await applyObject(client, kindOf(manifest), manifest, { manager });
     applied(manifest);
+  }
+}
+
+/**
+ * An uninstallation that was given up has left the node programs' DaemonSet uninstalling; applied over it, the program
+ * would be uninstalled at each start. @throws MeshError TIMEOUT when it does not go
+ */
+export async function endCleaning(
+  client: KubeClient,
+  manifests: readonly Manifest[],
+  wait: Wait,
+): Promise<void> {
+  const deadline = performance.now() + wait.timeoutMs;
+  for (const { metadata } of manifests.filter(({ kind }) => kind === 'DaemonSet')) {
+    const read = (): Promise<Manifest | undefined> => readObject(client, resources.daemonSets, metadata);
+    const live = await read();
+    if (live === undefined || !isCleaning(live)) continue;
+    wait.progress(`daemonset ${metadata.name}: an uninstallation was not finished; putting it in order`);
+    await deleteObject(client, resources.daemonSets, metadata);
+    while ((await read()) !== undefined) {
+      if (performance.now() > deadline)
+        throw new MeshError('TIMEOUT', `daemonset ${metadata.name} does not go`);
+      await sleep(wait.pollMs ?? 1_000);
+    }
   }
 }
 

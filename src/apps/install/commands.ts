@@ -9,7 +9,7 @@ import type { Screen } from '../../cli/screen.ts';
 import { parseDuration } from '../../cli/usage.ts';
 import { fromKubeconfig, type KubeConfigOptions } from '../../kube/client/kube-config.ts';
 import { HttpKubeClient } from '../../kube/client/kube-client.ts';
-import { applyAll, nameOf, rolledOut } from './cluster.ts';
+import { applyAll, endCleaning, nameOf, rolledOut } from './cluster.ts';
 import { kustomize, type Manifest } from './kustomize.ts';
 import { manifestFiles } from './manifest-files.ts';
 import { settings, withSettings } from './settings.ts';
@@ -64,12 +64,12 @@ async function install(context: CommandContext, flags: InstallFlags): Promise<Ex
   const { env } = context;
   const client = new HttpKubeClient(await fromKubeconfig(flags), { signal: env.interrupted });
   const isTable = flags.output === 'table';
+  const wait = { timeoutMs: flags.timeout, progress: (line: string) => screen.hint(line) };
+  await endCleaning(client, manifests, wait);
   await applyAll(client, manifests, (manifest) => {
     if (isTable) screen.data(`applied  ${nameOf(manifest)}`);
   });
-  if (flags.wait) {
-    await rolledOut(client, manifests, { timeoutMs: flags.timeout, progress: (line) => screen.hint(line) });
-  }
+  if (flags.wait) await rolledOut(client, manifests, wait);
   if (!isTable) printDocument(screen, flags.output === 'json' ? 'json' : 'yaml', report(manifests));
   screen.hint('next: kubectl label namespace NAME istio.io/dataplane-mode=ambient');
   return exitCodes.clean;

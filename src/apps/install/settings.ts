@@ -20,6 +20,7 @@ interface Container {
   readonly imagePullPolicy?: string;
   readonly args: readonly string[];
   readonly env: readonly { readonly name: string; readonly value?: string }[];
+  readonly securityContext: { readonly capabilities: { readonly add?: readonly string[] } };
 }
 
 /** A Deployment or DaemonSet, as far as settings change it. */
@@ -41,6 +42,11 @@ const inContainer = (workload: Workload, change: (container: Container) => Parti
     },
   },
 });
+
+const withCapability = (workload: Workload, name: string): Workload =>
+  inContainer(workload, ({ securityContext: { capabilities, ...rest } }) => ({
+    securityContext: { ...rest, capabilities: { ...capabilities, add: [...(capabilities.add ?? []), name] } },
+  }));
 
 const flag =
   (name: string) =>
@@ -90,6 +96,12 @@ export const settings: Readonly<Record<string, Setting>> = {
     help: 'name of the cluster in logs and metrics',
     check: matching(/^[\w.-]{1,253}$/, 'a name'),
     change: variable('CLUSTER_ID'),
+  },
+  'node.liftMemlock': {
+    help: 'true: grants SYS_RESOURCE; for kernels before 5.11, where BPF memory counts against RLIMIT_MEMLOCK',
+    check: matching(/^(true|false)$/, 'true or false'),
+    change: (workload, value) => (value === 'true' ? withCapability(workload, 'SYS_RESOURCE') : workload),
+    only: nodeAgentName,
   },
   'node.drainSeconds': {
     help: 'time for connections to finish at an upgrade; the pod’s grace period has to be longer',

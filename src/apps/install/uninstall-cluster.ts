@@ -38,8 +38,8 @@ export async function uninstallCluster(
   const daemonSet = there.find(isNodeProgram);
   const steps = [
     ...(daemonSet === undefined ? [] : ['the mesh off every node, verified']),
-    ...bundles.map(({ metadata }) => `configmap ${metadata.namespace ?? ''}/${metadata.name}`),
     ...there.toReversed().map(nameOf),
+    ...bundles.map(({ metadata }) => `configmap ${metadata.namespace ?? ''}/${metadata.name}`),
   ];
   if (options.dryRun === true) {
     for (const step of steps) done(`would remove  ${step}`);
@@ -50,12 +50,13 @@ export async function uninstallCluster(
     return exitCodes.findings;
   }
   if (daemonSet !== undefined) await cleanNodes(deps, daemonSet, options);
+  await deleteAll(client, there, (manifest) => done(`removed  ${nameOf(manifest)}`));
+  // Last: while a controller ran and might, it would publish them again.
   for (const { metadata } of bundles) {
     if (await deleteObject(client, resources.configMaps, metadata)) {
       done(`removed  configmap ${metadata.namespace ?? ''}/${metadata.name}`);
     }
   }
-  await deleteAll(client, there, (manifest) => done(`removed  ${nameOf(manifest)}`));
   deps.progress('the labels istio.io/dataplane-mode of your namespaces and pods are still there');
   return exitCodes.clean;
 }

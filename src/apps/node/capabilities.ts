@@ -6,8 +6,6 @@ interface Capability {
   /** In the kernel's masks (linux/capability.h). */
   readonly bit: number;
   readonly why: string;
-  /** Some kernels do without. */
-  readonly optional?: boolean;
 }
 
 export const nodeCapabilities: Readonly<Record<string, Capability>> = {
@@ -16,14 +14,13 @@ export const nodeCapabilities: Readonly<Record<string, Capability>> = {
   NET_ADMIN: { bit: 12, why: 'attaches them, and sets up pods’ networks' },
   SYS_ADMIN: { bit: 21, why: 'enters pods’ network namespaces' },
   SYS_PTRACE: { bit: 19, why: 'finds pods’ network namespaces through their processes' },
-  SYS_RESOURCE: { bit: 24, why: 'lifts RLIMIT_MEMLOCK, which counts before Linux 5.11', optional: true },
 };
 
 /** Names of those that must be there and are not, in the text of /proc/PID/status. Pure. */
 export function missingCapabilities(status: string): readonly string[] {
   const mask = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
   return Object.entries(nodeCapabilities)
-    .filter(([, { bit, optional }]) => optional !== true && (mask & (1n << BigInt(bit))) === 0n)
+    .filter(([, { bit }]) => (mask & (1n << BigInt(bit))) === 0n)
     .map(([name]) => name);
 }
 

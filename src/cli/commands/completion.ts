@@ -1,6 +1,10 @@
-/** `completion SHELL`: a script made from the command table itself. It never asks a node or the network. */
+/**
+ * `completion SHELL`: a script made from the command table itself, and `complete`, which answers kubectl's completion
+ * of plugins from the same table. Neither asks a node or the network.
+ */
 import { Argument, type Command } from 'commander';
 import { type CommandContext } from '../command.ts';
+import { complete } from '../complete.ts';
 import { bashScript, type CompletionNode, fishScript, zshScript } from '../completion-scripts.ts';
 import { exitCodes } from '../exit-codes.ts';
 
@@ -23,11 +27,31 @@ export function addCompletionCommand(program: Command, context: CommandContext):
     .action(
       context.action(async (_options, [shell]) => {
         const script = scripts[shells.find((known) => known === shell) ?? 'bash'];
-        context.env.stdout.write(script(describe(program)));
+        // The scripts complete a program's name; kubectl asks for its plugins itself.
+        context.env.stdout.write(script({ ...describe(program), name: 'mesh-ebpf' }));
         return await Promise.resolve(exitCodes.clean);
       }),
     );
 }
+
+export function addCompleteCommand(program: Command, context: CommandContext): void {
+  program
+    .command('complete', { hidden: true })
+    .argument('[words...]', 'after --: what is typed so far; the last is what is being typed')
+    .description('say what could follow, as kubectl asks its plugins')
+    .action(
+      context.action(async (_options, words) => {
+        const { offers, files } = complete(describe(program), words);
+        const lines = offers.map(({ text, summary }) => (summary === '' ? text : `${text}\t${summary}`));
+        const last = `:${files ? directives.filesToo : directives.noFiles}`;
+        context.env.stdout.write([...lines, last].map((line) => `${line}\n`).join(''));
+        return await Promise.resolve(exitCodes.clean);
+      }),
+    );
+}
+
+/** The last line tells the shell what to do besides (cobra, ShellCompDirective). */
+const directives = { filesToo: 0, noFiles: 4 } as const;
 
 const scripts: Readonly<Record<Shell, (root: CompletionNode) => string>> = {
   bash: bashScript,

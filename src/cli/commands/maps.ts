@@ -7,8 +7,8 @@ import type { Row } from '../../datapath/inspect/rows.ts';
 import { allMapSpecs } from '../../datapath/maps.ts';
 import { type CommandContext, examples, type OutputOptions, withOutput, withPins } from '../command.ts';
 import { type ExitCode, exitCodes, exitCodesHelp, worse } from '../exit-codes.ts';
+import { type PinSelection, readKernels } from '../kernels.ts';
 import { printNodeListing } from '../listing.ts';
-import { findPinRoots, type PinSelection, readPinRoots } from '../pin-roots.ts';
 import type { Cell, Column } from '../table.ts';
 
 type Options = PinSelection & OutputOptions;
@@ -37,8 +37,9 @@ function addList(maps: Command, context: CommandContext): void {
   const command = maps.command('list').description('list the maps: what each is for, how full it is');
   withOutput(withPins(command)).action(
     context.action(async (options: Options) => {
-      const roots = await findPinRoots(context.env, options);
-      const { items, unreachable } = readPinRoots(roots, (root) => context.env.datapath.maps(root));
+      const { items, unreachable } = await readKernels(context.env, options, (kernel, signal) =>
+        kernel.maps(signal),
+      );
       return printNodeListing<Listed>(context.screen(), options.output, {
         kind: 'MapList',
         rows: items,
@@ -95,10 +96,9 @@ async function printEntries(
   map: string,
   select: (rows: readonly Row[]) => readonly Row[],
 ): Promise<ExitCode> {
-  const roots = await findPinRoots(context.env, options);
   let total = 0;
-  const { items, unreachable } = readPinRoots(roots, (root) => {
-    const rows = context.env.datapath.dump(root, map);
+  const { items, unreachable } = await readKernels(context.env, options, async (kernel, signal) => {
+    const rows = await kernel.dump(map, signal);
     total += rows.length;
     return select(rows);
   });

@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import type { AttachedProgram } from '../../datapath/inspect/programs.ts';
 import { type CommandContext, examples, type OutputOptions, withOutput, withPins } from '../command.ts';
 import { exitCodesHelp } from '../exit-codes.ts';
+import { type PinSelection, readKernels } from '../kernels.ts';
 import { printNodeListing } from '../listing.ts';
-import { findPinRoots, type PinSelection, readPinRoots } from '../pin-roots.ts';
 import type { Cell, Column } from '../table.ts';
 
 /** A program and the places it is attached to; in `wide`, one place a row. */
@@ -32,8 +32,9 @@ export function addProgramsCommand(program: Command, context: CommandContext): v
     .addHelpText('after', exitCodesHelp);
   withOutput(withPins(command)).action(
     context.action(async (options: PinSelection & OutputOptions) => {
-      const roots = await findPinRoots(context.env, options);
-      const { items, unreachable } = readPinRoots(roots, (root) => context.env.datapath.programs(root));
+      const { items, unreachable } = await readKernels(context.env, options, (kernel, signal) =>
+        kernel.programs(signal),
+      );
       const groups =
         options.output === 'table' ? [...Map.groupBy(items, keyOf).values()] : items.map((item) => [item]);
       const rows = groups.map(rowOf);

@@ -40,7 +40,7 @@ export function addVersionCommand(program: Command, context: CommandContext): vo
   );
 }
 
-const nobody: Answers<StatusDocument> = { documents: [], sockets: new Map(), unreachable: [] };
+const nobody: Answers<StatusDocument> = { documents: [], answered: new Map(), unreachable: [] };
 
 /** To know one's own version no node is needed. */
 async function versions({ env, screen }: CommandContext, options: Options): Promise<Answers<StatusDocument>> {

@@ -1,6 +1,6 @@
 /** `install` and `uninstall --cluster` against an API server on loopback that plays the controllers of Kubernetes. */
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { applyAll, nameOf, rolledOut } from '../../../src/apps/install/cluster.ts';
+import { applyAll, endCleaning, nameOf, rolledOut } from '../../../src/apps/install/cluster.ts';
 import { kustomize } from '../../../src/apps/install/kustomize.ts';
 import { manifestFiles } from '../../../src/apps/install/manifest-files.ts';
 import { uninstallCluster } from '../../../src/apps/install/uninstall-cluster.ts';
@@ -116,8 +116,8 @@ describe('uninstall from a cluster', () => {
     clearInterval(cleaned);
     const [first, ...rest] = writes().map(({ method, path }) => `${method} ${path}`);
     expect(first).toBe(`PUT ${daemonSetPath}`);
-    expect(rest[0]).toBe(`DELETE ${bundle}`);
-    expect(rest.at(-1)).toBe('DELETE /api/v1/namespaces/mesh-ebpf-system');
+    expect(rest[0]).toBe(`DELETE ${daemonSetPath}`);
+    expect(rest.slice(-2)).toEqual(['DELETE /api/v1/namespaces/mesh-ebpf-system', `DELETE ${bundle}`]);
     expect(rest).toHaveLength(manifests.length + 1);
     expect([...api.objects.keys()]).toEqual([]);
     expect(lines.at(-1)).toContain('labels istio.io/dataplane-mode of your namespaces');
@@ -143,6 +143,14 @@ describe('uninstall from a cluster', () => {
     await installed();
     expect(await uninstall(options, answer)).toBe(status);
     expect(writes()).toEqual([]);
+  });
+
+  it('that was given up leaves nothing that a new installation would keep', async () => {
+    await installed();
+    await expect(uninstall({ timeout: 50 })).rejects.toMatchObject({ code: 'TIMEOUT' });
+    await endCleaning(api.client(), manifests, { timeoutMs: 20_000, pollMs: 10, progress: () => undefined });
+    await applyAll(api.client(), manifests, () => undefined);
+    expect(JSON.stringify(api.objects.get(daemonSetPath))).not.toContain('uninstall');
   });
 
   it('finds nothing to do where nothing is installed', async () => {

@@ -1,7 +1,7 @@
 /** Runs the CLI in the test's own process: a world made of objects, and everything it wrote. */
 import { MeshError } from '../../../src/base/errors.ts';
 import type { CommandGroup } from '../../../src/cli/command.ts';
-import type { AdminRequest, CliEnv } from '../../../src/cli/env.ts';
+import type { AdminRequest, CliEnv, Cluster, ClusterChoice } from '../../../src/cli/env.ts';
 import { runCli } from '../../../src/cli/program.ts';
 import { adminApiVersion } from '../../../src/telemetry/admin-api.ts';
 
@@ -22,6 +22,10 @@ export interface World {
   readonly columns?: number;
   readonly variables?: CliEnv['variables'];
   readonly groups?: readonly CommandGroup[];
+  /** Standard input. */
+  readonly input?: AsyncIterable<Buffer | string>;
+  /** The cluster of the flags, or of the usual kubeconfig. */
+  readonly cluster?: (choice: ClusterChoice) => Cluster | undefined;
   readonly env?: Partial<CliEnv>;
 }
 
@@ -71,6 +75,7 @@ function fakeEnv(
     columns: world.columns,
   });
   return {
+    programName: 'mesh-ebpf',
     stdout: stream(out),
     stderr: stream(err),
     variables: world.variables ?? {},
@@ -81,7 +86,9 @@ function fakeEnv(
     files: fakeFiles(world),
     path: ['/usr/bin'],
     interrupted: new AbortController().signal,
+    input: () => world.input ?? nothing(),
     ask: () => Promise.resolve(undefined),
+    openCluster: (choice) => Promise.resolve(world.cluster?.(choice)),
     datapath: noDatapath,
     cleaners: [],
     adminRequest: async (socket, request) => {
@@ -91,6 +98,8 @@ function fakeEnv(
     ...world.env,
   };
 }
+
+async function* nothing(): AsyncGenerator<Buffer> {}
 
 const refuse = (): never => {
   throw new MeshError('UNSUPPORTED', 'the native addon is not built', { hint: 'run: make native' });

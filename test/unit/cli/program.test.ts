@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
+import { readFileSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { MeshError, errorCodes } from '../../../src/base/errors.ts';
 import type { CommandGroup } from '../../../src/cli/command.ts';
 import { exitCodes } from '../../../src/cli/exit-codes.ts';
@@ -150,5 +152,42 @@ describe('mesh-ebpf completion', () => {
 
   it('refuses a shell it does not know', async () => {
     expect((await run('completion csh')).code).toBe(2);
+  });
+});
+
+/** What kubectl would offer after these words. */
+const offers = async (...words: readonly string[]): Promise<readonly string[]> =>
+  (await run(['complete', '--', ...words])).out.trim().split('\n');
+
+const bin = (name: string): string => fileURLToPath(new URL(`../../../bin/${name}`, import.meta.url));
+
+describe('kubectl mesh', () => {
+  const asPlugin = { env: { programName: 'kubectl mesh' } } as const;
+  it('shows in its help what one types', async () => {
+    expect((await run('--help', asPlugin)).out).toMatch(
+      /Usage: kubectl mesh [^]*Start here: kubectl mesh status/,
+    );
+    expect((await run('maps dump --help', asPlugin)).out).toMatch(
+      /Usage: kubectl mesh maps dump[^]*\$ kubectl mesh maps dump pods/,
+    );
+    expect((await run('maps dump --help')).out).toMatch(/\$ mesh-ebpf maps dump pods/);
+  });
+
+  it('completes commands, options and values as kubectl asks for them', async () => {
+    expect(await offers('conn')).toEqual([expect.stringMatching(/^connections\tlist live/), ':4']);
+    expect(await offers('maps', 'du')).toEqual([expect.stringMatching(/^dump\t/), ':4']);
+    expect(await offers('workloads', '--node', 'status', '-o', 'j')).toEqual(['json', ':4']);
+    expect(await offers('workloads', '--kubeconfig', '')).toEqual([':0']);
+    expect(await offers('workloads', '--names')).toEqual([expect.stringMatching(/^--namespace\t/), ':4']);
+    expect((await offers('')).join()).not.toMatch(/inspect|complete\t/);
+  });
+
+  it('is the same program by another name, and completes from the same table', () => {
+    expect(readFileSync(bin('kubectl-mesh'), 'utf8')).toMatch(
+      /MESH_EBPF_PROGRAM='kubectl mesh' exec .*\/mesh-ebpf/,
+    );
+    for (const name of ['kubectl-mesh', 'kubectl_complete-mesh']) {
+      expect(statSync(bin(name)).mode & 0o111).toBe(0o111);
+    }
   });
 });

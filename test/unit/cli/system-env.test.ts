@@ -16,6 +16,7 @@ afterEach(async () => await rm(directory, { recursive: true }));
 
 const env = (): CliEnv =>
   systemEnv({
+    programName: 'mesh-ebpf',
     version: '0.1.0',
     variables: {},
     path: ['/usr/bin'],

@@ -40,6 +40,7 @@ describe('settings', () => {
       trustDomain: 'td.example',
       clusterDomain: 'c.example',
       clusterId: 'c-1',
+      'node.liftMemlock': 'true',
       'node.drainSeconds': '3',
       'controller.replicas': '5',
     };
