@@ -14,7 +14,7 @@ NPM := npm --silent
 all: build ## Install what is missing and build everything
 
 .PHONY: build
-build: deps modules bpf native bundle
+build: deps modules bpf native cni bundle
 
 .PHONY: deps
 deps: ## Debian packages that are missing (needs root when any is)
@@ -36,6 +36,10 @@ native: node_modules/.stamp ## The Node addon over libbpf, native/build/Release/
 	$(Q)native/build.sh >build.native.log 2>&1 || { cat build.native.log; exit 1; }
 	$(Q)rm -f build.native.log
 	$(Q)$(MAKE) -s -C native/keeper OUT=$(ROOT)/build/keeper V=$(V)
+
+.PHONY: cni
+cni: ## The CNI plugin, build/cni/mesh-ebpf-cni
+	$(Q)$(MAKE) -s -C native/cni OUT=$(ROOT)/build/cni V=$(V)
 
 .PHONY: bundle
 bundle: dist/mesh-ebpf.mjs ## dist/mesh-ebpf.mjs

@@ -22,8 +22,11 @@ enum verdict {
     CAPTURE, /* ALLOW, to the address that was put into `dst` */
 };
 
-/* Where the agent connects to learn a namespace's cookie: 192.0.2.1 (RFC 5737), which no one routes. */
-#define COOKIE_PROBE_IP bpf_htonl(0xc0000201)
+/* Addresses nobody has, for the agent's own questions (src/base/probe-address.ts): 192.0.2.1 (RFC 5737) and
+ * 2001:db8::1 (RFC 3849). */
+#define PROBE_IP4 bpf_htonl(0xc0000201)
+#define PROBE_IP6_FIRST bpf_htonl(0x20010db8)
+#define PROBE_IP6_LAST bpf_htonl(1)
 #define COOKIE_PROBE_PORT 65535
 
 static __always_inline bool is_mesh_port(__u16 port) {
@@ -116,7 +119,21 @@ static __always_inline enum verdict decide_for_pod(struct bpf_sock_addr *ctx, co
 /* The agent asks for a namespace's cookie by a UDP connect() from there, which never sends anything. */
 static __always_inline bool is_cookie_probe(struct bpf_sock_addr *ctx, const struct mesh_addr *dst) {
     return ctx->protocol == IPPROTO_UDP && ctx->user_port == bpf_htons(COOKIE_PROBE_PORT) &&
-           addr_is_v4(dst) && dst->word[3] == COOKIE_PROBE_IP;
+           addr_is_v4(dst) && dst->word[3] == PROBE_IP4;
+}
+
+static __always_inline bool is_probe_address(const struct mesh_addr *dst) {
+    if (addr_is_v4(dst))
+        return dst->word[3] == PROBE_IP4;
+    return dst->word[0] == PROBE_IP6_FIRST && dst->word[1] == 0 && dst->word[2] == 0 &&
+           dst->word[3] == PROBE_IP6_LAST;
+}
+
+/* The agent plays an application of the pod, to see that what applications dial is captured. Whatever is not
+ * captured is refused, and never sent. */
+static __always_inline enum verdict answer_capture_probe(struct bpf_sock_addr *ctx,
+                                                         const struct mesh_pod *pod, struct mesh_addr *dst) {
+    return pod ? capture(ctx, pod, dst, bpf_ntohs(ctx->user_port)) : REFUSE;
 }
 
 static __always_inline enum verdict answer_cookie_probe(struct bpf_sock_addr *ctx) {
@@ -138,11 +155,13 @@ static __always_inline enum verdict decide(struct bpf_sock_addr *ctx, struct mes
         return answer_cookie_probe(ctx);
     if (ctx->protocol != IPPROTO_TCP)
         return ALLOW; /* the mesh carries TCP only */
-    if (is_ztunnel)
+    if (is_ztunnel && !is_probe_address(dst))
         return announce(ctx, dst, MESH_ORIGIN_ZTUNNEL);
 
     __u64 netns = bpf_get_netns_cookie(ctx);
     const struct mesh_pod *pod = bpf_map_lookup_elem(&pods, &netns);
+    if (is_ztunnel)
+        return answer_capture_probe(ctx, pod, dst);
     if (pod)
         return decide_for_pod(ctx, node, pod, dst);
     if (netns == node->node_netns_cookie)

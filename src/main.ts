@@ -2,6 +2,7 @@
 /** Entry point: composes the command line, turns signals into a request to stop, and sets the exit code. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { findCniPlugin, removeCniPlugin } from './agent/cni/installer.ts';
 import { findLeftoverRules, removeLeftoverRules } from './agent/leftover-rules.ts';
 import { addCaCommands } from './apps/ca-commands.ts';
 import { addProcessCommands } from './apps/commands.ts';
@@ -21,9 +22,15 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 process.stdout.on('error', () => process.exit(0));
 
 const environment = readEnvironment();
-const objectPath = ['../build/bpf/mesh.bpf.o', './mesh.bpf.o']
-  .map((path) => fileURLToPath(new URL(path, import.meta.url)))
-  .find((path) => existsSync(path));
+/** Beside the sources or the bundle as they are built, or beside the bundle as it is installed. */
+const built = (path: string, name: string): string =>
+  [`../build/${path}/${name}`, `./${name}`]
+    .map((candidate) => fileURLToPath(new URL(candidate, import.meta.url)))
+    .find((candidate) => existsSync(candidate)) ?? name;
+const cniDirectories = {
+  confDir: environment.variables['CNI_CONF_DIR'] ?? '/etc/cni/net.d',
+  binDir: environment.variables['CNI_BIN_DIR'] ?? '/opt/cni/bin',
+};
 
 const env = systemEnv({
   programName: environment.variables['MESH_EBPF_PROGRAM'] === 'kubectl mesh' ? 'kubectl mesh' : 'mesh-ebpf',
@@ -31,7 +38,14 @@ const env = systemEnv({
   variables: environment.variables,
   path: environment.path,
   loadNative,
-  cleaners: [{ name: 'rules and routes of pods', find: findLeftoverRules, remove: removeLeftoverRules }],
+  cleaners: [
+    { name: 'rules and routes of pods', find: findLeftoverRules, remove: removeLeftoverRules },
+    {
+      name: 'CNI plugin',
+      find: () => findCniPlugin(cniDirectories),
+      remove: () => removeCniPlugin(cniDirectories),
+    },
+  ],
   interrupted: stop.signal,
   uninstallCluster: async (options) => await uninstallByCommand(env, options),
 });
@@ -44,7 +58,8 @@ process.exitCode = await runCli(process.argv.slice(2), env, [
   addProcessCommands({
     environment: environment.variables,
     stop: stop.signal,
-    objectPath: objectPath ?? 'mesh.bpf.o',
+    objectPath: built('bpf', 'mesh.bpf.o'),
+    cniPluginPath: built('cni', 'mesh-ebpf-cni'),
     loadNative,
   }),
   addInstallCommand,

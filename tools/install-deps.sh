@@ -3,7 +3,7 @@
 set -euo pipefail
 
 declare -A packages=(
-  [build]="nodejs npm g++ make python3 clang-16 libbpf-dev libelf-dev zlib1g-dev bpftool linux-libc-dev"
+  [build]="nodejs npm g++ make python3 clang-16 libbpf-dev libelf-dev zlib1g-dev libjansson-dev bpftool linux-libc-dev"
   [run]="iproute2 nftables tcpdump procps util-linux"
   [test]="iproute2 nftables tcpdump procps util-linux clang-format-16 openssl python3 protobuf-compiler faketime"
   [bench]="iproute2 nftables procps util-linux openssl haproxy iperf3"

@@ -42,7 +42,7 @@ const ladder: readonly Rung[] = [
   npmScript('deadcode', 'deadcode'),
   check('protocol', 'npm', 'run', '--silent', 'proto:check'),
   check('c-format', 'tools/check-c-format.sh'),
-  check('build', 'make', 'bpf', 'native', 'bundle'),
+  check('build', 'make', 'bpf', 'native', 'cni', 'bundle'),
   jest('unit', 'unit', 'arch'),
   jest('contract', 'contract'),
   jest('native', 'native'),

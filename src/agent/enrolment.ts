@@ -4,17 +4,18 @@
  * is tried again. A pod that is not enrolled is reported, never forgotten.
  */
 import type { Clock } from '../base/clock.ts';
-import { asMeshError, type MeshError } from '../base/errors.ts';
+import { asMeshError, MeshError } from '../base/errors.ts';
 import { type IpAddress, isIpv4 } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
+import { sameAddresses } from '../model/early-workloads.ts';
 import type { NodeName, Workload, WorkloadUid } from '../model/mesh.ts';
 import type { MeshReader, MeshView } from '../model/view.ts';
 import type { Fd, NativeBinding } from '../native/binding.ts';
 import type { Keeper } from '../native/keeper.ts';
 import type { PodListeners, TunnelEngine } from '../net/engine.ts';
+import type { CaptureVerifier, Proof } from './capture-verifier.ts';
 import { KeyedWorker } from './keyed-worker.ts';
 import type { NetnsRules } from './netns-rules.ts';
-import { findPodCgroups } from './pod-finder.ts';
 import {
   adoptListeners,
   createListeners,
@@ -22,25 +23,34 @@ import {
   holdListeners,
   type ListenerPlace,
 } from './pod-listeners.ts';
-import { openPodNetns, type PodNetns } from './pod-netns.ts';
+import type { PodNamespaces } from './pod-namespaces.ts';
+import { type PodNetns, sameNetns } from './pod-netns.ts';
+
+export interface CapturedPod {
+  readonly uid: WorkloadUid;
+  /** `NAMESPACE/NAME`, for people who read the maps. */
+  readonly label: string;
+  readonly netns: string;
+  readonly addresses: readonly IpAddress[];
+  readonly plaintextListener: Fd;
+}
 
 /** The kernel side of enrolment (`src/datapath`). */
 export interface Capture {
-  enrol(pod: {
-    readonly uid: WorkloadUid;
-    /** `NAMESPACE/NAME`, for people who read the maps. */
-    readonly label: string;
-    readonly netns: string;
-    readonly addresses: readonly IpAddress[];
-    readonly plaintextListener: Fd;
-  }): Promise<void>;
+  /** Of a pod that is captured already it mends what is not as it should be. */
+  enrol(pod: CapturedPod): Promise<void>;
   unenrol(uid: WorkloadUid): Promise<void>;
   /** Also those that an earlier agent captured. */
   captured(): readonly WorkloadUid[];
 }
 
 export type PodState =
-  | { readonly state: 'enrolled'; readonly since: number }
+  | {
+      readonly state: 'enrolled';
+      readonly since: number;
+      /** Undefined until it was tried for the first time. */
+      readonly proof: Proof | undefined;
+    }
   | { readonly state: 'pending' }
   | {
       readonly state: 'failed';
@@ -51,13 +61,12 @@ export type PodState =
 
 export interface EnrolmentDeps {
   readonly mesh: MeshReader;
-  readonly native: Pick<
-    NativeBinding,
-    'openPath' | 'closeFd' | 'netnsId' | 'netnsAddresses' | 'createSocket'
-  >;
+  readonly native: Pick<NativeBinding, 'closeFd' | 'createSocket'>;
+  readonly namespaces: PodNamespaces;
   /** Holds the pods' listening sockets while the worker is restarted. */
   readonly keeper: Keeper;
   readonly capture: Capture;
+  readonly verifier: CaptureVerifier;
   readonly rules: NetnsRules;
   readonly engine: Pick<TunnelEngine, 'addPod' | 'removePod'>;
   readonly clock: Clock;
@@ -68,15 +77,23 @@ export interface EnrolmentDeps {
 
 export interface EnrolmentOptions {
   readonly node: NodeName;
-  /** Cgroup v2 directory under which this node's pods are. */
-  readonly cgroupRoot: string;
   /** How often what is enrolled is compared with what runs. */
   readonly verifyEveryMs: number;
+  /** How many pods are proved captured each time, in turn: two connections each. */
+  readonly provedAtOnce: number;
+}
+
+/** Pods of this node that belong into the mesh, are captured, and were proved to be. */
+export interface PodCounts {
+  readonly expected: number;
+  readonly enrolled: number;
+  readonly verified: number;
 }
 
 interface Enrolled {
   readonly workload: Workload;
   readonly netns: PodNetns;
+  readonly captured: CapturedPod;
   readonly since: number;
 }
 
@@ -91,9 +108,14 @@ export class Enrolment {
   readonly #replaced = new Set<WorkloadUid>();
   /** Pods served with sockets of an earlier worker, whose namespaces are still to be looked after. */
   readonly #unprepared = new Set<WorkloadUid>();
-  #cgroups = new Map<WorkloadUid, string>();
+  /** Enrolled pods whose capture was found not to work. */
+  readonly #broken = new Set<WorkloadUid>();
+  /** Not before the maps are in force: until then a pod is captured by an earlier agent's, or not at all. */
+  #proving = false;
   #stopWatching: (() => void) | undefined;
   #cancelVerify: (() => void) | undefined;
+  #verifying: Promise<void> = Promise.resolve();
+  #stopped = false;
 
   constructor(deps: EnrolmentDeps, options: EnrolmentOptions) {
     this.#deps = deps;
@@ -124,19 +146,47 @@ export class Enrolment {
 
   /** Stops following; pods stay captured, so that nothing bypasses the mesh while no agent runs. */
   async stop(): Promise<void> {
+    this.#stopped = true;
     this.#stopWatching?.();
     this.#cancelVerify?.();
     await this.#worker.stop();
+    await this.#verifying;
+  }
+
+  /** From now on enrolled pods are proved captured, beginning at once. To be called when the datapath is active. */
+  startProving(): void {
+    this.#proving = true;
+    this.#cancelVerify?.();
+    this.#scheduleVerify(0);
+  }
+
+  /**
+   * Enrols a pod of the model now, in the namespace that is known to be its own.
+   * @throws MeshError why it could not be, or is not captured; it is tried again all the same
+   */
+  async enrolNow(uid: WorkloadUid): Promise<void> {
+    await this.#worker.run(uid);
+    const enrolled = this.#enrolled.get(uid);
+    if (enrolled === undefined) throw new MeshError('NOT_FOUND', `pod ${uid} does not belong into the mesh`);
+    const known = this.#deps.verifier.proofOf(uid);
+    const { error } = known?.error === undefined && known !== undefined ? known : await this.#prove(enrolled);
+    if (error !== undefined) throw error;
   }
 
   stateOf(uid: WorkloadUid): PodState | undefined {
     const enrolled = this.#enrolled.get(uid);
-    if (enrolled !== undefined) return { state: 'enrolled', since: enrolled.since };
+    if (enrolled !== undefined) {
+      return { state: 'enrolled', since: enrolled.since, proof: this.#deps.verifier.proofOf(uid) };
+    }
     return this.#failed.get(uid) ?? (this.#wanted(uid) === undefined ? undefined : { state: 'pending' });
   }
 
-  counts(): { readonly expected: number; readonly enrolled: number } {
-    return { expected: this.#wantedPods(this.#deps.mesh.view).length, enrolled: this.#enrolled.size };
+  counts(): PodCounts {
+    return {
+      expected: this.#wantedPods(this.#deps.mesh.view).length,
+      enrolled: this.#enrolled.size,
+      verified: this.#deps.verifier.verified,
+    };
   }
 
   #wantedPods(view: MeshView): WorkloadUid[] {
@@ -154,28 +204,45 @@ export class Enrolment {
   async #reconcile(uid: WorkloadUid): Promise<void> {
     const wanted = this.#wanted(uid);
     const current = this.#enrolled.get(uid);
-    if (wanted === undefined) return this.#leave(uid);
+    if (wanted === undefined) return (await this.#mayLeave(uid)) ? this.#leave(uid) : undefined;
     if (current === undefined) return this.#enrol(wanted);
-    const replaced = this.#replaced.delete(uid);
-    if (sameSockets(current.workload, wanted) && !replaced) return this.#prepareAgain(current);
-    await this.#leave(uid);
-    await this.#enrol(wanted);
+    const replaced = this.#replaced.delete(uid) || !this.#deps.namespaces.mayBe(uid, current.netns);
+    if (!sameSockets(current.workload, wanted) || replaced) {
+      await this.#leave(uid);
+      await this.#enrol(wanted);
+      return;
+    }
+    await this.#prepareAgain(current);
+    if (this.#broken.delete(uid)) await this.#mend(current);
+  }
+
+  /**
+   * A pod that an earlier agent captured and the model does not know may be one that is just being made: while its
+   * processes run it stays captured, for nobody said that it does not belong into the mesh.
+   */
+  async #mayLeave(uid: WorkloadUid): Promise<boolean> {
+    const { mesh, namespaces } = this.#deps;
+    if (this.#enrolled.has(uid) || mesh.view.workloads.has(uid)) return true;
+    return !(await namespaces.isRunning(uid));
   }
 
   async #enrol(workload: Workload): Promise<void> {
-    const { native, clock, log } = this.#deps;
+    const { namespaces, clock, log } = this.#deps;
     const { uid, addresses } = workload;
-    const netns = await openPodNetns(native, workload, await this.#cgroupOf(uid));
+    const netns = await namespaces.open(workload);
     const place = { uid, netns, ipv6: addresses.some((ip) => !isIpv4(ip)) };
+    let captured: CapturedPod;
     try {
-      await this.#serve(workload, place, this.#adopt(place) ?? (await this.#prepare(place)));
+      captured = await this.#serve(workload, place, this.#adopt(place) ?? (await this.#prepare(place)));
     } catch (error) {
       netns.close();
       throw error;
     }
-    this.#enrolled.set(uid, { workload, netns, since: clock.now() });
+    const enrolled = { workload, netns, captured, since: clock.now() };
+    this.#enrolled.set(uid, enrolled);
     this.#failed.delete(uid);
     log.info({ pod: uid, namespace: workload.namespace, name: workload.name }, 'pod enrolled');
+    if (this.#proving) await this.#prove(enrolled);
   }
 
   /** Connections wait for them, and an earlier worker has prepared the namespace: the rest is for later. */
@@ -201,17 +268,18 @@ export class Enrolment {
     { uid, addresses, identity, namespace, name }: Workload,
     place: ListenerPlace,
     listeners: PodListeners,
-  ): Promise<void> {
+  ): Promise<CapturedPod> {
     const { native, keeper, capture, engine } = this.#deps;
     const netns = place.netns.path;
+    const captured = {
+      uid,
+      label: `${namespace}/${name}`,
+      netns,
+      addresses,
+      plaintextListener: listeners.plaintext,
+    };
     try {
-      await capture.enrol({
-        uid,
-        label: `${namespace}/${name}`,
-        netns,
-        addresses,
-        plaintextListener: listeners.plaintext,
-      });
+      await capture.enrol(captured);
     } catch (error) {
       Object.values(listeners).forEach((fd: Fd) => native.closeFd(fd));
       dropListeners(keeper, uid);
@@ -219,6 +287,7 @@ export class Enrolment {
     }
     holdListeners(keeper, place, listeners);
     engine.addPod({ uid, identity, addresses, netns }, listeners);
+    return captured;
   }
 
   async #leave(uid: WorkloadUid): Promise<void> {
@@ -231,6 +300,8 @@ export class Enrolment {
     dropListeners(keeper, uid);
     engine.removePod(uid);
     this.#enrolled.delete(uid);
+    this.#broken.delete(uid);
+    this.#deps.verifier.forget(uid);
     if (current !== undefined) await this.#release(current);
     log.info({ pod: uid }, 'pod left the mesh');
   }
@@ -248,18 +319,10 @@ export class Enrolment {
     netns.close();
   }
 
-  async #cgroupOf(uid: WorkloadUid): Promise<string> {
-    const known = this.#cgroups.get(uid);
-    if (known !== undefined) return known;
-    this.#cgroups = await findPodCgroups(this.#options.cgroupRoot);
-    return this.#cgroups.get(uid) ?? `missing below ${this.#options.cgroupRoot}`;
-  }
-
   #recordFailure(uid: WorkloadUid, thrown: unknown, attempts: number): void {
     const error = asMeshError(thrown);
     const since = this.#failed.get(uid)?.since ?? this.#deps.clock.now();
     this.#failed.set(uid, { state: 'failed', since, attempts, error });
-    this.#cgroups.delete(uid);
     this.#deps.attemptFailed(error);
     const fields = { pod: uid, code: error.code, error: error.message, hint: error.hint, attempts };
     // A pod that is just starting fails a few times before its processes are there.
@@ -267,25 +330,65 @@ export class Enrolment {
     else this.#deps.log.warn(fields, 'pod NOT enrolled');
   }
 
-  #scheduleVerify(): void {
-    this.#cancelVerify = this.#deps.clock.after(this.#options.verifyEveryMs, () => {
-      void this.#verify().finally(() => this.#scheduleVerify());
+  #scheduleVerify(delayMs: number = this.#options.verifyEveryMs): void {
+    if (this.#stopped) return;
+    this.#cancelVerify = this.#deps.clock.after(delayMs, () => {
+      this.#verifying = this.#verify().finally(() => this.#scheduleVerify());
     });
   }
 
   /** A pod whose sandbox was replaced has another namespace under the same UID: it is enrolled anew. */
   async #verify(): Promise<void> {
-    this.#cgroups = await findPodCgroups(this.#options.cgroupRoot);
+    const { namespaces, log } = this.#deps;
+    await namespaces.scan();
+    this.#forgottenPods().forEach((uid) => this.#worker.mark(uid));
     for (const [uid, { workload, netns }] of this.#enrolled) {
-      const cgroup = this.#cgroups.get(uid);
-      if (cgroup === undefined) continue;
-      const now = await openPodNetns(this.#deps.native, workload, cgroup).catch(() => undefined);
+      const now = await namespaces.open(workload).catch(() => undefined);
       now?.close();
-      if (now === undefined || now.inode === netns.inode) continue;
-      this.#deps.log.warn({ pod: uid }, 'the pod has a new network namespace; enrolling it again');
+      if (now === undefined || sameNetns(now, netns)) continue;
+      log.warn({ pod: uid }, 'the pod has a new network namespace; enrolling it again');
       this.#replaced.add(uid);
       this.#worker.mark(uid);
     }
+    await this.#proveSome();
+  }
+
+  /** Captured by an earlier agent, and neither wanted nor let go so far. */
+  #forgottenPods(): readonly WorkloadUid[] {
+    return this.#deps.capture
+      .captured()
+      .filter((uid) => !this.#enrolled.has(uid) && this.#wanted(uid) === undefined);
+  }
+
+  /** What does not hold is mended, by whoever works on that pod. */
+  async #proveSome(): Promise<void> {
+    if (!this.#proving) return;
+    for (const pod of this.#deps.verifier.turn([...this.#enrolled.values()], this.#options.provedAtOnce)) {
+      const { error } = await this.#prove(pod);
+      if (error === undefined || this.#stopped) continue;
+      this.#broken.add(pod.workload.uid);
+      await this.#worker.run(pod.workload.uid).catch(() => {});
+    }
+  }
+
+  async #prove(pod: Enrolled): Promise<Proof> {
+    const { verifier, log } = this.#deps;
+    const { uid, namespace, name } = pod.workload;
+    const proof = await verifier.verify(pod.captured);
+    if (this.#enrolled.get(uid) !== pod) {
+      // It left, or was enrolled anew, meanwhile.
+      verifier.forget(uid);
+    } else if (proof.error !== undefined) {
+      this.#deps.attemptFailed(proof.error);
+      log.warn({ pod: uid, namespace, name, error: proof.error.message }, 'capture of the pod does not hold');
+    }
+    return proof;
+  }
+
+  /** What the kernel has of the pod is written again; no connection ends. */
+  async #mend(pod: Enrolled): Promise<void> {
+    await this.#deps.capture.enrol(pod.captured);
+    await this.#prove(pod);
   }
 }
 
@@ -293,4 +396,4 @@ const familiesOf = (ipv6: boolean): readonly (4 | 6)[] => (ipv6 ? [4, 6] : [4]);
 
 /** Whether an enrolled pod can stay as it is under its new description. */
 const sameSockets = (a: Workload, b: Workload): boolean =>
-  a.identity === b.identity && a.addresses.join() === b.addresses.join();
+  a.identity === b.identity && sameAddresses(a.addresses, b.addresses);

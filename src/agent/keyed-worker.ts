@@ -3,6 +3,7 @@
  * independent things without two operations on the same one. Failures are retried with growing delays.
  */
 import type { Clock } from '../base/clock.ts';
+import { MeshError } from '../base/errors.ts';
 
 export interface KeyedWorkerOptions<K> {
   /** Brings `key` to its desired state; a rejection is reported and retried. */
@@ -19,6 +20,8 @@ interface State {
   marked: boolean;
   attempts: number;
   cancelRetry: (() => void) | undefined;
+  /** Who waits for the outcome of the next attempt. */
+  waiting: PromiseWithResolvers<void>[];
 }
 
 export class KeyedWorker<K> {
@@ -35,14 +38,27 @@ export class KeyedWorker<K> {
 
   /** Asks for a reconciliation of `key`, now or right after the one that runs. */
   mark(key: K): void {
-    if (this.#stopped) return;
-    const state = this.#states.get(key) ?? {
-      running: false,
-      marked: false,
-      attempts: 0,
-      cancelRetry: undefined,
-    };
+    if (!this.#stopped) this.#start(key, this.#stateOf(key));
+  }
+
+  /** The same, and settles as that reconciliation does; one that fails is retried all the same. */
+  run(key: K): Promise<void> {
+    if (this.#stopped) return Promise.reject(new MeshError('DRAINING', 'no more work is started'));
+    const state = this.#stateOf(key);
+    const outcome = Promise.withResolvers<void>();
+    state.waiting.push(outcome);
+    this.#start(key, state);
+    return outcome.promise;
+  }
+
+  #stateOf(key: K): State {
+    const fresh = { running: false, marked: false, attempts: 0, cancelRetry: undefined, waiting: [] };
+    const state = this.#states.get(key) ?? fresh;
     this.#states.set(key, state);
+    return state;
+  }
+
+  #start(key: K, state: State): void {
     state.cancelRetry?.();
     state.cancelRetry = undefined;
     state.marked = true;
@@ -54,6 +70,9 @@ export class KeyedWorker<K> {
     this.#stopped = true;
     for (const state of this.#states.values()) state.cancelRetry?.();
     await this.settled();
+    const stopped = new MeshError('DRAINING', 'the agent is stopping');
+    for (const { waiting } of this.#states.values())
+      waiting.splice(0).forEach(({ reject }) => reject(stopped));
   }
 
   /** Resolves when nothing runs; retries that wait for their time do not count. */
@@ -70,19 +89,22 @@ export class KeyedWorker<K> {
       await this.#attempt(key, state);
     }
     state.running = false;
-    if (state.cancelRetry === undefined) this.#states.delete(key);
+    if (state.cancelRetry === undefined && state.waiting.length === 0) this.#states.delete(key);
     this.#running -= 1;
     if (this.#running === 0) this.#idle.splice(0).forEach((resolve) => resolve());
   }
 
   async #attempt(key: K, state: State): Promise<void> {
+    const waiting = state.waiting.splice(0);
     try {
       await this.#options.reconcile(key);
       state.attempts = 0;
+      waiting.forEach(({ resolve }) => resolve());
     } catch (error) {
       state.attempts += 1;
       this.#options.failed(key, error, state.attempts);
       this.#retryLater(key, state);
+      waiting.forEach(({ reject }) => reject(error));
     }
   }
 

@@ -1,6 +1,7 @@
 /**
- * Which processes belong to which pod, read from the cgroup tree: the kubelet names a pod's cgroup after its UID,
- * with both cgroup drivers (`pod<uid>`, `kubepods-burstable-pod<uid_with_underscores>.slice`) and every runtime.
+ * Which processes belong to which pod, read from the cgroup trees: the kubelet names a pod's cgroup after its UID,
+ * with both cgroup drivers (`pod<uid>`, `kubepods-burstable-pod<uid_with_underscores>.slice`); what is below it is the
+ * container runtime's. There may be several trees: cgroup v2, and on older or hybrid hosts one for each v1 controller.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,21 +10,25 @@ import type { WorkloadUid } from '../model/mesh.ts';
 /** Deeper than any kubelet nests pods: root, slice, QoS class, pod, and a lab or test root above. */
 const maxDepth = 6;
 
-const podCgroup = /(?:^|-)pod([0-9a-f]{8}[-_][0-9a-f-_]{20,})(?:\.slice)?$/;
+/** A UUID, or the hash by which the kubelet knows a static pod. */
+const podCgroup = /(?:^|-)pod([0-9a-f]{8}[-_][0-9a-f-_]{20,}|[0-9a-f]{32})(?:\.slice)?$/;
 
-/** Cgroup directories of pods below `root`, by pod UID. Unreadable branches are left out: they are going away. */
-export async function findPodCgroups(root: string): Promise<Map<WorkloadUid, string>> {
-  const found = new Map<WorkloadUid, string>();
-  await walk(root, maxDepth, found);
+/** A pod's cgroup directories, one a tree that has it, in the order of the trees. */
+export type PodCgroups = Map<WorkloadUid, readonly string[]>;
+
+/** The pods below `roots`. Unreadable branches are left out: they are going away. */
+export async function findPodCgroups(roots: readonly string[]): Promise<PodCgroups> {
+  const found: PodCgroups = new Map();
+  for (const root of roots) await walk(root, maxDepth, found);
   return found;
 }
 
-async function walk(directory: string, depth: number, found: Map<WorkloadUid, string>): Promise<void> {
-  const names = await subdirectories(directory);
-  for (const name of names) {
+async function walk(directory: string, depth: number, found: PodCgroups): Promise<void> {
+  for (const name of await subdirectories(directory)) {
     const uid = podCgroup.exec(name)?.[1]?.replaceAll('_', '-') as WorkloadUid | undefined;
-    if (uid !== undefined) found.set(uid, join(directory, name));
-    else if (depth > 1) await walk(join(directory, name), depth - 1, found);
+    const path = join(directory, name);
+    if (uid !== undefined) found.set(uid, [...(found.get(uid) ?? []), path]);
+    else if (depth > 1) await walk(path, depth - 1, found);
   }
 }
 

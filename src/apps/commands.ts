@@ -25,6 +25,7 @@ export interface ProcessDeps {
   /** Fires when the process is asked to stop. */
   readonly stop: AbortSignal;
   readonly objectPath: string;
+  readonly cniPluginPath: string;
   readonly loadNative: () => NativeBinding;
 }
 
@@ -58,6 +59,16 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
     .option('--ca-root <file>', 'its trusted roots, PEM [CA_ROOT_CA]')
     .option('--token-file <file>', 'this node’s token for it [AUTH_TOKEN]')
     .option('--drain-seconds <n>', 'time for connections to finish at a stop (default: 5)')
+    .option(
+      '--cni-conf-dir <directory>',
+      'put the CNI plugin into the network configuration here, /etc/cni/net.d [CNI_CONF_DIR]',
+    )
+    .option('--cni-bin-dir <directory>', 'where its program goes, /opt/cni/bin [CNI_BIN_DIR]')
+    .option(
+      '--cni-exclude-namespaces <a,b>',
+      'their pods never wait for this program (default: kube-system; POD_NAMESPACE always)',
+    )
+    .option('--cni-wait-seconds <n>', 'how long the others wait for it before they are refused (default: 20)')
     .option('--max-pods <n>', `enrolled pods of this node (default: ${defaultMapSizes.pods})`)
     .option(
       '--max-destinations <n>',
@@ -74,7 +85,7 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
         const native = deps.loadNative();
         const keeper = connectKeeper({ native, log }, deps.environment['MESH_EBPF_KEEPER']);
         const { version } = context.env;
-        await runNode(config, { native, keeper, log, version, objectPath: deps.objectPath }, deps.stop);
+        await runNode(config, { ...deps, native, keeper, log, version }, deps.stop);
         return exitCodes.clean;
       }),
     );

@@ -10,6 +10,17 @@ export function cgroup2Mount(mounts: string): string | undefined {
   return points.find((point) => point.startsWith('/sys/fs/cgroup')) ?? points[0];
 }
 
+/**
+ * Where to look for pods whose runtime uses cgroup v1, on its own or beside v2: the tree of one controller is enough,
+ * since all have the same directories. None where there is no v1.
+ */
+export function cgroup1Mount(mounts: string): readonly string[] {
+  const points = mountPoints(mounts, 'cgroup').filter((point) => point.startsWith('/sys/fs/cgroup/'));
+  const usual = ['pids', 'memory', 'systemd'].map((controller) => `/sys/fs/cgroup/${controller}`);
+  const chosen = usual.find((point) => points.includes(point)) ?? points[0];
+  return chosen === undefined ? [] : [chosen];
+}
+
 /** @throws MeshError UNSUPPORTED when cgroup v2 is mounted nowhere */
 export function requireCgroup2(mounts: string): string {
   const point = cgroup2Mount(mounts);

@@ -4,11 +4,11 @@
  * leave the answer in `cookies`.
  */
 import { MeshError } from '../base/errors.ts';
+import { probeIpv4 } from '../base/probe-address.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import type { MapTable } from './map-table.ts';
 
 /** In `bpf/connect.bpf.c` too. */
-const probeIp = '192.0.2.1';
 const probePort = 65535;
 
 /** @throws MeshError NETNS if the namespace gives no answer */
@@ -21,7 +21,7 @@ export async function findNetnsCookie(
 ): Promise<bigint> {
   const known = await deps.native.netnsCookie(netns);
   if (known !== null) return known;
-  const socket = await deps.native.probeConnect(netns, probeIp, probePort);
+  const socket = await deps.native.probeConnect(netns, probeIpv4, probePort);
   const answer = deps.cookies.take(socket);
   if (answer !== undefined) return answer;
   throw new MeshError('NETNS', `the cookie of ${netns} could not be learnt`, {

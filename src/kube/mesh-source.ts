@@ -4,6 +4,7 @@
  */
 import type { Logger } from '../base/log.ts';
 import type { MeshChange, MeshConfig } from '../model/mesh.ts';
+import type { PendingWorkload, PodLookup } from '../model/pod-lookup.ts';
 import { formatProblem, type Problem } from './problem.ts';
 import type { ObjectChange, ObjectSource, SourceStatus } from './source.ts';
 import { Translator } from './translate/translator.ts';
@@ -15,12 +16,14 @@ export interface MeshSourceDeps {
   readonly log: Logger;
 }
 
-export class MeshSource {
+export class MeshSource implements PodLookup {
   readonly #deps: MeshSourceDeps;
   readonly #translator: Translator;
   #parsing: readonly Problem[] = [];
   #translation: readonly Problem[] = [];
   #logged: ReadonlySet<string> = new Set();
+  /** Called at the next change. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(deps: MeshSourceDeps, config: MeshConfig) {
     this.#deps = deps;
@@ -49,8 +52,33 @@ export class MeshSource {
     this.#deps.source.stop();
   }
 
+  /**
+   * The kubelet may know a pod some milliseconds before us: the same watch that brings it there brings it here, so we
+   * wait for it, and need no permission to ask. Undefined when it has not come before `signal`.
+   */
+  async findPod(namespace: string, name: string, signal: AbortSignal): Promise<PendingWorkload | undefined> {
+    for (;;) {
+      const found = this.#translator.pendingPod(namespace, name);
+      if (found !== undefined || signal.aborted) return found;
+      await this.#nextChange(signal);
+    }
+  }
+
+  #nextChange(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#waiting.delete(done);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      this.#waiting.add(done);
+      signal.addEventListener('abort', done);
+    });
+  }
+
   #takeChange(change: ObjectChange): void {
     this.#deps.store.apply(this.#translator.apply(change));
+    this.#waiting.forEach((changed) => changed());
     const { problems } = this.#translator;
     if (sameItems(problems, this.#translation)) return;
     this.#translation = problems;

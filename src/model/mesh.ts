@@ -17,6 +17,8 @@ export type Protocol = 'hbone' | 'tcp';
 
 export interface Workload {
   readonly uid: WorkloadUid;
+  /** A static pod is known to its node by another UID (cgroups, CNI) than to the API server. */
+  readonly nodeUid?: WorkloadUid;
   readonly namespace: string;
   readonly name: string;
   readonly serviceAccount: string;

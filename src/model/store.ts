@@ -8,6 +8,7 @@ import { MeshError } from '../base/errors.ts';
 import type { IpAddress } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
 import { AddressClaims } from './claims.ts';
+import { EarlyWorkloads, sameAddresses } from './early-workloads.ts';
 import type {
   AuthorizationPolicy,
   MeshChange,
@@ -39,6 +40,7 @@ export class MeshStore implements MeshReader {
   /** In which order workloads arrived: the later of two with one address is the newer. */
   readonly #arrivals = new Map<WorkloadUid, number>();
   #arrived = 0;
+  readonly #early = new EarlyWorkloads();
   #version: Version;
   #notifying = false;
 
@@ -70,6 +72,24 @@ export class MeshStore implements MeshReader {
 
   /** Takes a change over, at its own cost. Nothing happens, and nobody is told, if it says nothing new. */
   apply(change: MeshChange): void {
+    this.#commit({ ...change, workloads: this.#early.complete(change.workloads) });
+  }
+
+  /** Adds a workload, or newer addresses of one, that the source of `apply` will know only later. */
+  announce(workload: Workload): void {
+    const before = this.#version.workloads.get(workload.uid);
+    if (before !== undefined && sameAddresses(workload.addresses, before.addresses)) return;
+    this.#early.add(workload, before);
+    this.#commit({ ...nothing, workloads: new Map([[workload.uid, workload]]) });
+  }
+
+  /** Takes an announcement back: from now on only the source's word counts. */
+  withdraw(uid: WorkloadUid): void {
+    if (!this.#early.has(uid)) return;
+    this.#commit({ ...nothing, workloads: new Map([[uid, this.#early.remove(uid)]]) });
+  }
+
+  #commit(change: MeshChange): void {
     if (this.#notifying) throw new MeshError('INTERNAL', 'a listener of the mesh store tried to write to it');
     const { workloads, services, policies } = this.#version;
     const diff: MeshDiff = {
@@ -126,6 +146,8 @@ export class MeshStore implements MeshReader {
     this.#notifying = false;
   }
 }
+
+const nothing: MeshChange = { workloads: new Map(), services: new Map(), policies: new Map() };
 
 interface VersionFields {
   readonly version: number;

@@ -46,8 +46,8 @@ export interface StatusBody {
     readonly meshVersion: number;
     readonly lastChangeAt: string | null;
   };
-  /** Pods of this node that are labelled for the mesh, and those whose network namespace is captured. */
-  readonly pods: { readonly expected: number; readonly enrolled: number };
+  /** Pods of this node that are labelled for the mesh, captured, and proved to be by connections of their own. */
+  readonly pods: { readonly expected: number; readonly enrolled: number; readonly verified: number };
   readonly ca: {
     readonly state: 'ok' | 'unreachable' | 'unknown';
     readonly message: string | null;

@@ -45,16 +45,10 @@ export const meshCatalogue = {
     labels: ['version', 'node_version'],
     stability: 'core',
   },
-  mesh_pods_expected: {
+  mesh_pods: {
     type: 'gauge',
-    help: 'Pods of this node that are labelled for the mesh',
-    labels: [],
-    stability: 'core',
-  },
-  mesh_pods_enrolled: {
-    type: 'gauge',
-    help: 'Pods of this node that are captured; fewer than expected means plaintext',
-    labels: [],
+    help: 'Pods of this node that are labelled for the mesh (expected), captured (enrolled), and proved to be by connections of their own (verified); fewer than expected means plaintext',
+    labels: ['state'],
     stability: 'core',
   },
   mesh_enrolment_failures_total: {

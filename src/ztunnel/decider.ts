@@ -2,9 +2,11 @@
  * The engine's `ConnectionDecider`: picks the list of steps for an arrival, runs it on one version of the mesh, and
  * turns the outcome into a decision with its accountant.
  */
-import { asMeshError } from '../base/errors.ts';
-import type { SocketAddress } from '../base/ip.ts';
+import { asMeshError, MeshError } from '../base/errors.ts';
+import type { Port, SocketAddress } from '../base/ip.ts';
+import { isProbeAddress } from '../base/probe-address.ts';
 import type { ConnectionFacts, ConnectionId } from '../model/connection.ts';
+import type { WorkloadUid } from '../model/mesh.ts';
 import type { MeshReader, MeshView } from '../model/view.ts';
 import type { Arrival, ConnectionDecider, Decision, EnginePod } from '../net/engine.ts';
 import { type AccountDeps, accountFor, rejectedRecord } from './account.ts';
@@ -19,18 +21,22 @@ export interface DeciderDeps extends AccountDeps {
   readonly originalDestination: OriginalDestinationLookup;
   readonly authorizer: Authorizer;
   readonly random: () => number;
+  /** Told of a connection to a probe address, with its port: true if it is the agent's own question. */
+  readonly probeArrived: (pod: WorkloadUid, port: Port) => boolean;
 }
 
 export function createDecider(deps: DeciderDeps): ConnectionDecider {
   const nextId = connectionIds();
   const inbound = inboundSteps(deps.authorizer);
+  const originalOf = (arrival: Arrival): SocketAddress | undefined =>
+    arrival.type === 'outbound' ? deps.originalDestination(arrival.client, arrival.local) : undefined;
+  const isProbe = ({ pod }: Arrival, to: SocketAddress | undefined): boolean =>
+    to !== undefined && isProbeAddress(to.ip) && deps.probeArrived(pod.uid, to.port);
 
-  const judge = (view: MeshView, arrival: Arrival): Facts | Refusal => {
+  const judge = (view: MeshView, arrival: Arrival, original: SocketAddress | undefined): Facts | Refusal => {
     switch (arrival.type) {
-      case 'outbound': {
-        const original = deps.originalDestination(arrival.client, arrival.local);
+      case 'outbound':
         return outboundSteps(original, deps.random)(outboundFacts(view, arrival, original));
-      }
       case 'plaintext':
         return inbound(plaintextFacts(view, arrival));
       case 'hbone':
@@ -43,7 +49,9 @@ export function createDecider(deps: DeciderDeps): ConnectionDecider {
       const { view } = deps.mesh;
       const id = nextId();
       try {
-        return decisionOn(id, judge(view, arrival), deps);
+        const original = originalOf(arrival);
+        if (isProbe(arrival, original)) return answered;
+        return decisionOn(id, judge(view, arrival, original), deps);
       } catch (thrown) {
         const error = asMeshError(thrown);
         const hop = error.code === 'BAD_CONNECT' ? 'h2' : 'capture';
@@ -56,6 +64,14 @@ export function createDecider(deps: DeciderDeps): ConnectionDecider {
     },
   };
 }
+
+/** To a question of the agent's: its connection has done its work by arriving, and is nobody else's concern. */
+const answered: Decision = {
+  type: 'refuse',
+  hop: 'capture',
+  error: new MeshError('RECURSIVE_CALL', 'the agent asked whether its connections are captured'),
+  observer: { established() {}, routeFailed() {}, finished() {} },
+};
 
 function decisionOn(id: ConnectionId, result: Facts | Refusal, deps: DeciderDeps): Decision {
   if (isRefusal(result)) {

@@ -1,10 +1,11 @@
 /**
  * A connection an application of this node opened: find out what it dialled, who it is, and where it goes.
  *
- *   capture → resolve
+ *   capture → source → not a probe address → resolve
  */
 import { MeshError } from '../base/errors.ts';
 import { formatSocketAddress, type SocketAddress } from '../base/ip.ts';
+import { isProbeAddress } from '../base/probe-address.ts';
 import type { MeshView } from '../model/view.ts';
 import type { OutboundArrival } from '../net/engine.ts';
 import { type Facts, peerAt, pipeline, refuse, type Step } from './facts.ts';
@@ -68,5 +69,18 @@ const requireSource: Step = (facts) =>
         new MeshError('UNKNOWN_SOURCE', 'the pod that dials is not in the mesh state (yet)'),
       );
 
+/** What we dial there ourselves is captured: forwarding an application's connection would go on forever. */
+const refuseProbeAddress: Step = (facts) =>
+  isProbeAddress(facts.originalDestination.ip)
+    ? refuse(
+        facts,
+        'capture',
+        new MeshError(
+          'RECURSIVE_CALL',
+          `${facts.originalDestination.ip} is reserved for the mesh’s own questions`,
+        ),
+      )
+    : facts;
+
 export const outboundSteps = (original: SocketAddress | undefined, random: () => number): Step =>
-  pipeline(requireCapture(original), requireSource, resolveDestination(random));
+  pipeline(requireCapture(original), requireSource, refuseProbeAddress, resolveDestination(random));

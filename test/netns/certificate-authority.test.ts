@@ -231,7 +231,7 @@ describe('the certificate authority', () => {
           ca: {
             message: expect.stringMatching(/certificate authority at \S+ cannot be used: .*ECONNREFUSED/),
           },
-          pods: { expected: 1, enrolled: 1 },
+          pods: { expected: 1, enrolled: 1, verified: expect.any(Number) },
         });
         expect(await readiness(lab, 'node-b')).toBe('503 not ready: certificates');
         expect(lab.log('node-b')).toContain(

@@ -7,6 +7,7 @@ import { defaultMapSizes, type MapSizes } from '../../datapath/maps.ts';
 import { type MeshConfig, type NodeName } from '../../model/mesh.ts';
 import type { LogLevel } from '../../telemetry/admin-api.ts';
 import { meshConfig, type MeshFlags } from './mesh-config.ts';
+import { cniConfig, type CniConfig } from './cni-config.ts';
 import { parseEntries, parseHostPort, parseLogLevel, parseSeconds } from './values.ts';
 
 export interface NodeFlags extends MeshFlags {
@@ -22,6 +23,10 @@ export interface NodeFlags extends MeshFlags {
   readonly tokenFile?: string;
   readonly logLevel?: string;
   readonly drainSeconds?: string;
+  readonly cniConfDir?: string;
+  readonly cniBinDir?: string;
+  readonly cniExcludeNamespaces?: string;
+  readonly cniWaitSeconds?: string;
   readonly maxPods?: string;
   readonly maxDestinations?: string;
   readonly maxFlows?: string;
@@ -56,6 +61,8 @@ export interface NodeConfig {
   /** How long connections may go on after a request to stop. */
   readonly drainMs: number;
   readonly mapSizes: MapSizes;
+  /** Undefined: the CNI plugin is not installed. */
+  readonly cni: CniConfig | undefined;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -79,6 +86,7 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
     logLevel: parseLogLevel(flags.logLevel ?? 'info'),
     drainMs: parseSeconds(flags.drainSeconds ?? '5', '--drain-seconds') * 1000,
     mapSizes: mapSizes(flags),
+    cni: cniConfig(flags, environment),
   };
   const objects = objectsConfig(flags, environment);
   if (objects === undefined) missing.push('--objects DIRECTORY or --kubeconfig FILE (or to run in a pod)');

@@ -39,7 +39,9 @@ function enrolmentOf(workload: Workload, facts: NodeFacts): Pick<WorkloadItem, '
   const state = facts.stateOf(workload);
   switch (state?.state) {
     case 'enrolled':
-      return { enrolment: 'enrolled', reason: null };
+      return state.proof?.error === undefined
+        ? { enrolment: 'enrolled', reason: null }
+        : { enrolment: 'no', reason: state.proof.error.message };
     case 'failed':
       return { enrolment: 'no', reason: state.error.message };
     case 'pending':

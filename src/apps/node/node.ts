@@ -4,6 +4,7 @@
  *
  *   objects → certificates → datapath → ztunnel → servers → enrolment → ready
  */
+import { CaptureProbe } from '../../agent/capture-probe.ts';
 import { systemClock } from '../../base/clock.ts';
 import { Readiness } from '../../telemetry/readiness.ts';
 import type { NodeConfig } from '../config/node-config.ts';
@@ -11,8 +12,8 @@ import { createAdminApi } from './admin-api.ts';
 import { requireCapabilities } from './capabilities.ts';
 import { createObservability, watchParts } from './observability.ts';
 import { occasionalOccupancy } from './map-occupancy.ts';
+import { buildCniInstaller, buildEnrolment, cniProblems, startCni } from './enrolment-parts.ts';
 import {
-  buildEnrolment,
   type Foundation,
   type NodeDeps,
   startDatapath,
@@ -41,8 +42,12 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const readiness = new Readiness(['datapath', 'enrolment'], { certificates: () => certificates.serving });
   const datapath = await startDatapath(foundation, store);
   readiness.done('datapath');
-  const engine = startZtunnel(foundation, store, certificates, datapath, observability);
-  const enrolment = buildEnrolment(foundation, store, datapath, engine, observability);
+  const probe = new CaptureProbe({ native: deps.native, clock: foundation.clock });
+  const watched = { ...observability, probe };
+  const engine = startZtunnel(foundation, store, certificates, datapath, watched);
+  const pods = buildEnrolment(foundation, store, datapath, engine, watched);
+  const { enrolment } = pods;
+  const cniInstaller = buildCniInstaller(foundation);
 
   const problemCount = (): number => source.problems.length + source.status().conditions.length;
   const occupancy = occasionalOccupancy(datapath, foundation.clock);
@@ -69,6 +74,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     sourceProblems: () => [
       ...source.status().conditions.map(conditionProblem),
       ...source.problems.map(sourceProblem),
+      ...cniProblems(cniInstaller),
     ],
     sourceStatus: () => source.status(),
     setLogLevel: (level) => log.setLevel(level),
@@ -78,6 +84,9 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
 
   await enrolment.start();
   datapath.activate();
+  enrolment.startProving();
+  await startCni(foundation, store, source, pods);
+  await cniInstaller?.start();
   readiness.done('enrolment');
   const { ready, pending } = readiness.state();
   const facts = { pods: enrolment.counts(), version };

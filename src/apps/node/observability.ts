@@ -59,8 +59,9 @@ export function watchParts({ metrics, registry }: Observability, parts: WatchedP
   metrics.observe('mesh_build_info', () => [
     { labels: { version: parts.version, node_version: process.versions.node }, value: 1 },
   ]);
-  metrics.observe('mesh_pods_expected', () => gauge(enrolment.counts().expected));
-  metrics.observe('mesh_pods_enrolled', () => gauge(enrolment.counts().enrolled));
+  metrics.observe('mesh_pods', () =>
+    Object.entries(enrolment.counts()).map(([state, value]) => ({ labels: { state }, value })),
+  );
   metrics.observe('mesh_config_version', () => gauge(mesh.view.version));
   metrics.observe('mesh_config_errors', () => gauge(parts.problemCount()));
   metrics.observe('mesh_connections_live', () => gauge(registry.liveCount));

@@ -3,8 +3,7 @@
  * calls them in the order in which they need each other.
  */
 import { join } from 'node:path';
-import { Enrolment } from '../../agent/enrolment.ts';
-import { netnsRules } from '../../agent/netns-rules.ts';
+import type { CaptureProbe } from '../../agent/capture-probe.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { metricsPort, readinessPort } from '../../base/ports.ts';
@@ -26,12 +25,11 @@ import type { Readiness } from '../../telemetry/readiness.ts';
 import { createDecider } from '../../ztunnel/decider.ts';
 import { PolicyWatch } from '../../ztunnel/policy-watch.ts';
 import type { NodeConfig } from '../config/node-config.ts';
-import { captureThrough } from './capture.ts';
 import { followDestinations, followIdentities } from './followers.ts';
 import { ownCgroup } from './host-facts.ts';
 import { openWhenFree } from './open-when-free.ts';
 import { openObjects } from './objects.ts';
-import { certificateRequests, enrolmentFailures, type Observability } from './observability.ts';
+import { certificateRequests, type Observability } from './observability.ts';
 
 export interface NodeDeps {
   readonly native: NativeBinding;
@@ -41,6 +39,8 @@ export interface NodeDeps {
   readonly version: string;
   /** The compiled BPF object. */
   readonly objectPath: string;
+  /** The compiled CNI plugin. */
+  readonly cniPluginPath: string;
 }
 
 /** What every part is built from. */
@@ -54,9 +54,6 @@ export interface Foundation extends NodeDeps {
    */
   readonly draining: Promise<void>[];
 }
-
-/** How often an enrolled pod's namespace is compared with what runs. */
-const verifyEveryMs = 5_000;
 
 /** Waits for the objects. @throws MeshError when they cannot be read at all, or `stop` fires first */
 export async function startModel(foundation: Foundation, stop: AbortSignal) {
@@ -120,7 +117,7 @@ export function startZtunnel(
   store: MeshStore,
   certificates: CertificateManager,
   datapath: Datapath,
-  { traffic }: Observability,
+  { traffic, probe }: Pick<Observability, 'traffic'> & { readonly probe: CaptureProbe },
 ): TunnelEngine {
   const authorizer = createAuthorizer();
   const policyWatch = new PolicyWatch({ ledger: traffic, mesh: store, authorizer });
@@ -131,6 +128,7 @@ export function startZtunnel(
     ledger: policyWatch,
     originalDestination: (client, local) => datapath.originalDestination(client, local)?.destination,
     random: () => clock.random(),
+    probeArrived: (uid, port) => probe.arrived(uid, port),
     now: () => clock.now(),
   });
   const scoped = log.child({ scope: 'ztunnel' });
@@ -143,32 +141,6 @@ export function startZtunnel(
   });
   cleanup.defer(() => void draining.push(engine.drain(AbortSignal.timeout(config.drainMs))));
   return engine;
-}
-
-export function buildEnrolment(
-  { native, keeper, config, clock, log, cleanup }: Foundation,
-  mesh: MeshStore,
-  datapath: Datapath,
-  engine: TunnelEngine,
-  { metrics }: Observability,
-): Enrolment {
-  const capture = captureThrough(datapath);
-  const enrolment = new Enrolment(
-    {
-      mesh,
-      native,
-      keeper,
-      capture,
-      rules: netnsRules,
-      engine,
-      clock,
-      log: log.child({ scope: 'enrolment' }),
-      attemptFailed: enrolmentFailures(metrics),
-    },
-    { node: config.nodeName, cgroupRoot: config.cgroupRoot, verifyEveryMs },
-  );
-  cleanup.defer(() => enrolment.stop());
-  return enrolment;
 }
 
 export async function startServers(

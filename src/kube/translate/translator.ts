@@ -3,6 +3,7 @@
  * that a change costs what it touches and not what there is.
  */
 import type { MeshChange, MeshConfig } from '../../model/mesh.ts';
+import type { PendingWorkload } from '../../model/pod-lookup.ts';
 import { isOfKind, parseObjectKey, type ObjectKey, type SourcedObject } from '../objects.ts';
 import type { Problem } from '../problem.ts';
 import type { ObjectChange } from '../source.ts';
@@ -34,6 +35,11 @@ export class Translator {
       services: this.#services.takeChanges(),
       policies: this.#policies.takeChanges(),
     };
+  }
+
+  /** A pod by name, before it has an address. @throws MeshError INVALID_MANIFEST when it cannot be understood */
+  pendingPod(namespace: string, name: string): PendingWorkload | undefined {
+    return this.#workloads.pending(namespace, name);
   }
 
   /** Nodes and service accounts are no part of the model. */

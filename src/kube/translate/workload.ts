@@ -3,6 +3,7 @@ import { MeshError } from '../../base/errors.ts';
 import { type IpAddress, tryParseIp } from '../../base/ip.ts';
 import { type SpiffeId, spiffeId } from '../../model/identity.ts';
 import type { MeshConfig, NodeName, Protocol, Workload, WorkloadUid } from '../../model/mesh.ts';
+import type { PendingWorkload } from '../../model/pod-lookup.ts';
 import type { Pod, SourcedObject } from '../objects.ts';
 import type { Problem } from '../problem.ts';
 import { objectProblem } from './problem.ts';
@@ -12,6 +13,9 @@ export const dataplaneModeLabel = 'istio.io/dataplane-mode';
 
 /** Left by Istio's sidecar injector: such a pod captures its own traffic. */
 const sidecarAnnotation = 'sidecar.istio.io/status';
+
+/** Set by the kubelet on the API server's copy of a static pod: the UID by which the node knows it. */
+const staticPodUidAnnotation = 'kubernetes.io/config.hash';
 
 /** `workload` is undefined for a pod that has no address (yet, or any more), and for one with a problem. */
 export interface TranslatedPod {
@@ -36,13 +40,26 @@ export function translatePod(
   });
   const addresses = given.map(tryParseIp).filter((ip): ip is IpAddress => ip !== undefined);
   if (addresses.length < given.length) return refuse('status.podIPs', 'not all of them are IP addresses');
+  const pending = pendingWorkload(sourced, namespaceMode, config);
+  if ('problem' in pending) return { workload: undefined, problem: pending.problem };
+  return { workload: { ...pending, addresses }, problem: undefined };
+}
+
+/** All there is to know of a pod but its addresses. */
+export function pendingWorkload(
+  sourced: SourcedObject<Pod>,
+  namespaceMode: string | undefined,
+  config: MeshConfig,
+): PendingWorkload | { readonly problem: Problem } {
+  const pod = sourced.object;
+  const refuse = (field: string, message: string) => ({ problem: objectProblem(sourced, field, message) });
   const node = pod.spec.nodeName;
-  if (node === undefined) return refuse('spec.nodeName', 'missing, although the pod has an address');
+  if (node === undefined) return refuse('spec.nodeName', 'missing, although the pod runs');
   const identity = identityOf(pod, config);
   if (identity === undefined) {
     return refuse('spec.serviceAccountName', 'namespace and service account do not make a SPIFFE ID');
   }
-  return { workload: workload({ pod, node, addresses, identity, namespaceMode }), problem: undefined };
+  return workload({ pod, node, identity, namespaceMode });
 }
 
 /** The pod's addresses, each once, as the kubelet reports them. */
@@ -72,22 +89,22 @@ function identityOf(pod: Pod, { trustDomain }: MeshConfig): SpiffeId | undefined
 interface PodFacts {
   readonly pod: Pod;
   readonly node: string;
-  readonly addresses: readonly IpAddress[];
   readonly identity: SpiffeId;
   readonly namespaceMode: string | undefined;
 }
 
-function workload({ pod, node, addresses, identity, namespaceMode }: PodFacts): Workload {
-  const { namespace, name, uid, labels = {}, deletionTimestamp } = pod.metadata;
+function workload({ pod, node, identity, namespaceMode }: PodFacts): PendingWorkload {
+  const { namespace, name, uid, labels = {}, annotations, deletionTimestamp } = pod.metadata;
+  const nodeUid = annotations?.[staticPodUidAnnotation] as WorkloadUid | undefined;
   return {
     // A manifest somebody wrote has no UID; its name is unique as long as nobody writes a second one.
     uid: (uid ?? `${namespace}/${name}`) as WorkloadUid,
+    ...(nodeUid === undefined ? {} : { nodeUid }),
     namespace,
     name,
     serviceAccount: serviceAccountOf(pod),
     identity,
     node: node as NodeName,
-    addresses,
     protocol: protocolOf(pod, namespaceMode),
     hostNetwork: pod.spec.hostNetwork === true,
     terminating: deletionTimestamp !== undefined,

@@ -1,11 +1,13 @@
 /** All pods → workloads, change by change. A pod is translated again when it or its namespace's label changes. */
+import { MeshError } from '../../base/errors.ts';
 import type { MeshConfig, Workload, WorkloadUid } from '../../model/mesh.ts';
+import type { PendingWorkload } from '../../model/pod-lookup.ts';
 import type { Namespace, ObjectKey, Pod, SourcedObject } from '../objects.ts';
 import { objectKey } from '../objects.ts';
-import type { Problem } from '../problem.ts';
+import { formatProblem, type Problem } from '../problem.ts';
 import { guarded } from './guarded.ts';
 import { objectProblem } from './problem.ts';
-import { dataplaneModeLabel, translatePod, type TranslatedPod } from './workload.ts';
+import { dataplaneModeLabel, pendingWorkload, translatePod, type TranslatedPod } from './workload.ts';
 
 interface KnownPod {
   readonly pod: SourcedObject<Pod>;
@@ -64,6 +66,18 @@ export class Workloads {
     this.#pods.delete(key);
     this.#faults.delete(key);
     this.#dirty.delete(key);
+  }
+
+  /**
+   * A pod with or without addresses; undefined while there is none of that name.
+   * @throws MeshError INVALID_MANIFEST when it cannot be understood
+   */
+  pending(namespace: string, name: string): PendingWorkload | undefined {
+    const known = this.#pods.get(`Pod/${namespace}/${name}` as ObjectKey);
+    if (known === undefined) return undefined;
+    const pending = pendingWorkload(known.pod, this.#modes.get(namespace), this.#config);
+    if ('problem' in pending) throw new MeshError('INVALID_MANIFEST', formatProblem(pending.problem));
+    return pending;
   }
 
   /** What changed since the last call, oldest pod first. */

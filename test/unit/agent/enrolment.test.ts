@@ -2,7 +2,10 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { CaptureVerifier } from '../../../src/agent/capture-verifier.ts';
 import { Enrolment, type EnrolmentDeps } from '../../../src/agent/enrolment.ts';
+import { PodNamespaces } from '../../../src/agent/pod-namespaces.ts';
+import { MeshError } from '../../../src/base/errors.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import type { NodeName, Workload, WorkloadUid } from '../../../src/model/mesh.ts';
 import type { Fd } from '../../../src/native/binding.ts';
@@ -47,8 +50,11 @@ function setup(
   const kernel = {
     captured: new Set(captured),
     openFds: new Map<number, string>(),
+    /** Of every process's namespace. */
     inode: 1n,
     wrongNamespace: false,
+    /** What the next proofs come out as: undefined proves capture. */
+    broken: undefined as MeshError | undefined,
   };
   let nextFd = 100;
   const open = (what: string): Fd => {
@@ -57,21 +63,39 @@ function setup(
   };
   const store = meshOf({ workloads });
   const clock = new FakeClock();
+  /** What a descriptor was opened as, through descriptors of descriptors. */
+  const origin = (path: string): string => {
+    const from = /\/proc\/\d+\/fd\/(\d+)$/.exec(path)?.[1];
+    return from === undefined ? path : origin(kernel.openFds.get(Number(from)) ?? 'closed');
+  };
+  const inodeOf = (from: string): bigint =>
+    from.startsWith('/sandbox') ? 99n : from === '/proc/8/ns/net' ? 88n : kernel.inode;
+  const namespaces = new PodNamespaces({
+    native: {
+      openPath: (path) => open(origin(path)),
+      closeFd: (fd) => void kernel.openFds.delete(fd),
+      netnsId: (path) => ({ device: 4n, inode: inodeOf(origin(path)) }),
+      netnsAddresses: (path) => {
+        const pid = /\/(\d+)(\/ns\/net)?$/.exec(origin(path))?.[1] ?? '?';
+        return Promise.resolve([kernel.wrongNamespace ? '10.9.9.9' : `10.244.1.${pid}`]);
+      },
+    },
+    cgroupRoots: [cgroupRoot],
+    now: () => clock.now(),
+  });
   const deps: EnrolmentDeps = {
     mesh: store,
     clock,
     log: silentLogger,
     attemptFailed: () => {},
     keeper,
+    namespaces,
+    verifier: new CaptureVerifier({
+      clock,
+      prove: () => (kernel.broken === undefined ? Promise.resolve() : Promise.reject(kernel.broken)),
+    }),
     native: {
-      openPath: (path) => open(path),
       closeFd: (fd) => void kernel.openFds.delete(fd),
-      netnsId: () => ({ device: 4n, inode: kernel.inode }),
-      netnsAddresses: (path) => {
-        const from = kernel.openFds.get(Number(path.split('/').at(-1))) ?? '';
-        const pid = /\/proc\/(\d+)\//.exec(from)?.[1] ?? '?';
-        return Promise.resolve([kernel.wrongNamespace ? '10.9.9.9' : `10.244.1.${pid}`]);
-      },
       createSocket: ({ bindPort }) => Promise.resolve(open(`listener ${bindPort}`)),
     },
     rules: {
@@ -94,10 +118,10 @@ function setup(
       removePod: (id) => void events.push(`stop ${id.at(-1)}`),
     },
   };
-  const enrolment = new Enrolment(deps, { node: 'node-a' as NodeName, cgroupRoot, verifyEveryMs: 5000 });
+  const enrolment = new Enrolment(deps, { node: 'node-a' as NodeName, verifyEveryMs: 5000, provedAtOnce: 2 });
   const replace = (next: readonly Workload[]): void =>
     store.replace({ workloads: next, services: [], policies: [] });
-  return { enrolment, events, kernel, clock, replace, held };
+  return { enrolment, events, kernel, clock, replace, held, namespaces, store };
 }
 
 /** Real file reads stand between a change and its effect: nobody knows how many turns they take on a busy machine. */
@@ -112,7 +136,7 @@ describe('enrolling the pods of this node', () => {
     await enrolment.start();
     expect(events).toEqual(['rules', 'capture 1', 'serve 1', 'ready']);
     expect(enrolment.stateOf(uid(1))?.state).toBe('enrolled');
-    expect(enrolment.counts()).toEqual({ expected: 1, enrolled: 1 });
+    expect(enrolment.counts()).toEqual({ expected: 1, enrolled: 1, verified: 0 });
   });
 
   it('leaves alone what is on other nodes, not in the mesh, or on the host’s network', async () => {
@@ -123,7 +147,7 @@ describe('enrolling the pods of this node', () => {
     ]);
     await enrolment.start();
     expect(events).toEqual(['ready']);
-    expect(enrolment.counts()).toEqual({ expected: 0, enrolled: 0 });
+    expect(enrolment.counts()).toEqual({ expected: 0, enrolled: 0, verified: 0 });
   });
 
   it('waits for a pod whose processes are not there yet', async () => {
@@ -185,6 +209,110 @@ describe('enrolling the pods of this node', () => {
     await clock.advance(5000);
     await settle(() => events.includes('serve 1'));
     expect(events).toEqual(['release 1', 'stop 1', 'no rules', 'rules', 'capture 1', 'serve 1']);
+  });
+
+  it('keeps a pod captured that an earlier agent captured, that runs, and of which nobody says anything yet', async () => {
+    startProcess(7);
+    const { enrolment, kernel, replace, events, namespaces } = setup([], [uid(7)]);
+    await namespaces.scan();
+    await enrolment.start();
+    expect([...kernel.captured]).toEqual([uid(7)]);
+    events.length = 0;
+    replace([workload(7, { protocol: 'tcp' })]);
+    await settle(() => kernel.captured.size === 0);
+    expect(events).toEqual(['release 7', 'stop 7']);
+  });
+});
+
+describe('a pod whose sandbox the CNI plugin announces', () => {
+  it('is enrolled before it has a process', async () => {
+    const { enrolment, namespaces, store, events } = setup([]);
+    await enrolment.start();
+    await namespaces.claim(workload(1), 'c-1', '/sandbox/1');
+    store.announce(workload(1));
+    await enrolment.enrolNow(uid(1));
+    expect(events).toEqual(['ready', 'rules', 'capture 1', 'serve 1']);
+    expect(enrolment.counts()).toEqual({ expected: 1, enrolled: 1, verified: 1 });
+  });
+
+  it('is refused when the sandbox does not have its address, and stays where it is', async () => {
+    startProcess(1);
+    const { enrolment, namespaces, kernel, events } = setup([workload(1)]);
+    await enrolment.start();
+    const openFds = kernel.openFds.size;
+    events.length = 0;
+    await expect(namespaces.claim(workload(1), 'c-1', '/sandbox/2')).rejects.toMatchObject({ code: 'NETNS' });
+    await enrolment.enrolNow(uid(1));
+    expect({ events, openFds: kernel.openFds.size }).toEqual({ events: [], openFds });
+  });
+
+  it('is refused when its capture does not hold', async () => {
+    const { enrolment, namespaces, store, kernel } = setup([]);
+    await enrolment.start();
+    kernel.broken = new MeshError('NETNS', 'what it dials is not captured');
+    await namespaces.claim(workload(1), 'c-1', '/sandbox/1');
+    store.announce(workload(1));
+    await expect(enrolment.enrolNow(uid(1))).rejects.toThrow('what it dials is not captured');
+    kernel.broken = undefined;
+    await enrolment.enrolNow(uid(1));
+  });
+
+  it('moves to its new sandbox even if that has the old one’s address', async () => {
+    startProcess(1);
+    const { enrolment, namespaces, events, kernel } = setup([workload(1)]);
+    await enrolment.start();
+    events.length = 0;
+    await namespaces.claim(workload(1), 'c-2', '/sandbox/1');
+    await enrolment.enrolNow(uid(1));
+    expect(events).toEqual(['release 1', 'stop 1', 'no rules', 'rules', 'capture 1', 'serve 1']);
+    await enrolment.enrolNow(uid(1));
+    expect(events).toHaveLength(6);
+    namespaces.release('c-2');
+    expect([...kernel.openFds.values()].filter((name) => name === '/sandbox/1')).toHaveLength(1);
+  });
+
+  it('finds the one namespace that is its own among those its processes are in', async () => {
+    startProcess(1);
+    writeFileSync(join(cgroupRoot, 'kubepods', `pod${uid(1)}`, 'cgroup.procs'), '8\n1\n');
+    const { enrolment } = setup([workload(1)]);
+    await enrolment.start();
+    expect(enrolment.stateOf(uid(1))?.state).toBe('enrolled');
+  });
+});
+
+describe('proving that enrolled pods are captured', () => {
+  const broken = new MeshError('NETNS', 'what arrives for it is not captured');
+
+  it('begins when the datapath is active, and goes on in turn', async () => {
+    [1, 2, 3].forEach(startProcess);
+    const { enrolment, clock } = setup([workload(1), workload(2), workload(3)]);
+    await enrolment.start();
+    expect(enrolment.counts().verified).toBe(0);
+    enrolment.startProving();
+    await clock.advance(0);
+    await settle(() => enrolment.counts().verified === 2);
+    await settle(() => clock.nextDelay === 5000);
+    await clock.advance(5000);
+    await settle(() => enrolment.counts().verified === 3);
+    expect(enrolment.counts()).toEqual({ expected: 3, enrolled: 3, verified: 3 });
+  });
+
+  it('mends what does not hold, without ending a connection', async () => {
+    startProcess(1);
+    const { enrolment, clock, kernel, events } = setup([workload(1)]);
+    await enrolment.start();
+    kernel.broken = broken;
+    events.length = 0;
+    enrolment.startProving();
+    await clock.advance(0);
+    await settle(() => events.length > 0);
+    expect(events).toEqual(['capture 1']);
+    await settle(() => clock.nextDelay === 5000);
+    expect(enrolment.stateOf(uid(1))).toMatchObject({ state: 'enrolled', proof: { error: broken } });
+    kernel.broken = undefined;
+    await clock.advance(5000);
+    await settle(() => enrolment.counts().verified === 1);
+    expect(enrolment.counts().verified).toBe(1);
   });
 });
 

@@ -90,4 +90,23 @@ describe('a keyed worker', () => {
     await clock.advance(10_000);
     expect(runs).toBe(1);
   });
+
+  it('tells who asked for it how a run came out, and retries all the same', async () => {
+    let runs = 0;
+    const { worker, clock } = setup(() => {
+      runs += 1;
+      return runs === 1 ? Promise.reject(new Error('not yet')) : Promise.resolve();
+    });
+    await expect(worker.run('pod')).rejects.toThrow('not yet');
+    await clock.advance(50);
+    await worker.settled();
+    expect(runs).toBe(2);
+    await expect(worker.run('pod')).resolves.toBeUndefined();
+  });
+
+  it('lets nobody wait for work that it will not do any more', async () => {
+    const { worker } = setup(() => Promise.resolve());
+    await worker.stop();
+    await expect(worker.run('pod')).rejects.toMatchObject({ code: 'DRAINING' });
+  });
 });

@@ -24,7 +24,7 @@ export function status(extra: Partial<StatusBody> = {}): object {
       meshVersion: 7,
       lastChangeAt: inHours(-1),
     },
-    pods: { expected: 2, enrolled: 2 },
+    pods: { expected: 2, enrolled: 2, verified: 2 },
     ca: {
       state: 'ok',
       message: null,

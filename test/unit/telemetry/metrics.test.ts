@@ -255,18 +255,18 @@ describe('a table of series', () => {
 describe('the metrics of the node', () => {
   it('are read from their owner at each scrape', async () => {
     const metrics = new Metrics();
-    let enrolled = 1;
-    metrics.observe('mesh_pods_enrolled', () => [{ labels: {}, value: enrolled }]);
+    let errors = 1;
+    metrics.observe('mesh_config_errors', () => [{ labels: {}, value: errors }]);
     metrics.observe('mesh_certificates', () => [{ labels: { state: 'valid' }, value: 42 }]);
-    enrolled = 3;
+    errors = 3;
     expect(await scrape(metrics)).toEqual([
-      { name: 'mesh_pods_enrolled', labels: {}, value: 3 },
+      { name: 'mesh_config_errors', labels: {}, value: 3 },
       { name: 'mesh_certificates', labels: { state: 'valid' }, value: 42 },
     ]);
   });
 
   it('leave out a gauge nobody owns, rather than saying 0', async () => {
-    expect(await new Metrics().render()).not.toContain('mesh_pods_expected');
+    expect(await new Metrics().render()).not.toContain('mesh_config_errors');
   });
 
   it('add up events', async () => {
@@ -280,8 +280,8 @@ describe('the metrics of the node', () => {
 
   it('say in their help text whether they may be built on', async () => {
     const metrics = new Metrics();
-    metrics.observe('mesh_pods_enrolled', () => []);
-    expect(await metrics.render()).toMatch(/# HELP mesh_pods_enrolled .* \(core\)/);
+    metrics.observe('mesh_config_errors', () => []);
+    expect(await metrics.render()).toMatch(/# HELP mesh_config_errors .* \(core\)/);
   });
 
   it('follow the Prometheus naming rules', () => {

@@ -231,13 +231,13 @@ async function countClosed(sockets: readonly Socket[], expected: number): Promis
 describe('the metrics and readiness endpoints', () => {
   it('serve metrics where Prometheus and Istio look for them', async () => {
     const metrics = new Metrics();
-    metrics.observe('mesh_pods_enrolled', () => [{ labels: {}, value: 2 }]);
+    metrics.observe('mesh_config_errors', () => [{ labels: {}, value: 2 }]);
     const server = await startMetricsServer(metrics, { host: '127.0.0.1', port: 0 }, silentLogger);
     running.push(server);
     for (const path of ['/metrics', '/stats/prometheus']) {
       const response = await fetch(`http://127.0.0.1:${server.port}${path}`);
       expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
-      expect(await response.text()).toContain('mesh_pods_enrolled 2');
+      expect(await response.text()).toContain('mesh_config_errors 2');
     }
     expect((await fetch(`http://127.0.0.1:${server.port}/other`)).status).toBe(404);
     expect((await fetch(`http://127.0.0.1:${server.port}/metrics`, { method: 'POST' })).status).toBe(405);
@@ -246,7 +246,7 @@ describe('the metrics and readiness endpoints', () => {
   it('answer 500 and go on when a metric cannot be read', async () => {
     const metrics = new Metrics();
     let broken = true;
-    metrics.observe('mesh_pods_enrolled', () => {
+    metrics.observe('mesh_config_errors', () => {
       if (broken) throw new Error('no');
       return [];
     });

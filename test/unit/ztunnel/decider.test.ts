@@ -39,6 +39,7 @@ function setup(options: { verdict?: Verdict; original?: SocketAddress } = {}) {
       return options.verdict ?? allow;
     },
     random: () => 0,
+    probeArrived: (uid, port) => uid === web.uid && port === 4711,
     now: () => now,
     ledger: { opened: (live) => opened.push(live), completed: (record) => records.push(record) },
   });
@@ -81,6 +82,21 @@ function routesOf(decision: Decision) {
 }
 const codeOf = (decision: Decision): string =>
   decision.type === 'refuse' ? decision.error.code : 'forwarded';
+
+describe('a connection to a probe address', () => {
+  it('answers the agent’s question without being anybody’s connection', () => {
+    const { decide, records } = setup({ original: at('192.0.2.1:4711') });
+    const decision = decide(dial());
+    expect(decision.type).toBe('refuse');
+    decision.observer.finished({ counts: { sent: 0, received: 0 }, failure: undefined });
+    expect(records).toEqual([]);
+  });
+
+  it('that the agent did not ask for is refused: forwarded, it would be captured again', () => {
+    const { decide } = setup({ original: at('192.0.2.1:4712') });
+    expect(decide(dial())).toMatchObject({ type: 'refuse', error: { code: 'RECURSIVE_CALL' } });
+  });
+});
 
 describe('a connection an application opens', () => {
   it('goes through HBONE to a workload of the mesh, which must prove the identity of its service account', () => {
