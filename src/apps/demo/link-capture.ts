@@ -21,7 +21,7 @@ const patienceMs = 2_000;
 const pcapHeaderBytes = 24;
 
 /** @throws MeshError UNSUPPORTED when tcpdump is missing or cannot listen */
-export async function captureLink(netns: string, file: string): Promise<LinkCapture> {
+export async function captureLink(netns: string, file: string, filter = 'tcp'): Promise<LinkCapture> {
   // Short packets are enough to recognise, and large transfers do not fill the disk.
   const tcpdump = [
     'tcpdump',
@@ -36,7 +36,7 @@ export async function captureLink(netns: string, file: string): Promise<LinkCapt
     'root',
     '-w',
     file,
-    'tcp',
+    filter,
   ];
   const child = spawn('nsenter', [`--net=${netns}`, '--', ...tcpdump], {
     stdio: ['ignore', 'ignore', 'pipe'],
