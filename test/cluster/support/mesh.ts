@@ -86,29 +86,39 @@ export class Mesh {
     );
   }
 
-  /** The newest record that cart's node has of a connection from web; made when it opens, complete soon after its end. */
-  async whenRecorded(
+  /** The newest record of a kind; a node makes it when the connection opens, and completes it soon after its end. */
+  async whenConnection(
+    what: string,
+    namespace: string,
+    isMeant: (connection: Connection) => boolean,
+  ): Promise<Connection> {
+    const seen = await eventually(
+      `on record: ${what}`,
+      () => this.connections(namespace),
+      (all) => all.some(isMeant),
+      conditionTimeoutMs,
+    );
+    return seen
+      .filter(isMeant)
+      .toSorted((a, b) => a.openedAt.localeCompare(b.openedAt))
+      .at(-1) as Connection;
+  }
+
+  /** What cart's node has on record of a connection from web. */
+  whenRecorded(
     namespace: string,
     { web, cart }: Pair,
     isMeant: (connection: Connection) => boolean = () => true,
   ): Promise<Connection> {
-    const meant = (all: readonly Connection[]): readonly Connection[] =>
-      all.filter(
-        (connection) =>
-          connection.direction === 'inbound' &&
-          connection.source.workload === `${namespace}/${web.name}` &&
-          connection.destination.workload === `${namespace}/${cart.name}` &&
-          isMeant(connection),
-      );
-    const seen = await eventually(
-      `a connection from ${web.name} to ${cart.name} is on record`,
-      () => this.connections(namespace),
-      (all) => meant(all).length > 0,
-      conditionTimeoutMs,
+    return this.whenConnection(
+      `a connection from ${web.name} to ${cart.name}`,
+      namespace,
+      (connection) =>
+        connection.direction === 'inbound' &&
+        connection.source.workload === `${namespace}/${web.name}` &&
+        connection.destination.workload === `${namespace}/${cart.name}` &&
+        isMeant(connection),
     );
-    return meant(seen)
-      .toSorted((a, b) => a.openedAt.localeCompare(b.openedAt))
-      .at(-1) as Connection;
   }
 }
 
