@@ -16,13 +16,17 @@ import type { ClusterContext } from './context.ts';
 import { down } from './down.ts';
 import { up } from './up.ts';
 
+const shop = 'demo-shop';
+const legacy = 'demo-legacy';
+type Namespace = typeof shop | typeof legacy;
+
 type Path = 'mTLS tunnel' | 'plaintext' | 'not captured';
 
 interface Act {
   readonly how: string;
-  /** Namespaces; it is always `web` of the one that calls `cart` of the other. */
-  readonly from: string;
-  readonly to: string;
+  /** It is always `web` of the one that calls `cart` of the other. */
+  readonly from: Namespace;
+  readonly to: Namespace;
   readonly byAddress?: boolean;
   readonly expect: Path;
 }
@@ -33,9 +37,6 @@ interface Outcome {
   readonly identity: string | undefined;
   readonly readable: boolean;
 }
-
-const shop = 'demo-shop';
-const legacy = 'demo-legacy';
 
 const beforeLabel: readonly Act[] = [
   { how: 'by Service name, before the label', from: shop, to: shop, expect: 'not captured' },
@@ -50,7 +51,7 @@ const afterLabel: readonly Act[] = [
 interface Stage {
   readonly api: ClusterApi;
   readonly mesh: Mesh;
-  readonly pairs: Readonly<Record<string, Pair>>;
+  readonly pairs: Readonly<Record<Namespace, Pair>>;
 }
 
 /** Returns whether everything was as expected. A cluster that is up already is taken, and left as `keep` says. */
@@ -93,8 +94,8 @@ async function tell(stage: Stage, print: (text: string) => void): Promise<readon
 }
 
 async function perform(act: Act, { api, mesh, pairs }: Stage): Promise<Outcome> {
-  const { web } = requirePair(pairs, act.from);
-  const { cart } = requirePair(pairs, act.to);
+  const { web } = pairs[act.from];
+  const { cart } = pairs[act.to];
   const { status } = await api.core.readNamespacedPod(cart);
   const url = act.byAddress === true ? `http://${status?.podIP}:8080/` : `http://cart.${act.to}/`;
   const call = (text: string): Promise<string> => echo(api, web, url, text);
@@ -122,12 +123,6 @@ async function perform(act: Act, { api, mesh, pairs }: Stage): Promise<Outcome> 
     identity: record?.source.identity ?? undefined,
     readable: heard.contains(marker),
   };
-}
-
-function requirePair(pairs: Stage['pairs'], namespace: string): Pair {
-  const pair = pairs[namespace];
-  if (pair === undefined) throw new Error(`no pair in ${namespace}`);
-  return pair;
 }
 
 const keyOf = ({ node, id }: Connection): string => `${node} ${id}`;
