@@ -31,10 +31,11 @@ bpf: ## The kernel programs, build/bpf/mesh.bpf.o
 	$(Q)$(MAKE) -s -C bpf OUT=$(ROOT)/build/bpf V=$(V)
 
 .PHONY: native
-native: node_modules/.stamp ## The Node addon over libbpf, native/build/Release/mesh_ebpf.node
+native: node_modules/.stamp ## The Node addon over libbpf, native/build/Release/mesh_ebpf.node, and build/keeper/mesh-ebpf-keeper
 	$(call say,CXX,native/)
 	$(Q)native/build.sh >build.native.log 2>&1 || { cat build.native.log; exit 1; }
 	$(Q)rm -f build.native.log
+	$(Q)$(MAKE) -s -C native/keeper OUT=$(ROOT)/build/keeper V=$(V)
 
 .PHONY: bundle
 bundle: dist/mesh-ebpf.mjs ## dist/mesh-ebpf.mjs
@@ -97,7 +98,7 @@ bench: build ## The project beside its peers: no mesh, HAProxy, and a ztunnel if
 .PHONY: format
 format: modules ## Rewrite sources in the house format
 	$(Q)$(NPM) run format
-	$(Q)clang-format-16 -i $$(git ls-files 'bpf/*.c' 'bpf/*.h' 'native/*.cc' 'native/*.h')
+	$(Q)clang-format-16 -i $$(git ls-files 'bpf/*.c' 'bpf/*.h' 'native/*.c' 'native/*.cc' 'native/*.h')
 
 .PHONY: gen
 gen: modules ## Generate the gRPC stubs from proto/

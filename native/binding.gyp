@@ -15,6 +15,7 @@
         'src/btf.cc',
         'src/errno_error.cc',
         'src/fd.cc',
+        'src/handing_over.cc',
         'src/libbpf_log.cc',
         'src/map_batch.cc',
         'src/netns_socket.cc',

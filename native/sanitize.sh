@@ -1,11 +1,13 @@
 #!/bin/sh
-# Builds the addon with the address and undefined-behaviour sanitizers (build/Debug) and runs the native tests on it.
+# Builds the addon (build/Debug) and the keeper with the address and undefined-behaviour sanitizers and runs the native
+# tests on them.
 # Fails when a test fails, when a sanitizer stops the process, or when memory that the addon allocated was never freed.
 # Needs root and a finished `make modules`; arguments go to jest.
 set -eu
 
 cd "$(dirname "$0")/.."
 native/build.sh --debug
+make -s -C native/keeper SANITIZE=1 OUT="$PWD/build/keeper-debug"
 reports=$(mktemp -d)
 trap 'rm -rf "$reports"' EXIT
 mkdir "$reports/found"
@@ -16,6 +18,7 @@ echo leak:napi_create_promise >"$reports/suppressions"
 # it ends: leaks are collected without failing the process, and only those that the addon allocated count.
 status=0
 MESH_EBPF_TEST_ADDON=$PWD/native/build/Debug/mesh_ebpf.node \
+    MESH_EBPF_TEST_KEEPER=$PWD/build/keeper-debug/mesh-ebpf-keeper \
     LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so.6)" \
     ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:log_path="$reports/found/report" \
     LSAN_OPTIONS=exitcode=0:print_suppressions=0:suppressions="$reports/suppressions" \

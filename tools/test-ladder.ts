@@ -13,6 +13,8 @@ interface Rung {
   readonly command: readonly string[];
   /** A jest project: its tests are counted one by one. */
   readonly jest?: boolean;
+  /** May take minutes: what it says is shown as it comes. */
+  readonly live?: boolean;
 }
 
 interface Tally {
@@ -21,7 +23,8 @@ interface Tally {
 }
 
 const check = (name: string, ...command: string[]): Rung => ({ name, command });
-const npmScript = (name: string, script: string): Rung => check(name, 'npm', 'run', '--silent', script);
+const npmScript = (name: string, script: string, ...args: string[]): Rung =>
+  check(name, 'npm', 'run', '--silent', script, '--', ...args);
 const jest = (name: string, ...projects: string[]): Rung => ({
   name,
   jest: true,
@@ -48,7 +51,7 @@ const ladder: readonly Rung[] = [
   jest('netns', 'netns'),
   jest('interop', 'interop'),
   jest('fuzz', 'fuzz'),
-  check('cluster-build', 'npm', 'run', '--silent', 'cluster', '--', 'build'),
+  { ...npmScript('cluster-build', 'cluster', 'build'), live: true },
   jest('cluster', 'cluster'),
 ];
 
@@ -71,12 +74,12 @@ async function climb(rung: Rung): Promise<Tally> {
   const report = join(scratch, `${rung.name}.json`);
   const extra = rung.jest === true ? ['--json', `--outputFile=${report}`] : [];
   const started = Date.now();
-  const { status, output } = await run([...rung.command, ...extra]);
+  const { status, output } = await run([...rung.command, ...extra], rung.live === true);
   const tally =
     rung.jest === true
       ? readReport(report, status)
       : { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 };
-  if (tally.failed > 0) process.stdout.write(output);
+  if (tally.failed > 0 && rung.live !== true) process.stdout.write(output);
   const verdict = tally.failed === 0 ? 'ok  ' : 'FAIL';
   const seconds = ((Date.now() - started) / 1000).toFixed(1).padStart(7);
   process.stdout.write(
@@ -87,7 +90,9 @@ async function climb(rung: Rung): Promise<Tally> {
 }
 
 /** What tests measured (`test/cluster/support/measure.ts`) is worth seeing on a good day too. */
-const measurements = (output: string): string => output.match(/^ {2}measured {2}.*\n/gm)?.join('') ?? '';
+function measurements(output: string): string {
+  return output.match(/^ {2}measured {2}.*\n/gm)?.join('') ?? '';
+}
 
 /** What jest counted; a run that died, ran nothing, or skipped something is a failure, not a silence. */
 function readReport(path: string, status: number): Tally {
@@ -106,13 +111,13 @@ function readReport(path: string, status: number): Tally {
   }
 }
 
-function run(command: readonly string[]): Promise<{ status: number; output: string }> {
+function run(command: readonly string[], live: boolean): Promise<{ status: number; output: string }> {
   const [file = '', ...args] = command;
   return new Promise((resolve) => {
     const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: rungTimeoutMs });
     let output = '';
     const keep = (chunk: Buffer): void => {
-      if (process.env['V']) process.stdout.write(chunk);
+      if (live || process.env['V']) process.stdout.write(chunk);
       else output += chunk.toString();
     };
     child.stdout.on('data', keep);

@@ -9,6 +9,7 @@
 #include "btf.h"
 #include "call.h"
 #include "fd.h"
+#include "handing_over.h"
 #include "libbpf_log.h"
 #include "map_batch.h"
 #include "netns_socket.h"
@@ -61,7 +62,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_function<dup_fd>(exports, "dup");
     export_function<close_fd>(exports, "closeFd");
     export_function<try_lock>(exports, "tryLock");
+    export_function<adopt_fd>(exports, "adoptFd");
     export_function<open_fd_count>(exports, "openFdCount");
+    export_function<send_message>(exports, "sendMessage");
+    export_function<sealed_memory>(exports, "sealedMemory");
     return exports;
 }
 

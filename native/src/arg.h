@@ -77,6 +77,10 @@ class Args {
         return bytes;
     }
 
+    Napi::Value value(size_t index) const {
+        return info_[index];
+    }
+
     Napi::Function function(size_t index, const char *name) const {
         if (!info_[index].IsFunction())
             reject(std::string(name) + " must be a function");

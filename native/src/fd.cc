@@ -78,6 +78,16 @@ Napi::Value try_lock(const Args &args) {
     return Napi::Boolean::New(args.env(), false);
 }
 
+Napi::Value adopt_fd(const Args &args) {
+    UniqueFd fd(args.fd(0, "fd"));
+    if (fcntl(fd.get(), F_SETFD, FD_CLOEXEC) != 0) {
+        const int error = errno;
+        fd.release();
+        throw ErrnoError(error, "fcntl", "descriptor is not open");
+    }
+    return hand_out(args.env(), std::move(fd));
+}
+
 Napi::Value open_fd_count(const Args &args) {
     const std::lock_guard lock(table_lock);
     std::erase_if(table, [](const auto &entry) { return !still_ours(entry); });

@@ -19,6 +19,7 @@ Napi::Value open_path(const Args &args);
 Napi::Value dup_fd(const Args &args);
 Napi::Value close_fd(const Args &args);
 Napi::Value try_lock(const Args &args);
+Napi::Value adopt_fd(const Args &args);
 Napi::Value open_fd_count(const Args &args);
 
 } // namespace mesh

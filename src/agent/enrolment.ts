@@ -10,11 +10,18 @@ import type { Logger } from '../base/log.ts';
 import type { NodeName, Workload, WorkloadUid } from '../model/mesh.ts';
 import type { MeshReader, MeshView } from '../model/view.ts';
 import type { Fd, NativeBinding } from '../native/binding.ts';
-import type { TunnelEngine } from '../net/engine.ts';
+import type { Keeper } from '../native/keeper.ts';
+import type { PodListeners, TunnelEngine } from '../net/engine.ts';
 import { KeyedWorker } from './keyed-worker.ts';
 import type { NetnsRules } from './netns-rules.ts';
 import { findPodCgroups } from './pod-finder.ts';
-import { createListeners } from './pod-listeners.ts';
+import {
+  adoptListeners,
+  createListeners,
+  dropListeners,
+  holdListeners,
+  type ListenerPlace,
+} from './pod-listeners.ts';
 import { openPodNetns, type PodNetns } from './pod-netns.ts';
 
 /** The kernel side of enrolment (`src/datapath`). */
@@ -48,6 +55,8 @@ export interface EnrolmentDeps {
     NativeBinding,
     'openPath' | 'closeFd' | 'netnsId' | 'netnsAddresses' | 'createSocket'
   >;
+  /** Holds the pods' listening sockets while the worker is restarted. */
+  readonly keeper: Keeper;
   readonly capture: Capture;
   readonly rules: NetnsRules;
   readonly engine: Pick<TunnelEngine, 'addPod' | 'removePod'>;
@@ -80,6 +89,8 @@ export class Enrolment {
   readonly #failed = new Map<WorkloadUid, Extract<PodState, { state: 'failed' }>>();
   /** Enrolled pods whose network namespace was found to be another one now. */
   readonly #replaced = new Set<WorkloadUid>();
+  /** Pods served with sockets of an earlier worker, whose namespaces are still to be looked after. */
+  readonly #unprepared = new Set<WorkloadUid>();
   #cgroups = new Map<WorkloadUid, string>();
   #stopWatching: (() => void) | undefined;
   #cancelVerify: (() => void) | undefined;
@@ -106,6 +117,9 @@ export class Enrolment {
     );
     this.#scheduleVerify();
     await this.#worker.settled();
+    const left = this.#deps.keeper.ready();
+    if (left > 0) this.#deps.log.info({ left }, 'closed what an earlier worker left and nobody needs');
+    for (const uid of this.#unprepared) this.#worker.mark(uid);
   }
 
   /** Stops following; pods stay captured, so that nothing bypasses the mesh while no agent runs. */
@@ -143,7 +157,7 @@ export class Enrolment {
     if (wanted === undefined) return this.#leave(uid);
     if (current === undefined) return this.#enrol(wanted);
     const replaced = this.#replaced.delete(uid);
-    if (sameSockets(current.workload, wanted) && !replaced) return;
+    if (sameSockets(current.workload, wanted) && !replaced) return this.#prepareAgain(current);
     await this.#leave(uid);
     await this.#enrol(wanted);
   }
@@ -152,10 +166,9 @@ export class Enrolment {
     const { native, clock, log } = this.#deps;
     const { uid, addresses } = workload;
     const netns = await openPodNetns(native, workload, await this.#cgroupOf(uid));
+    const place = { uid, netns, ipv6: addresses.some((ip) => !isIpv4(ip)) };
     try {
-      const families = addresses.some((ip) => !isIpv4(ip)) ? ([4, 6] as const) : ([4] as const);
-      await this.#deps.rules.add(netns.path, families);
-      await this.#serve(workload, netns, families.length === 2);
+      await this.#serve(workload, place, this.#adopt(place) ?? (await this.#prepare(place)));
     } catch (error) {
       netns.close();
       throw error;
@@ -165,35 +178,57 @@ export class Enrolment {
     log.info({ pod: uid, namespace: workload.namespace, name: workload.name }, 'pod enrolled');
   }
 
+  /** Connections wait for them, and an earlier worker has prepared the namespace: the rest is for later. */
+  #adopt(place: ListenerPlace): PodListeners | undefined {
+    const listeners = adoptListeners(this.#deps.native, this.#deps.keeper, place);
+    if (listeners !== undefined) this.#unprepared.add(place.uid);
+    return listeners;
+  }
+
+  async #prepare(place: ListenerPlace): Promise<PodListeners> {
+    await this.#deps.rules.add(place.netns.path, familiesOf(place.ipv6));
+    return createListeners(this.#deps.native, place);
+  }
+
+  async #prepareAgain({ workload: { uid, addresses }, netns }: Enrolled): Promise<void> {
+    if (!this.#unprepared.has(uid)) return;
+    await this.#deps.rules.add(netns.path, familiesOf(addresses.some((ip) => !isIpv4(ip))));
+    this.#unprepared.delete(uid);
+  }
+
   /** Captured before it is served: what arrives in between waits in the listen queue and is not let through. */
   async #serve(
     { uid, addresses, identity, namespace, name }: Workload,
-    netns: PodNetns,
-    ipv6: boolean,
+    place: ListenerPlace,
+    listeners: PodListeners,
   ): Promise<void> {
-    const { native, capture, engine } = this.#deps;
-    const listeners = await createListeners(native, netns.path, ipv6);
+    const { native, keeper, capture, engine } = this.#deps;
+    const netns = place.netns.path;
     try {
       await capture.enrol({
         uid,
         label: `${namespace}/${name}`,
-        netns: netns.path,
+        netns,
         addresses,
         plaintextListener: listeners.plaintext,
       });
     } catch (error) {
       Object.values(listeners).forEach((fd: Fd) => native.closeFd(fd));
+      dropListeners(keeper, uid);
       throw error;
     }
-    engine.addPod({ uid, identity, addresses, netns: netns.path }, listeners);
+    holdListeners(keeper, place, listeners);
+    engine.addPod({ uid, identity, addresses, netns }, listeners);
   }
 
   async #leave(uid: WorkloadUid): Promise<void> {
-    const { capture, engine, log } = this.#deps;
+    const { capture, engine, keeper, log } = this.#deps;
     const current = this.#enrolled.get(uid);
     this.#failed.delete(uid);
+    this.#unprepared.delete(uid);
     if (current === undefined && !capture.captured().includes(uid)) return;
     await capture.unenrol(uid);
+    dropListeners(keeper, uid);
     engine.removePod(uid);
     this.#enrolled.delete(uid);
     if (current !== undefined) await this.#release(current);
@@ -253,6 +288,8 @@ export class Enrolment {
     }
   }
 }
+
+const familiesOf = (ipv6: boolean): readonly (4 | 6)[] => (ipv6 ? [4, 6] : [4]);
 
 /** Whether an enrolled pod can stay as it is under its new description. */
 const sameSockets = (a: Workload, b: Workload): boolean =>

@@ -11,6 +11,7 @@ import { processesOf } from './pod-finder.ts';
 export interface PodNetns {
   /** Usable by this process and, through /proc, by its children, for as long as `close` was not called. */
   readonly path: string;
+  readonly device: bigint;
   readonly inode: bigint;
   readonly close: () => void;
 }
@@ -51,7 +52,7 @@ function tryOpen(native: Native, pid: number): PodNetns | undefined {
     return undefined;
   }
   const path = `/proc/${process.pid}/fd/${fd}`;
-  return { path, inode: native.netnsId(path).inode, close: () => native.closeFd(fd) };
+  return { path, ...native.netnsId(path), close: () => native.closeFd(fd) };
 }
 
 async function missingAddresses(

@@ -5,6 +5,7 @@ import { exitCodes } from '../cli/exit-codes.ts';
 import { parseDuration } from '../cli/usage.ts';
 import { defaultMapSizes } from '../datapath/maps.ts';
 import type { NativeBinding } from '../native/binding.ts';
+import { connectKeeper } from '../native/keeper.ts';
 import type { LogLevel } from '../telemetry/admin-api.ts';
 import { batchLines } from '../telemetry/line-batch.ts';
 import { createLogger, type RootLogger } from '../telemetry/logger.ts';
@@ -70,12 +71,10 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
       context.action<NodeFlags>(async (flags) => {
         const config = nodeConfig(flags, deps.environment, cgroup2Root());
         const log = processLogger(config.logLevel, { node: config.nodeName });
-        const { env } = context;
-        await runNode(
-          config,
-          { native: deps.loadNative(), log, version: env.version, objectPath: deps.objectPath },
-          deps.stop,
-        );
+        const native = deps.loadNative();
+        const keeper = connectKeeper({ native, log }, deps.environment['MESH_EBPF_KEEPER']);
+        const { version } = context.env;
+        await runNode(config, { native, keeper, log, version, objectPath: deps.objectPath }, deps.stop);
         return exitCodes.clean;
       }),
     );

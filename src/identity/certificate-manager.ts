@@ -1,7 +1,8 @@
 /**
  * The node's certificates: one per identity, fetched when first needed, renewed at half of their life, used to their
  * last second while the authority is away. At most one request per identity and a few in all are under way;
- * connections come before warm-up, warm-up before renewal. Private keys stay in memory.
+ * connections come before warm-up, warm-up before renewal. Private keys stay in memory, at most in the keeper's, which
+ * gives them to the next worker.
  */
 import { KeyObject } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
@@ -11,6 +12,7 @@ import type { Credentials, CredentialSource } from '../model/credentials.ts';
 import { identityParts, type SpiffeId } from '../model/identity.ts';
 import type { CaClient } from './ca-client.ts';
 import { CertificateEntry, type CertificateStatus } from './certificate-entry.ts';
+import { type CredentialVault, noVault } from './credential-vault.ts';
 import { createCsr } from './csr.ts';
 import { type IssuedCertificate, verifyIssued } from './issued-certificate.ts';
 import { generateKeyPair, privateKeyPem } from './key-pair.ts';
@@ -37,6 +39,8 @@ export interface CertificateManagerDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly observer?: CertificateObserver;
+  /** Keeps certificates for the next process; none by default. */
+  readonly vault?: CredentialVault;
 }
 
 export interface CertificateManagerOptions {
@@ -53,6 +57,7 @@ export class CertificateManager implements CredentialSource {
   readonly #deps: CertificateManagerDeps;
   readonly #validitySeconds: number;
   readonly #concurrency: number;
+  readonly #vault: CredentialVault;
   readonly #entries = new Map<SpiffeId, CertificateEntry>();
   /** Due now, waiting for one of the few places. */
   readonly #queue = new Set<CertificateEntry>();
@@ -65,6 +70,7 @@ export class CertificateManager implements CredentialSource {
     this.#deps = deps;
     this.#validitySeconds = options.validitySeconds ?? 86_400;
     this.#concurrency = options.concurrency ?? 4;
+    this.#vault = deps.vault ?? noVault;
   }
 
   get(identity: SpiffeId, { signal }: { readonly signal: AbortSignal }): Promise<Credentials> {
@@ -109,20 +115,39 @@ export class CertificateManager implements CredentialSource {
     for (const entry of this.#entries.values()) this.#forget(entry, closing());
   }
 
-  /** Known, and if it is new, due at once. */
+  /** Known, and if it is new and an earlier process left nothing of use, due at once. */
   #entry(identity: SpiffeId): CertificateEntry {
     const known = this.#entries.get(identity);
     if (known !== undefined) return known;
     const entry = new CertificateEntry(identity);
     this.#entries.set(identity, entry);
-    this.#enqueue(entry);
+    if (!this.#takeOver(entry)) this.#enqueue(entry);
     return entry;
+  }
+
+  #takeOver(entry: CertificateEntry): boolean {
+    const { clock, log } = this.#deps;
+    const { identity } = entry;
+    const now = clock.now();
+    try {
+      const kept = this.#vault.take(identity, now);
+      if (kept === undefined) return false;
+      entry.succeeded(kept.credentials, kept.certificate);
+      this.#schedule(entry, renewAt(now, kept.certificate.notAfter, clock.random()) - now);
+      log.info({ identity, serial: kept.certificate.serial }, 'certificate taken over');
+      return true;
+    } catch (thrown) {
+      const { code, message } = asMeshError(thrown, 'CERTIFICATE_INVALID');
+      log.warn({ identity, code }, `a certificate is not taken over: ${message}`);
+      return false;
+    }
   }
 
   #forget(entry: CertificateEntry, reason: MeshError): void {
     this.#entries.delete(entry.identity);
     this.#queue.delete(entry);
     entry.forget(reason);
+    if (!this.#closed) this.#vault.forget(entry.identity);
   }
 
   /** A connection began to wait: no long backoff now, but no hammering either. */
@@ -207,6 +232,7 @@ export class CertificateManager implements CredentialSource {
     const { clock, log, observer } = this.#deps;
     const now = clock.now();
     entry.succeeded(credentials, certificate);
+    this.#keep(credentials);
     this.#schedule(entry, renewAt(now, certificate.notAfter, clock.random()) - now);
     const { identity } = entry;
     const { serial } = certificate;
@@ -215,6 +241,17 @@ export class CertificateManager implements CredentialSource {
       'certificate obtained',
     );
     observer?.obtained(identity, certificate);
+  }
+
+  /** A certificate that cannot be kept is as good as any while this process lives. */
+  #keep(credentials: Credentials): void {
+    const { identity } = credentials;
+    try {
+      this.#vault.keep(credentials);
+    } catch (thrown) {
+      const { code, message } = asMeshError(thrown);
+      this.#deps.log.warn({ identity, code }, `a certificate will not outlive this process: ${message}`);
+    }
   }
 
   #failed(entry: CertificateEntry, error: MeshError): void {

@@ -25,6 +25,8 @@ export interface NodePaths {
   readonly dir: string;
   /** The node program's admin socket. */
   readonly adminSocket: string;
+  /** Where the keeper of another node program would take over. */
+  readonly keeperSocket: string;
   readonly tokenFile: string;
   /** What the kubelet says about itself and the processes it keeps running (`node-report.ts`). */
   readonly report: string;
@@ -84,6 +86,7 @@ export function labLayout(stateDir: string = defaultStateDir): LabLayout {
 const nodePaths = (dir: string): NodePaths => ({
   dir,
   adminSocket: join(dir, 'admin.sock'),
+  keeperSocket: join(dir, 'keeper.sock'),
   tokenFile: join(dir, 'token'),
   report: join(dir, 'report.json'),
   kubeletLog: join(dir, 'kubelet.log'),

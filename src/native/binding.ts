@@ -176,8 +176,18 @@ export interface NativeBinding {
   closeFd(fd: Fd): void;
   /** flock(2), exclusive and without waiting: false while another process holds it. Ends when `fd` is closed. */
   tryLock(fd: Fd): boolean;
+  /** Takes charge of a descriptor that the process inherited: closed on exec from here on. */
+  adoptFd(fd: number): Fd;
   /** Number of descriptors this addon handed out and has not seen closed; for leak tests. */
   openFdCount(): number;
+  // handing_over
+  /**
+   * One packet of at most 511 bytes on a SOCK_SEQPACKET socket, with a duplicate of `fd` if there is one. Never waits:
+   * EAGAIN when the receiver does not read.
+   */
+  sendMessage(socket: Fd, text: string, fd: Fd | null): void;
+  /** Memory that holds `bytes` and can never be changed (memfd_create(2), F_SEAL_WRITE); read it at offset 0. */
+  sealedMemory(bytes: Uint8Array): Fd;
 }
 
 /** What is called on one map. */

@@ -9,6 +9,7 @@ import { findPod } from '../../src/lab/plan/find-pod.ts';
 import { objectsOfKind } from '../../src/lab/plan/objects.ts';
 import { readPodRecord } from '../../src/lab/pod-record.ts';
 import { inCgroup, inPod } from '../../src/lab/system/enter.ts';
+import { childOf } from '../../src/lab/system/process.ts';
 import { ObjectStore } from '../../src/lab/system/object-store.ts';
 import { type Argv, output } from './process.ts';
 
@@ -102,7 +103,8 @@ export async function meshPids(): Promise<readonly number[]> {
   const nodes = nodesOf(await requireLab(layout));
   const reports = await Promise.all(nodes.map(({ name }) => readNodeReport(layout.node(name))));
   return reports.map((report, i) => {
-    const found = report?.processes.find(({ name }) => name === 'node')?.process;
+    const keeper = report?.processes.find(({ name }) => name === 'node')?.process;
+    const found = keeper && childOf(keeper);
     if (found === undefined) throw new Error(`the node program of ${nodes[i]?.name} does not run`);
     return found.pid;
   });

@@ -35,9 +35,10 @@ program
   .addOption(
     new Option('--proxy-mode <mode>', 'how kube-proxy does Services').choices(proxyModes).default('nftables'),
   )
-  .action(async ({ nodes, proxyMode }: { nodes: number; proxyMode: ProxyMode }) => {
+  .option('--dual-stack', 'IPv6 beside IPv4', false)
+  .action(async ({ nodes, ...options }: { nodes: number; proxyMode: ProxyMode; dualStack: boolean }) => {
     const startedAt = performance.now();
-    await up(context, { owner: 'person', nodeCount: nodes, proxyMode });
+    await up(context, { owner: 'person', nodeCount: nodes, ...options });
     print(`The cluster is up after ${seconds(performance.now() - startedAt)}. Use it with:
 
   eval "$(npm run --silent cluster -- env)"
@@ -149,7 +150,7 @@ program
   .command('build')
   .description('only build what `up` needs')
   .action(async () => {
-    print((await ensureBuilt(context.cache, context.progress)).bin);
+    print(`Built: ${(await ensureBuilt(context.cache, context.progress)).bin}`);
   });
 
 function parseNodes(text: string): number {

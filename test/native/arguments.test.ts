@@ -57,7 +57,16 @@ const table = (): (readonly [string, readonly unknown[]])[] => [
     ...['mapInfo', 'mapDump', 'linkDetach', 'linkInfo', 'programInfo', 'openRingBuffer'].map(
       (name) => [name, [fd]] as const,
     ),
-    ...['socketCookie', 'tcpInfo', 'socketError', 'peerCredentials', 'socketName', 'dup', 'closeFd'].map(
+    ...[
+      'socketCookie',
+      'tcpInfo',
+      'socketError',
+      'peerCredentials',
+      'socketName',
+      'dup',
+      'adoptFd',
+      'closeFd',
+    ].map(
       (name) => [name, [fd]] as const,
     ),
     ['pin', [fd, '/x']] as const,
@@ -66,6 +75,7 @@ const table = (): (readonly [string, readonly unknown[]])[] => [
     ['linkCgroup', [fd, 0, 10]] as const,
     ['linkCgroup', [map, fd, 10]] as const,
     ['linkUpdate', [fd, map]] as const,
+    ['sendMessage', [fd, 'text', null]] as const,
   ]),
   ...[...badBytes, new Uint8Array(3), new Uint8Array(5), new Uint8Array(0), detached(4)].flatMap((bytes) => [
     ['mapLookup', [map, bytes]] as const,
@@ -95,6 +105,11 @@ const table = (): (readonly [string, readonly unknown[]])[] => [
   ...['', 'localhost', '1.2.3', '010.0.0.1.', 'fe80::1%lo', '::g', 'x'.repeat(300), 4, null].map(
     (ip) => ['probeConnect', [netns, ip, 1]] as const,
   ),
+  ...badFds
+    .filter((fd) => fd !== null)
+    .map((fd) => ['sendMessage', [map, 'text', fd]] as const),
+  ...['', 'x'.repeat(512), 'a\0b', 7, null, undefined].map((text) => ['sendMessage', [map, text, null]] as const),
+  ...badBytes.map((bytes) => ['sealedMemory', [bytes]] as const),
   ...[null, undefined, 'spec', 7, [], {}].map((bad) => ['createSocket', [bad]] as const),
   ...[4, undefined, '', longPath, '/x\0y'].map((path) => ['createSocket', spec({ netns: path })] as const),
   ...[5, 0, '4', 4n, null, 10].map((family) => ['createSocket', spec({ family })] as const),
@@ -157,7 +172,7 @@ describe('a wrong argument', () => {
 });
 
 /** Functions that are right to succeed with certain junk, or whose success would hurt the process. */
-const untouchable = new Set(['closeFd']);
+const untouchable = new Set(['adoptFd', 'closeFd', 'sendMessage']);
 
 const junk = fc.oneof(
   fc.anything({ withBigInt: true, withTypedArray: true, withSparseArray: true, withNullPrototype: true }),
@@ -171,7 +186,7 @@ const junk = fc.oneof(
 
 /** A junk integer may be somebody's descriptor, of which `dup` makes a copy. */
 function dispose(name: string, result: unknown): void {
-  if (name === 'dup' || name === 'openPath') native.closeFd(result as Fd);
+  if (['dup', 'openPath', 'sealedMemory'].includes(name)) native.closeFd(result as Fd);
 }
 
 describe('junk', () => {

@@ -52,7 +52,7 @@ async function ip(args: string): Promise<void> {
 const link = (node: NodeId, state: 'up' | 'down'): Promise<void> =>
   ip(`-n ${fabricNetns} link set ${node} ${state}`);
 
-describe('a node program killed with -9 under load', () => {
+describe('a node program killed with -9 together with its keeper, under load', () => {
   for (const node of ['node-a', 'node-b'] as const) {
     scenario(
       `(${node}) lets nothing out in plaintext, is started again, and serves the same pods`,
@@ -90,7 +90,7 @@ describe('a node program killed with -9 under load', () => {
 
   scenario('refuses or holds new connections while it is away, and never lets one bypass it', async (lab) => {
     const capture = await LinkCapture.start('tcp');
-    const stopped = await lab.signal('node-a', 'SIGSTOP');
+    const stopped = await lab.signal('node-a', 'SIGSTOP', 'worker');
     try {
       // Stopped, it is there and does nothing: the longest a failure can last without anybody restarting it.
       const waiting = await lab.start('shop/web', 'exchange', 'cart', 7000, 'words to nobody');

@@ -27,7 +27,7 @@ interface Usage {
 async function usage(lab: Lab): Promise<readonly Usage[]> {
   return await Promise.all(
     nodeIds.map(async (node) => {
-      const found = await lab.process(node);
+      const found = await lab.process(node, 'worker');
       if (found === undefined) throw new Error(`the node program of ${node} does not run`);
       const status = readFileSync(`/proc/${found.pid}/status`, 'utf8');
       const kilobytes = Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1]);

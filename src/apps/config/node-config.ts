@@ -4,7 +4,6 @@
  */
 import { MeshError } from '../../base/errors.ts';
 import { defaultMapSizes, type MapSizes } from '../../datapath/maps.ts';
-import { type ApiLocation, serviceAccountDirectory } from '../../kube/api/credentials.ts';
 import { type MeshConfig, type NodeName } from '../../model/mesh.ts';
 import type { LogLevel } from '../../telemetry/admin-api.ts';
 import { meshConfig, type MeshFlags } from './mesh-config.ts';
@@ -33,7 +32,8 @@ export type ObjectsConfig =
   | { readonly type: 'directory'; readonly path: string }
   | {
       readonly type: 'api';
-      readonly location: ApiLocation;
+      /** undefined: the one of the pod that the program runs in. */
+      readonly kubeconfig: string | undefined;
       /** Where what the API server said last is kept. */
       readonly snapshotFile: string;
     };
@@ -103,18 +103,9 @@ function objectsConfig(flags: NodeFlags, environment: Environment): ObjectsConfi
     });
   }
   if (objects !== undefined && objects !== '') return { type: 'directory', path: objects };
-  const location = apiLocation(kubeconfig, environment);
-  if (location === undefined) return undefined;
-  return { type: 'api', location, snapshotFile: snapshot ?? '/var/lib/mesh-ebpf/node/objects.snapshot' };
-}
-
-function apiLocation(kubeconfig: string | undefined, environment: Environment): ApiLocation | undefined {
-  if (kubeconfig !== undefined) return { type: 'kubeconfig', file: kubeconfig };
-  const host = environment['KUBERNETES_SERVICE_HOST'];
-  const port = environment['KUBERNETES_SERVICE_PORT'];
-  if (host === undefined || host === '' || port === undefined) return undefined;
-  const server = `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
-  return { type: 'in-cluster', server, directory: serviceAccountDirectory };
+  const isInPod = (environment['KUBERNETES_SERVICE_HOST'] ?? '') !== '';
+  if (kubeconfig === undefined && !isInPod) return undefined;
+  return { type: 'api', kubeconfig, snapshotFile: snapshot ?? '/var/lib/mesh-ebpf/node/objects.snapshot' };
 }
 
 function mapSizes({ maxPods, maxDestinations, maxFlows }: NodeFlags): MapSizes {

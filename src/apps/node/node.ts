@@ -30,12 +30,14 @@ import { conditionProblem, sourceProblem } from './source-problem.ts';
 export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSignal): Promise<void> {
   requireCapabilities();
   await using cleanup = new AsyncDisposableStack();
-  const foundation: Foundation = { ...deps, config, clock: systemClock, cleanup };
+  const draining: Promise<void>[] = [];
+  const foundation: Foundation = { ...deps, config, clock: systemClock, cleanup, draining };
   const { log, version } = deps;
 
   const { store, source } = await startModel(foundation, stop);
   const observability = createObservability(store, foundation.clock, log);
   const certificates = startIdentity(foundation, store, observability);
+  cleanup.defer(async () => void (await Promise.all(draining)));
   const readiness = new Readiness(['datapath', 'enrolment'], { certificates: () => certificates.serving });
   const datapath = await startDatapath(foundation, store);
   readiness.done('datapath');

@@ -2,8 +2,8 @@
 import { asMeshError } from '../../base/errors.ts';
 import { ApiSource } from '../../kube/api/api-source.ts';
 import { ApiConnection } from '../../kube/api/connection.ts';
-import { loadCredentials } from '../../kube/api/credentials.ts';
 import { nodeFeeds } from '../../kube/api/feed.ts';
+import { fromKubeconfig, fromPod } from '../../kube/client/kube-config.ts';
 import { RecordedSource } from '../../kube/snapshot/recorded-source.ts';
 import { readSnapshot, SnapshotFile } from '../../kube/snapshot/snapshot-file.ts';
 import { SnapshotKeeper } from '../../kube/snapshot/snapshot-keeper.ts';
@@ -26,11 +26,11 @@ export async function openObjects(foundation: Foundation): Promise<ObjectSource>
 
 async function openApi(
   { config, clock, log: rootLog, version, cleanup }: Foundation,
-  { location, snapshotFile }: Extract<ObjectsConfig, { type: 'api' }>,
+  { kubeconfig, snapshotFile }: Extract<ObjectsConfig, { type: 'api' }>,
 ): Promise<ObjectSource> {
   const log = rootLog.child({ scope: 'source' });
-  const credentials = await loadCredentials(location);
-  const connection = new ApiConnection(clock, credentials, `mesh-ebpf/${version}`);
+  const server = kubeconfig === undefined ? await fromPod() : await fromKubeconfig({ kubeconfig });
+  const connection = new ApiConnection(clock, server, `mesh-ebpf/${version}`);
   const source = `kubernetes ${connection.server}`;
   let unusable: SourceCondition | undefined;
   const lastGood = await readSnapshot(snapshotFile, source).catch((thrown: unknown) => {

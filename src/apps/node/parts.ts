@@ -10,10 +10,12 @@ import type { Logger } from '../../base/log.ts';
 import { metricsPort, readinessPort } from '../../base/ports.ts';
 import { type Datapath, openDatapath } from '../../datapath/datapath.ts';
 import { CertificateManager } from '../../identity/certificate-manager.ts';
+import { keeperVault } from '../../identity/credential-vault.ts';
 import { GrpcCaClient } from '../../identity/grpc-ca-client.ts';
 import { MeshSource } from '../../kube/mesh-source.ts';
 import { MeshStore } from '../../model/store.ts';
 import type { Fd, NativeBinding } from '../../native/binding.ts';
+import type { Keeper } from '../../native/keeper.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
 import { createTypeScriptEngine } from '../../net/tunnel/engine.ts';
 import { createAuthorizer } from '../../policy/authorize.ts';
@@ -27,11 +29,14 @@ import type { NodeConfig } from '../config/node-config.ts';
 import { captureThrough } from './capture.ts';
 import { followDestinations, followIdentities } from './followers.ts';
 import { ownCgroup } from './host-facts.ts';
+import { openWhenFree } from './open-when-free.ts';
 import { openObjects } from './objects.ts';
 import { certificateRequests, enrolmentFailures, type Observability } from './observability.ts';
 
 export interface NodeDeps {
   readonly native: NativeBinding;
+  /** Outlives this process. */
+  readonly keeper: Keeper;
   readonly log: Logger & { setLevel(level: LogLevel): void };
   readonly version: string;
   /** The compiled BPF object. */
@@ -43,6 +48,11 @@ export interface Foundation extends NodeDeps {
   readonly config: NodeConfig;
   readonly clock: Clock;
   readonly cleanup: AsyncDisposableStack;
+  /**
+   * What is let finish while the rest stops. Connections under way need nobody else, and the node program that
+   * takes over needs what the rest gives free.
+   */
+  readonly draining: Promise<void>[];
 }
 
 /** How often an enrolled pod's namespace is compared with what runs. */
@@ -64,7 +74,7 @@ export async function startModel(foundation: Foundation, stop: AbortSignal) {
 }
 
 export function startIdentity(
-  { config, clock, log, cleanup }: Foundation,
+  { config, native, keeper, clock, log, cleanup }: Foundation,
   store: MeshStore,
   { metrics }: Observability,
 ): CertificateManager {
@@ -79,6 +89,7 @@ export function startIdentity(
     clock,
     log: log.child({ scope: 'identity' }),
     observer: certificateRequests(metrics),
+    vault: keeperVault(native, keeper),
   });
   cleanup.defer(() => certificates.close());
   cleanup.defer(followIdentities(store, config.nodeName, certificates));
@@ -88,7 +99,7 @@ export function startIdentity(
 /** @throws MeshError when the kernel refuses, or the pins are another version's */
 export async function startDatapath(foundation: Foundation, store: MeshStore): Promise<Datapath> {
   const { config, native, objectPath, clock, log, cleanup } = foundation;
-  const datapath = await openDatapath({
+  const options = {
     native,
     pinRoot: config.pinRoot,
     cgroupRoot: config.cgroupRoot,
@@ -97,14 +108,15 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
     objectPath,
     sizes: config.mapSizes,
     log: log.child({ scope: 'datapath' }),
-  });
+  };
+  const datapath = await openWhenFree(() => openDatapath(options), clock, log);
   cleanup.defer(() => datapath.close());
   cleanup.defer(followDestinations(store, datapath, clock));
   return datapath;
 }
 
 export function startZtunnel(
-  { native, config, clock, log, cleanup }: Foundation,
+  { native, config, clock, log, cleanup, draining }: Foundation,
   store: MeshStore,
   certificates: CertificateManager,
   datapath: Datapath,
@@ -129,12 +141,12 @@ export function startZtunnel(
     clock,
     log: scoped,
   });
-  cleanup.defer(() => engine.drain(AbortSignal.timeout(config.drainMs)));
+  cleanup.defer(() => void draining.push(engine.drain(AbortSignal.timeout(config.drainMs))));
   return engine;
 }
 
 export function buildEnrolment(
-  { native, config, clock, log, cleanup }: Foundation,
+  { native, keeper, config, clock, log, cleanup }: Foundation,
   mesh: MeshStore,
   datapath: Datapath,
   engine: TunnelEngine,
@@ -145,6 +157,7 @@ export function buildEnrolment(
     {
       mesh,
       native,
+      keeper,
       capture,
       rules: netnsRules,
       engine,

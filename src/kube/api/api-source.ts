@@ -54,8 +54,6 @@ export class ApiSource implements ObjectSource {
     this.#lastGood = options.lastGood;
     this.#batch = new ChangeBatch(deps.clock, (change) => this.#deliver(change));
     const reflectorOptions = options.reflector ?? { ...defaultReflectorOptions, limits: defaultLimits };
-    // Whoever starts it may be gone when it is stopped.
-    this.#started.promise.catch(() => {});
     this.#followers = options.feeds.map((feed) => this.#follower(feed, reflectorOptions));
   }
 
@@ -67,7 +65,10 @@ export class ApiSource implements ObjectSource {
       this.#report();
     }
     for (const { reflector } of this.#followers) reflector.start();
-    return this.#started.promise;
+    const started = heldBy(this.#started.promise);
+    // Whoever starts it may be gone when it is stopped.
+    started.catch(() => {});
+    return started;
   }
 
   status(): SourceStatus {
@@ -84,6 +85,7 @@ export class ApiSource implements ObjectSource {
 
   stop(): void {
     this.#sink = undefined;
+    this.#started.promise.catch(() => {});
     this.#started.reject(new MeshError('UNAVAILABLE', 'stopped before the API server had answered'));
     this.#batch.close();
     for (const { reflector } of this.#followers) reflector.stop();
@@ -99,7 +101,9 @@ export class ApiSource implements ObjectSource {
     const synced = (): void => {
       if (this.#followers.every(({ reflector: { isSynced } }) => isSynced)) this.#report();
     };
-    return { objects, reflector: new Reflector({ ...this.#deps, objects, changed, synced }, feed, options) };
+    const reached = (): void => this.#followers.forEach(({ reflector }) => reflector.nudge());
+    const deps = { ...this.#deps, objects, changed, synced, reached };
+    return { objects, reflector: new Reflector(deps, feed, options) };
   }
 
   /**
@@ -166,6 +170,12 @@ export class ApiSource implements ObjectSource {
     const message = `the node runs from what it knew ${age} s ago: not yet read again are ${names}`;
     return [{ subject: 'snapshot', error: new MeshError('API_UNAVAILABLE', message), since: writtenAt }];
   }
+}
+
+/** Neither timers nor connections here keep the process alive; that somebody waits for the first answer does. */
+function heldBy(waiting: Promise<void>): Promise<void> {
+  const hold = setInterval(() => {}, 60_000);
+  return waiting.finally(() => clearInterval(hold));
 }
 
 const feedCondition = ({ feed, failure }: Reflector): SourceCondition[] =>

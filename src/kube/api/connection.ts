@@ -5,7 +5,7 @@
 import { isIP } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Clock } from '../../base/clock.ts';
-import type { ApiAccess, ApiCredentials, TlsFiles } from './credentials.ts';
+import type { ApiAccess, ApiServer } from '../client/kube-client.ts';
 import { ApiFailure } from './failure.ts';
 import { Http1Transport } from './http1-transport.ts';
 import { Http2Transport } from './http2-transport.ts';
@@ -13,8 +13,10 @@ import type { ApiResponse, Transport } from './transport.ts';
 
 const connectTimeoutMs = 10_000;
 
+type Tls = ApiAccess['tls'];
+
 interface Route {
-  readonly tls: TlsFiles;
+  readonly tls: Tls;
   readonly transport: Promise<Transport>;
 }
 
@@ -28,28 +30,28 @@ export interface GetRequest {
 
 export class ApiConnection {
   readonly #clock: Clock;
-  readonly #credentials: ApiCredentials;
+  readonly #server: ApiServer;
   readonly #headers: Readonly<Record<string, string>>;
   #route: Route | undefined;
   #isClosed = false;
 
-  constructor(clock: Clock, credentials: ApiCredentials, userAgent: string) {
+  constructor(clock: Clock, server: ApiServer, userAgent: string) {
     this.#clock = clock;
-    this.#credentials = credentials;
+    this.#server = server;
     this.#headers = { 'user-agent': userAgent };
   }
 
   get server(): string {
-    return this.#credentials.server.href.replace(/\/$/, '');
+    return this.#server.server.href.replace(/\/$/, '');
   }
 
   /** Resolves with the head of the answer, whatever its status. @throws ApiFailure if there is none */
   async get({ path, accept, signal }: GetRequest): Promise<ApiResponse> {
     try {
-      const access = await this.#credentials.current();
+      const access = await this.#server.current();
       const transport = await this.#transport(access);
       signal.throwIfAborted();
-      const base = this.#credentials.server.pathname.replace(/\/$/, '');
+      const base = this.#server.server.pathname.replace(/\/$/, '');
       const headers = { ...this.#headers, ...access.headers, accept };
       return await transport.get({ path: `${base}${path}`, headers, signal });
     } catch (error) {
@@ -63,7 +65,7 @@ export class ApiConnection {
 
   /** Reads the credentials' files again, after a 401. */
   renewCredentials(): void {
-    this.#credentials.renew();
+    this.#server.renew();
   }
 
   close(): void {
@@ -95,7 +97,7 @@ export class ApiConnection {
   }
 
   async #connect({ tls, proxyAgent }: ApiAccess): Promise<Transport> {
-    const { server } = this.#credentials;
+    const { server } = this.#server;
     if (proxyAgent !== undefined || server.protocol === 'http:') {
       return new Http1Transport(server, tls, proxyAgent);
     }
@@ -106,7 +108,7 @@ export class ApiConnection {
   }
 }
 
-function connected(server: URL, { servername, ...files }: TlsFiles): Promise<TLSSocket> {
+function connected(server: URL, { servername, ...files }: Tls): Promise<TLSSocket> {
   const host = server.hostname.replace(/^\[|\]$/g, '');
   const socket = connectTls({
     ...files,
@@ -128,10 +130,11 @@ function connected(server: URL, { servername, ...files }: TlsFiles): Promise<TLS
   });
 }
 
-const sameFiles = (a: TlsFiles, b: TlsFiles): boolean =>
+const sameFiles = (a: Tls, b: Tls): boolean =>
   a.rejectUnauthorized === b.rejectUnauthorized &&
   a.servername === b.servername &&
   (['ca', 'cert', 'key'] as const).every((name) => sameBytes(a[name], b[name]));
 
-const sameBytes = (a: Buffer | undefined, b: Buffer | undefined): boolean =>
-  a === b || (a !== undefined && b !== undefined && a.equals(b));
+/** Files are read again at every request; what is in them is the same mostly. */
+const sameBytes = (a: unknown, b: unknown): boolean =>
+  a === b || (Buffer.isBuffer(a) && Buffer.isBuffer(b) && a.equals(b));

@@ -1,7 +1,7 @@
 /** One kept-alive connection per watch: for servers, and proxies before them, that do not speak HTTP/2. */
 import { Agent as HttpAgent, type ClientRequest, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https';
-import type { TlsFiles } from './credentials.ts';
+import type { ApiAccess } from '../client/kube-client.ts';
 import type { ApiRequest, ApiResponse, Transport } from './transport.ts';
 
 /** The kernel asks a quiet peer whether it is there after this. */
@@ -15,15 +15,11 @@ export class Http1Transport implements Transport {
   /** A proxy's agent is its maker's to close. */
   readonly #isOwnAgent: boolean;
 
-  constructor(server: URL, tls: TlsFiles, proxyAgent: HttpAgent | undefined) {
+  constructor(server: URL, tls: ApiAccess['tls'], proxyAgent: HttpAgent | undefined) {
     this.#server = server;
     this.#isOwnAgent = proxyAgent === undefined;
-    const { rejectUnauthorized, ...files } = tls;
     this.#agent =
-      proxyAgent ??
-      (server.protocol === 'http:'
-        ? new HttpAgent(pool)
-        : new HttpsAgent({ ...pool, ...files, rejectUnauthorized }));
+      proxyAgent ?? (server.protocol === 'http:' ? new HttpAgent(pool) : new HttpsAgent({ ...pool, ...tls }));
   }
 
   get({ path, headers, signal }: ApiRequest): Promise<ApiResponse> {

@@ -21,6 +21,8 @@ export interface ReflectorDeps {
   /** Called for each change, complete lists as one; `synced` when everything was read for the first time. */
   readonly changed: (change: ObjectChange) => void;
   readonly synced: () => void;
+  /** Called when the server has begun to answer a watch: others who wait for it need not wait longer. */
+  readonly reached: () => void;
 }
 
 export interface ReflectorOptions {
@@ -67,7 +69,12 @@ export class Reflector {
   /** False once the server did not know how to stream a list. */
   #streamsLists = true;
   #pageSize: number;
+  /** In a row, of each sort: forgetting is a server's right, and no reason to wait as if it were away. */
   #failures = 0;
+  #expirations = 0;
+  /** The connection broke since the version was known: another server may answer, or this one from a backup. */
+  #isInDoubt = false;
+  #wakeUp: (() => void) | undefined;
   #failure: FeedFailure | undefined;
   #absentSince: number | undefined;
   /** Taken for a fact, and told. */
@@ -108,6 +115,11 @@ export class Reflector {
     this.#stop.abort();
   }
 
+  /** The server answers again: no need to wait longer for it. */
+  nudge(): void {
+    if (this.#failure?.error.reason === 'unavailable') this.#wakeUp?.();
+  }
+
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
       let delay: number;
@@ -115,7 +127,7 @@ export class Reflector {
         delay = (await this.#follow()) ? 0 : this.#backoff(undefined);
       } catch (error) {
         if (this.#stop.signal.aborted) return;
-        delay = await this.#recover(asFailure(error));
+        delay = this.#recover(asFailure(error));
       }
       if (delay > 0) await this.#sleep(delay);
     }
@@ -123,6 +135,7 @@ export class Reflector {
 
   /** One watch, after a list where one is needed. True if the watch was of use; the server ended it. */
   async #follow(): Promise<boolean> {
+    if (this.#isInDoubt) await this.#checkVersion();
     if (this.#version === undefined && !this.#streamsLists) await this.#listPages();
     const { watchMs } = this.#options;
     const timeoutSeconds = Math.ceil((watchMs * (1 + this.#deps.clock.random())) / 1000);
@@ -130,6 +143,7 @@ export class Reflector {
     if (isList) this.#deps.objects.beginList();
     let cancelSettle: (() => void) | undefined;
     const opened = (): void => {
+      this.#deps.reached();
       if (!isList) cancelSettle = this.#deps.clock.after(this.#options.settleMs, () => this.#healthy());
     };
     const events = this.#client.watch(
@@ -218,6 +232,7 @@ export class Reflector {
   /** Only a watch that holds proves that the server is well: not a list, for it may forget that at once. */
   #healthy(): void {
     this.#failures = 0;
+    this.#expirations = 0;
     this.#endFailure();
   }
 
@@ -229,11 +244,13 @@ export class Reflector {
   }
 
   /** What a failure changes; returns how long to wait. */
-  async #recover(failure: ApiFailure): Promise<number> {
+  #recover(failure: ApiFailure): number {
     switch (failure.reason) {
       case 'expired':
         this.#version = undefined;
-        break;
+        this.#note(failure);
+        this.#failures = 0;
+        return retryDelayMs(++this.#expirations, this.#deps.clock.random(), this.#options.retry);
       case 'unsupported':
         if (this.#version === undefined && this.#streamsLists) {
           this.#streamsLists = false;
@@ -247,7 +264,7 @@ export class Reflector {
         this.#deps.connection.renewCredentials();
         break;
       case 'unavailable':
-        await this.#distrust();
+        this.#isInDoubt = true;
         break;
       case 'busy':
       case 'forbidden':
@@ -275,12 +292,14 @@ export class Reflector {
 
   /**
    * A server that was restored from a backup is behind the version known here. It would send nothing until it has
-   * caught up, with other objects under the same versions: then everything is read again.
+   * caught up, with other objects under the same versions: then everything is read again. @throws ApiFailure
    */
-  async #distrust(): Promise<void> {
-    if (this.#version === undefined) return;
-    const server = await this.#client.serverVersion(this.#stop.signal).catch(() => undefined);
-    if (server !== undefined && isOlder(server, this.#version)) this.#version = undefined;
+  async #checkVersion(): Promise<void> {
+    if (this.#version !== undefined) {
+      const server = await this.#client.serverVersion(this.#stop.signal);
+      if (isOlder(server, this.#version)) this.#version = undefined;
+    }
+    this.#isInDoubt = false;
   }
 
   /** A kind the server does not have: looked for now and then. What was in force stays for a while. */
@@ -309,18 +328,18 @@ export class Reflector {
     this.#markSynced();
   }
 
+  /** Until time is up, somebody wakes it, or it is stopped. */
   #sleep(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
     const { signal } = this.#stop;
-    return new Promise((resolve) => {
-      const cancel = this.#deps.clock.after(ms, () => {
-        signal.removeEventListener('abort', wake);
-        resolve();
-      });
-      const wake = (): void => {
-        cancel();
-        resolve();
-      };
-      signal.addEventListener('abort', wake, { once: true });
+    const wake = (): void => resolve();
+    const cancel = this.#deps.clock.after(ms, wake);
+    this.#wakeUp = wake;
+    signal.addEventListener('abort', wake);
+    return promise.finally(() => {
+      cancel();
+      this.#wakeUp = undefined;
+      signal.removeEventListener('abort', wake);
     });
   }
 }

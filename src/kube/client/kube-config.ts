@@ -2,8 +2,11 @@
  * Which API server, and as whom: a kubeconfig (`KUBECONFIG`, `~/.kube/config`) with everything the library knows about
  * logging in, or the files that every pod has. Loaded when first needed: most commands never are.
  */
+import { readFileSync } from 'node:fs';
 import type { Agent, RequestOptions } from 'node:https';
+import { dirname, resolve } from 'node:path';
 import type { KubeConfig } from '@kubernetes/client-node';
+import { parse } from 'yaml';
 import { asMeshError, MeshError } from '../../base/errors.ts';
 import type { ApiAccess, ApiServer } from './kube-client.ts';
 
@@ -20,12 +23,16 @@ export async function fromKubeconfig(options: KubeConfigOptions = {}): Promise<A
     if (options.kubeconfig === undefined) config.loadFromDefault();
     else config.loadFromFile(options.kubeconfig);
     if (options.context !== undefined) selectContext(config, options.context);
+    if (options.kubeconfig !== undefined) useTokenFile(config, options.kubeconfig);
   });
 }
 
-/** For processes in a pod; the token is read again as it changes. @throws MeshError NOT_FOUND outside of one */
-export async function fromPod(): Promise<ApiServer> {
-  return await apiServer('run it in a pod with a service account', (config) => config.loadFromCluster());
+/**
+ * For processes in a pod; the token is read again as it changes. `root` is where the pod's files are.
+ * @throws MeshError NOT_FOUND outside of one
+ */
+export async function fromPod(root = ''): Promise<ApiServer> {
+  return await apiServer('run it in a pod with a service account', (config) => config.loadFromCluster(root));
 }
 
 async function apiServer(hint: string, fill: (config: KubeConfig) => void): Promise<ApiServer> {
@@ -44,7 +51,11 @@ async function apiServer(hint: string, fill: (config: KubeConfig) => void): Prom
     server: new URL(url),
     current: async () => await accessOf(config),
     renew: () => {
-      config = load();
+      try {
+        config = load();
+      } catch {
+        // A file that is just being replaced: what is known is tried once more, and then the file.
+      }
     },
   };
 }
@@ -56,6 +67,20 @@ function readInto(config: KubeConfig, fill: (config: KubeConfig) => void): void 
     const { message } = asMeshError(thrown);
     throw asMeshError(thrown, 'INVALID_ARGUMENT', `the kubeconfig cannot be used: ${message}`);
   }
+}
+
+/** kubectl's `tokenFile`, which the library knows by a name that no kubeconfig has. It reads it again as it changes. */
+function useTokenFile(config: KubeConfig, file: string): void {
+  const user = config.getCurrentUser();
+  const { users = [] } = parse(readFileSync(file, 'utf8')) as {
+    users?: { name?: string; user?: { tokenFile?: string } }[];
+  };
+  const tokenFile = users.find(({ name }) => name === user?.name)?.user?.tokenFile;
+  if (user === null || tokenFile === undefined) return;
+  const path = resolve(dirname(file), tokenFile);
+  const authProvider = { name: 'tokenFile', config: { tokenFile: path } };
+  const { token: _, ...others } = user;
+  config.users = config.users.map((known) => (known === user ? { ...others, authProvider } : known));
 }
 
 function selectContext(config: KubeConfig, context: string): void {

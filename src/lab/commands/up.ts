@@ -6,6 +6,7 @@ import type { SourcedObject } from '../../kube/objects.ts';
 import { claimLab, newLabState, nodesOf, writeLabState } from '../lab-file.ts';
 import type { LabState } from '../lab-file.ts';
 import { bpffs, fabricNetns, labCgroup, nodeCgroups, nodeNetns } from '../layout.ts';
+import { findKeeperProgram } from '../../native/keeper-program.ts';
 import { initialObjects } from '../plan/initial-objects.ts';
 import { bridgeScript, fabricScript, nodeScript } from '../plan/network-script.ts';
 import { mountBpffs } from '../system/bpffs.ts';
@@ -39,6 +40,7 @@ export interface UpOptions {
 export async function labUp(context: LabContext, options: UpOptions): Promise<void> {
   checkHost(options.clockOffsets === undefined ? {} : { faketime: 'faketime' });
   checkNodes(options);
+  if (options.mesh) findKeeperProgram();
   const manifests = await readManifests(options.files);
   const cgroup2 = await findCgroup2();
   const state = initialState(context, options, cgroup2);

@@ -4,6 +4,7 @@ import type { LabState } from '../lab-file.ts';
 import { nodeCgroups } from '../layout.ts';
 import type { LabLayout } from '../layout.ts';
 import type { NodeReport, ReportedProcess } from '../node-report.ts';
+import { findKeeperProgram } from '../../native/keeper-program.ts';
 import { controllerCommand, controllerNode, nodeCommand } from '../plan/mesh-commands.ts';
 import { Supervisor } from './supervisor.ts';
 import type { SupervisedSpec, SupervisorDeps } from './supervisor.ts';
@@ -56,7 +57,7 @@ export class MeshProcesses {
     }
     this.#supervise({
       name: 'node',
-      argv: nodeCommand(this.#state, this.#layout, this.#node),
+      argv: nodeCommand(this.#state, this.#layout, this.#node, findKeeperProgram()),
       cgroup: nodeCgroups(this.#state.cgroup2, this.#node).mesh,
       logFile: this.#layout.node(this.#node).meshLog,
     });

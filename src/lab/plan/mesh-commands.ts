@@ -12,9 +12,14 @@ export const caAddress = `${controllerNode.ipv4}:${caPort}`;
 
 type Program = readonly [string, ...string[]];
 
-export function nodeCommand(state: LabState, layout: LabLayout, node: string): Program {
+/** @param keeper path of the program that holds the node program's sockets while it is restarted */
+export function nodeCommand(state: LabState, layout: LabLayout, node: string, keeper: string): Program {
   const paths = layout.node(node);
   return [
+    keeper,
+    '--handover',
+    paths.keeperSocket,
+    '--',
     ...onNode(state, node),
     'node',
     '--node-name',

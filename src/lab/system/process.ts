@@ -19,6 +19,16 @@ export function processRef(pid: number): ProcessRef | undefined {
 
 export const isAlive = (ref: ProcessRef): boolean => startTimeOf(ref.pid) === ref.startTime;
 
+/** The only child of a keeper: the program itself. Undefined while there is none. */
+export function childOf({ pid }: ProcessRef): ProcessRef | undefined {
+  try {
+    const [child] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
+    return child === undefined || child === '' ? undefined : processRef(Number(child));
+  } catch {
+    return undefined;
+  }
+}
+
 const askEveryMs = 250;
 
 /** Settles soon after a process has ended that is not our child: nobody tells us, and how it ended is lost. */

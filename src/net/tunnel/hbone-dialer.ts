@@ -1,7 +1,7 @@
 /**
  * Streams to other ztunnels, for one pod: finds or dials the connection and asks for the stream. A connection that had
- * been standing for a while may have died unnoticed; a stream lost to that is asked for again on a fresh one, which is
- * safe because nothing was sent on it.
+ * been standing for a while may have died unnoticed, and a ztunnel may die and come back; a stream lost to that is asked
+ * for again on a fresh connection, which is safe because nothing was sent on it.
  */
 import { MeshError } from '../../base/errors.ts';
 import { formatSocketAddress } from '../../base/ip.ts';
@@ -24,6 +24,9 @@ export interface HboneDialerDeps extends TunnelDeps {
   readonly changed: () => void;
 }
 
+/** How often a stream is asked for again that was lost with a connection made for it. */
+const maxRepeats = 2;
+
 export class HboneDialer {
   readonly #deps: HboneDialerDeps;
   readonly #pool = new Pool<TunnelClient>();
@@ -43,11 +46,14 @@ export class HboneDialer {
   /** @throws MeshError with the code of the hop that failed */
   async open(pod: EnginePod, route: HboneRoute, signal: AbortSignal): Promise<StreamEnd> {
     const key = poolKey(pod, route);
-    for (;;) {
+    for (let repeats = 0; ;) {
       const end = await this.#pool.use(
         key,
         () => this.#dial(key, pod, route),
-        (connection, reused) => openOn(connection, route, { signal, reused }),
+        (connection, reused) => {
+          if (!reused) repeats += 1;
+          return openOn(connection, route, { signal, again: reused || repeats <= maxRepeats });
+        },
       );
       if (end !== undefined) return end;
     }
@@ -96,13 +102,13 @@ export class HboneDialer {
 async function openOn(
   connection: TunnelClient,
   route: HboneRoute,
-  { signal, reused }: { readonly signal: AbortSignal; readonly reused: boolean },
+  { signal, again }: { readonly signal: AbortSignal; readonly again: boolean },
 ): Promise<StreamEnd | undefined> {
   signal.throwIfAborted();
   try {
     return await connection.open(route, signal);
   } catch (error) {
-    if (reused && connection.available === 0 && isLoss(error) && !signal.aborted) return undefined;
+    if (again && connection.available === 0 && isLoss(error) && !signal.aborted) return undefined;
     throw error;
   }
 }

@@ -118,8 +118,14 @@ export class TunnelClient implements Poolable {
   }
 
   /** GOAWAY; closes when the last stream has ended. */
+  /** Those who wait for a connection that is not ready yet get their streams first. */
   drain(): void {
-    this.#tunnel.drain();
+    if (this.#isReady) this.#tunnel.drain();
+    else
+      this.#ready.promise.then(
+        () => setImmediate(() => this.#tunnel.drain()),
+        () => {},
+      );
   }
 
   destroy(error: MeshError): void {

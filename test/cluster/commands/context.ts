@@ -32,7 +32,7 @@ export async function running({ layout }: ClusterContext): Promise<Running> {
 }
 
 export async function handles(layout: ClusterLayout, state: ClusterState): Promise<Running> {
-  const { bin, nodeCount, proxyMode } = state;
+  const { bin, nodeCount, proxyMode, dualStack } = state;
   const machine = { layout, trees: await cgroupTrees(), bin };
-  return { state, machine, settings: { layout, bin, nodeCount, proxyMode } };
+  return { state, machine, settings: { layout, bin, nodeCount, proxyMode, dualStack } };
 }

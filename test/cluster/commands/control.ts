@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { MeshError } from '../../../src/base/errors.ts';
 import { startDaemon, stopDaemon } from '../machine/daemons.ts';
 import { step } from '../machine/progress.ts';
-import { findDaemon } from '../plan/daemons.ts';
+import { controlPlaneDaemons, findDaemon } from '../plan/daemons.ts';
 import { ClusterApi } from '../support/api.ts';
 import { type ClusterContext, running, type Running } from './context.ts';
 import { whenApiServerReady } from './up.ts';
@@ -56,21 +56,19 @@ export async function wipeEtcd(context: ClusterContext): Promise<void> {
   await withoutStore(context, ({ machine }) => rm(machine.layout.etcdData, { recursive: true, force: true }));
 }
 
-/** An API server holds a cache of what etcd had: it has to go down with it. */
+/** Whoever holds a copy of what etcd had goes down with it; on the nodes, kubelets have to bear it. */
 async function withoutStore(
   context: ClusterContext,
   work: (cluster: Running) => Promise<void>,
 ): Promise<void> {
   const cluster = await running(context);
   const { machine, settings } = cluster;
-  for (const name of ['kube-apiserver', 'etcd']) {
-    // An API server that is asked waits for its watchers; nothing is lost when it is not.
-    await stopDaemon(machine.layout, findDaemon(settings, name), 'SIGKILL');
-  }
+  const daemons = controlPlaneDaemons(settings);
+  // An API server that is asked waits for its watchers; nothing is lost when it is not.
+  for (const daemon of daemons.toReversed()) await stopDaemon(machine.layout, daemon, 'SIGKILL');
   try {
     await work(cluster);
   } finally {
-    await startDaemon(machine, findDaemon(settings, 'etcd'));
-    await start(context, 'kube-apiserver');
+    for (const { name } of daemons) await start(context, name);
   }
 }

@@ -1,6 +1,8 @@
 /** `up`: builds what is missing, makes the nodes and the control plane, and waits until every node is ready. */
 import { cp, mkdir, readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { MeshError } from '../../../src/base/errors.ts';
+import { type ProcessRef, processRef } from '../../../src/lab/system/process.ts';
 import { type Build, ensureBuilt } from '../artifacts/build.ts';
 import { makeControlCgroup } from '../machine/cgroups.ts';
 import { endedError, findProcess, startDaemon } from '../machine/daemons.ts';
@@ -28,6 +30,7 @@ export interface UpOptions {
   readonly owner: Owner;
   readonly nodeCount: number;
   readonly proxyMode: ProxyMode;
+  readonly dualStack: boolean;
 }
 
 /** Generous: a busy machine takes ten times as long as an idle one. */
@@ -40,7 +43,8 @@ export async function up(context: ClusterContext, options: UpOptions): Promise<v
   checkHost();
   const { layout, cache, progress } = context;
   const build = await ensureBuilt(cache, progress);
-  const state = newState({ ...options, bin: build.bin, madeDirectories: [], complete: false });
+  const starter = requireProcess(process.pid);
+  const state = newState({ ...options, starter, bin: build.bin, madeDirectories: [], complete: false });
   await claimCluster(layout, state);
   await refuseLeftovers(layout);
   try {
@@ -53,6 +57,12 @@ export async function up(context: ClusterContext, options: UpOptions): Promise<v
   }
 }
 
+function requireProcess(pid: number): ProcessRef {
+  const ref = processRef(pid);
+  if (ref === undefined) throw new MeshError('UNSUPPORTED', '/proc is not mounted');
+  return ref;
+}
+
 async function start(context: ClusterContext, claimed: ClusterState, build: Build): Promise<void> {
   const { layout, progress } = context;
   const state = { ...claimed, madeDirectories: await makeMountPoints() };
@@ -60,15 +70,21 @@ async function start(context: ClusterContext, claimed: ClusterState, build: Buil
   const cluster = await handles(layout, state);
   const nodes = nodesOf(state);
   await writePki(layout, nodes);
-  await makeFabric();
+  await makeFabric(state.dualStack);
   const api = ClusterApi.fromFile(layout.adminKubeconfig);
-  await Promise.all([
+  await all([
     step(progress, 'starting the control plane', () => startControlPlane(cluster, api)),
     ...nodes.map((node) => step(progress, `booting ${node.name}`, () => boot(cluster, node, build))),
   ]);
   await step(progress, 'waiting for the nodes to be ready', () => joinNodes(cluster, api));
   await step(progress, 'waiting for DNS', () => startDns(api));
   await writeState(layout, { ...state, complete: true });
+}
+
+/** Waits for every one, also when some failed: what still starts something must not go on while others clear away. */
+async function all(works: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(works)).find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }
 
 /** Those that the host lacks, deepest first: `down` removes them again. */
@@ -112,7 +128,7 @@ export async function whenApiServerReady(layout: ClusterContext['layout'], api: 
 
 async function boot(cluster: Running, node: ClusterNode, { images }: Build): Promise<void> {
   const { machine, settings, state } = cluster;
-  await writeDisk(machine.layout, node);
+  await writeDisk(settings, node);
   await bootNode(machine, settings, node, nodesOf(state));
   for (const file of await readdir(images)) await loadImage(machine, node, join(images, file));
 }
@@ -124,10 +140,10 @@ async function joinNodes({ machine, settings, state }: Running, api: ClusterApi)
     api,
     nodes.map(({ name }) => name),
   );
-  for (const { name, podCidr } of nodes) {
-    await api.apply(
-      `{apiVersion: v1, kind: Node, metadata: {name: ${name}}, spec: {podCIDR: ${podCidr}, podCIDRs: [${podCidr}]}}`,
-    );
+  for (const { name, podCidr, v6 } of nodes) {
+    const podCIDRs = [podCidr, ...(state.dualStack ? [v6.podCidr] : [])];
+    const node = { apiVersion: 'v1', kind: 'Node', metadata: { name }, spec: { podCIDR: podCidr, podCIDRs } };
+    await api.apply(JSON.stringify(node));
   }
 }
 

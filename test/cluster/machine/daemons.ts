@@ -87,7 +87,8 @@ export async function stopDaemon(
   const ref = await findProcess(layout, plan.name);
   if (ref === undefined) return false;
   // On a node, what we started only waits for the daemon, which it had to start in the node's process namespace.
-  const targets = plan.node === undefined ? [ref] : childrenOf(ref);
+  const children = plan.node === undefined ? [] : childrenOf(ref);
+  const targets = children.length === 0 ? [ref] : children;
   for (const target of targets) signalProcess(target, signal);
   if (!(await whenGone([ref, ...targets], stopTimeoutMs))) {
     for (const target of [ref, ...targets]) signalProcess(target, 'SIGKILL');

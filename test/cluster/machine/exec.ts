@@ -1,6 +1,7 @@
 /** Runs programs that take longer than a tool of the host: with a log, an environment, or the caller's terminal. */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { constants } from 'node:os';
 import { MeshError } from '../../../src/base/errors.ts';
 import type { Argv } from '../../../src/lab/system/enter.ts';
 
@@ -85,7 +86,8 @@ export function startDetached(argv: Argv, log: string, env: NodeJS.ProcessEnv): 
   });
 }
 
-const statusOf = (signal: NodeJS.Signals | null): number => (signal === 'SIGKILL' ? 137 : 143);
+const statusOf = (signal: NodeJS.Signals | null): number =>
+  128 + (signal === null ? 0 : constants.signals[signal]);
 const ending = (text: string): string => text.trim().split('\n').slice(-5).join('; ').slice(-800);
 
 const lateError = (argv: Argv, timeoutMs: number, stderr: string): MeshError =>

@@ -14,21 +14,29 @@ import {
 } from '../plan/layout.ts';
 import { bridgeScript, fabricScript, inNodeScript, nodeScript, portScript } from '../plan/network-script.ts';
 
-export async function makeFabric(): Promise<void> {
-  await ip(fabricScript());
+export async function makeFabric(dualStack: boolean): Promise<void> {
+  await ip(fabricScript(dualStack));
   await ip(bridgeScript(), fabricNetns);
 }
 
-export async function makeNodeNetwork(node: ClusterNode, nodes: readonly ClusterNode[]): Promise<void> {
+export async function makeNodeNetwork(
+  node: ClusterNode,
+  nodes: readonly ClusterNode[],
+  dualStack: boolean,
+): Promise<void> {
   const netns = nodeNetns(node.name);
-  await ip(nodeScript(node));
+  await ip(nodeScript(node, dualStack));
   await ip(portScript(node), fabricNetns);
-  await ip(inNodeScript(node, nodes), netns);
+  await ip(inNodeScript(node, nodes, dualStack), netns);
   await run(inNetns(join(netnsDir, netns), forwarding));
 }
 
 /** Pods speak to each other through the node. */
-const forwarding: Argv = ['/bin/sh', '-c', 'echo 1 >/proc/sys/net/ipv4/ip_forward'];
+const forwarding: Argv = [
+  '/bin/sh',
+  '-c',
+  'echo 1 | tee /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding',
+];
 
 /** The kernel removes a namespace's links some time later; the next node of that name needs the port's name at once. */
 export async function deleteNodeNetwork({ name }: ClusterNode): Promise<void> {

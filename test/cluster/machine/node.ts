@@ -44,12 +44,12 @@ import { deleteNodeNetwork, makeNodeNetwork } from './network.ts';
 const bootTimeoutMs = 30_000;
 
 /** What is on the node's disk before it boots for the first time. */
-export async function writeDisk(layout: ClusterLayout, node: ClusterNode): Promise<void> {
+export async function writeDisk({ layout, dualStack }: DaemonSettings, node: ClusterNode): Promise<void> {
   const paths = layout.node(node);
   for (const directory of nodeDirectories) await mkdir(paths.disk(directory), { recursive: true });
   // Debian's place for the plugins is not the one that everybody installs to.
   await cp('/usr/lib/cni', paths.disk('/opt/cni/bin'), { recursive: true });
-  await writeFile(paths.disk('/etc/cni/net.d', '10-mesh-cluster.conflist'), cniConfig(node));
+  await writeFile(paths.disk('/etc/cni/net.d', '10-mesh-cluster.conflist'), cniConfig(node, dualStack));
   await writeFile(paths.containerdConfig, containerdConfig());
   await writeFile(paths.kubeletConfig, kubeletConfig(layout, node));
   await writeFile(paths.resolvConf, resolvConf());
@@ -62,7 +62,7 @@ export async function bootNode(
   node: ClusterNode,
   nodes: readonly ClusterNode[],
 ): Promise<void> {
-  await makeNodeNetwork(node, nodes);
+  await makeNodeNetwork(node, nodes, settings.dualStack);
   await makeNodeCgroups(machine.trees, node);
   await startInit(machine, node);
   const [containerd] = nodeDaemons(settings, node);

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { MeshError } from '../../../src/base/errors.ts';
+import type { ProcessRef } from '../../../src/lab/system/process.ts';
 import { createFileAtomically, writeFileAtomically } from '../../../src/lab/system/atomic-file.ts';
 import { type ClusterLayout, type ClusterNode, clusterNodes } from '../plan/layout.ts';
 import type { ProxyMode } from '../plan/daemons.ts';
@@ -16,8 +17,12 @@ export type Owner = 'person' | 'tests';
 export interface ClusterState {
   readonly version: typeof version;
   readonly owner: Owner;
+  /** Who started it; tests that still run need it. */
+  readonly starter: ProcessRef;
   readonly nodeCount: number;
   readonly proxyMode: ProxyMode;
+  /** IPv6 beside IPv4. */
+  readonly dualStack: boolean;
   /** Directory of the programs that were built. */
   readonly bin: string;
   /** Directories of the host that were made to mount the nodes' own over, deepest first. */

@@ -21,6 +21,8 @@ export interface DaemonSettings {
   readonly bin: string;
   readonly nodeCount: number;
   readonly proxyMode: ProxyMode;
+  /** IPv6 beside IPv4. */
+  readonly dualStack: boolean;
 }
 
 export const controlPlaneDaemons = (settings: DaemonSettings): readonly DaemonPlan[] => [
@@ -55,6 +57,10 @@ export function findDaemon(settings: DaemonSettings, name: string): DaemonPlan {
   });
 }
 
+/** One of each family, as Kubernetes' components write it. */
+const families = ({ dualStack }: DaemonSettings, v4: string, v6: string): string =>
+  dualStack ? `${v4},${v6}` : v4;
+
 const etcdUrl = `https://127.0.0.1:${network.etcdPort}`;
 const etcdPeerUrl = `http://127.0.0.1:${network.etcdPeerPort}`;
 
@@ -75,26 +81,26 @@ const etcd = ({ layout, bin }: DaemonSettings): Argv => [
   '--unsafe-no-fsync',
 ];
 
-const apiServer = ({ layout, bin }: DaemonSettings): Argv => [
-  join(bin, 'kube-apiserver'),
+const apiServer = (settings: DaemonSettings): Argv => [
+  join(settings.bin, 'kube-apiserver'),
   `--etcd-servers=${etcdUrl}`,
-  `--etcd-cafile=${layout.pki('etcd-ca.crt')}`,
-  `--etcd-certfile=${layout.pki('apiserver-etcd-client.crt')}`,
-  `--etcd-keyfile=${layout.pki('apiserver-etcd-client.key')}`,
+  `--etcd-cafile=${settings.layout.pki('etcd-ca.crt')}`,
+  `--etcd-certfile=${settings.layout.pki('apiserver-etcd-client.crt')}`,
+  `--etcd-keyfile=${settings.layout.pki('apiserver-etcd-client.key')}`,
   // Only the nodes and this host reach it.
   `--bind-address=${network.host}`,
   `--advertise-address=${network.host}`,
   `--secure-port=${network.apiPort}`,
-  `--service-cluster-ip-range=${network.services}`,
-  `--client-ca-file=${layout.pki('cluster-ca.crt')}`,
-  `--tls-cert-file=${layout.pki('apiserver.crt')}`,
-  `--tls-private-key-file=${layout.pki('apiserver.key')}`,
+  `--service-cluster-ip-range=${families(settings, network.services, network.v6.services)}`,
+  `--client-ca-file=${settings.layout.pki('cluster-ca.crt')}`,
+  `--tls-cert-file=${settings.layout.pki('apiserver.crt')}`,
+  `--tls-private-key-file=${settings.layout.pki('apiserver.key')}`,
   '--service-account-issuer=https://kubernetes.default.svc.cluster.local',
-  `--service-account-key-file=${layout.pki('service-account.pub')}`,
-  `--service-account-signing-key-file=${layout.pki('service-account.key')}`,
-  `--kubelet-certificate-authority=${layout.pki('cluster-ca.crt')}`,
-  `--kubelet-client-certificate=${layout.pki('apiserver-kubelet-client.crt')}`,
-  `--kubelet-client-key=${layout.pki('apiserver-kubelet-client.key')}`,
+  `--service-account-key-file=${settings.layout.pki('service-account.pub')}`,
+  `--service-account-signing-key-file=${settings.layout.pki('service-account.key')}`,
+  `--kubelet-certificate-authority=${settings.layout.pki('cluster-ca.crt')}`,
+  `--kubelet-client-certificate=${settings.layout.pki('apiserver-kubelet-client.crt')}`,
+  `--kubelet-client-key=${settings.layout.pki('apiserver-kubelet-client.key')}`,
   '--kubelet-preferred-address-types=InternalIP',
   '--authorization-mode=Node,RBAC',
   '--enable-admission-plugins=NodeRestriction',
@@ -129,21 +135,21 @@ const containerd = ({ layout }: DaemonSettings, node: ClusterNode): Argv => [
   `--config=${layout.node(node).containerdConfig}`,
 ];
 
-const kubelet = ({ layout, bin }: DaemonSettings, node: ClusterNode): Argv => [
-  join(bin, 'kubelet'),
-  `--config=${layout.node(node).kubeletConfig}`,
-  `--kubeconfig=${layout.kubeconfig(node.name)}`,
+const kubelet = (settings: DaemonSettings, node: ClusterNode): Argv => [
+  join(settings.bin, 'kubelet'),
+  `--config=${settings.layout.node(node).kubeletConfig}`,
+  `--kubeconfig=${settings.layout.kubeconfig(node.name)}`,
   `--hostname-override=${node.name}`,
-  `--node-ip=${node.ip}`,
+  `--node-ip=${families(settings, node.ip, node.v6.ip)}`,
   `--node-labels=topology.kubernetes.io/zone=zone-${node.number}`,
 ];
 
-const kubeProxy = ({ layout, bin, proxyMode }: DaemonSettings, node: ClusterNode): Argv => [
-  join(bin, 'kube-proxy'),
-  `--kubeconfig=${layout.kubeconfig('kube-proxy')}`,
+const kubeProxy = (settings: DaemonSettings, node: ClusterNode): Argv => [
+  join(settings.bin, 'kube-proxy'),
+  `--kubeconfig=${settings.layout.kubeconfig('kube-proxy')}`,
   `--hostname-override=${node.name}`,
-  `--proxy-mode=${proxyMode}`,
-  `--cluster-cidr=${network.pods}`,
+  `--proxy-mode=${settings.proxyMode}`,
+  `--cluster-cidr=${families(settings, network.pods, network.v6.pods)}`,
   // The table of connections belongs to the host.
   '--conntrack-max-per-core=0',
 ];

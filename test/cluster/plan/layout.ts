@@ -21,6 +21,7 @@ export const network = {
   services: '10.96.0.0/16',
   apiService: '10.96.0.1',
   dns: '10.96.0.10',
+  v6: { host: 'fd00:30::1', prefixLength: 64, pods: 'fd00:10:244::/48', services: 'fd00:10:96::/108' },
   apiPort: 6443,
   etcdPort: 12379,
   etcdPeerPort: 12380,
@@ -34,6 +35,8 @@ export interface ClusterNode {
   readonly name: string;
   readonly ip: string;
   readonly podCidr: string;
+  /** Used in a cluster with both families. */
+  readonly v6: { readonly ip: string; readonly podCidr: string };
 }
 
 /** More than three would starve each other on a machine of two cores. */
@@ -47,6 +50,7 @@ const nodeOf = (number: number): ClusterNode => ({
   name: `node-${number}`,
   ip: `172.30.0.${10 + number}`,
   podCidr: `10.244.${number}.0/24`,
+  v6: { ip: `fd00:30::${10 + number}`, podCidr: `fd00:10:244:${number}::/64` },
 });
 
 /**

@@ -29,7 +29,7 @@ export const containerdSocket = '/run/containerd/containerd.sock';
  * Every pod has a link of its own to the node, and no bridge beside it: on a bridge, answers between pods of one node
  * would pass by kube-proxy's translation unless the host has the br_netfilter module loaded.
  */
-export const cniConfig = ({ podCidr }: ClusterNode): string =>
+export const cniConfig = ({ podCidr, v6 }: ClusterNode, dualStack: boolean): string =>
   json({
     cniVersion: '0.4.0',
     name: clusterPrefix,
@@ -39,8 +39,8 @@ export const cniConfig = ({ podCidr }: ClusterNode): string =>
         ipMasq: false,
         ipam: {
           type: 'host-local',
-          ranges: [[{ subnet: podCidr }]],
-          routes: [{ dst: '0.0.0.0/0' }],
+          ranges: [[{ subnet: podCidr }], ...(dualStack ? [[{ subnet: v6.podCidr }]] : [])],
+          routes: [{ dst: '0.0.0.0/0' }, ...(dualStack ? [{ dst: '::/0' }] : [])],
           // After a reboot no pod has an address any more.
           dataDir: '/run/cni',
         },

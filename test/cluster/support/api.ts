@@ -3,6 +3,7 @@ import {
   AppsV1Api,
   ApiException,
   CoreV1Api,
+  Health,
   KubeConfig,
   type KubernetesObject,
   KubernetesObjectApi,
@@ -14,6 +15,9 @@ import { eventually } from './eventually.ts';
 
 /** Owner of what is applied, as the API server sees it. */
 const fieldManager = 'mesh-ebpf-cluster';
+
+/** An answer that takes longer is none. */
+const readyTimeoutMs = 10_000;
 
 export class ClusterApi {
   readonly kubeconfig: KubeConfig;
@@ -36,12 +40,9 @@ export class ClusterApi {
 
   /** Whether the API server says it is ready. */
   async isReady(): Promise<boolean> {
-    try {
-      await this.core.listNamespace({ limit: 1 });
-      return true;
-    } catch {
-      return false;
-    }
+    return new Health(this.kubeconfig)
+      .readyz({ signal: AbortSignal.timeout(readyTimeoutMs) })
+      .catch(() => false);
   }
 
   /** Applies every document on the server, in order. @throws MeshError INVALID_MANIFEST with the server's reason */

@@ -5,19 +5,25 @@
 import { createContext } from '../commands/context.ts';
 import { down } from '../commands/down.ts';
 import { up, type UpOptions } from '../commands/up.ts';
-import { readState } from '../machine/state.ts';
+import { type ClusterState, readState } from '../machine/state.ts';
 import { MeshError } from '../../../src/base/errors.ts';
+import { isAlive } from '../../../src/lab/system/process.ts';
 import { ClusterApi } from './api.ts';
+import { eventually } from './eventually.ts';
 
 /** Progress goes to the log of the run: shown with V=1 and when a scenario fails. */
 export const context = createContext((line) => process.stderr.write(`  cluster  ${line}\n`));
 
-const testCluster: UpOptions = { owner: 'tests', nodeCount: 2, proxyMode: 'nftables' };
+const testCluster: UpOptions = { owner: 'tests', nodeCount: 2, proxyMode: 'nftables', dualStack: false };
 
 export async function clusterUnderTest(): Promise<ClusterApi> {
   const chosen = process.env['MESH_EBPF_KUBECONFIG'];
   if (chosen !== undefined) return ClusterApi.fromFile(chosen);
-  if ((await readState(context.layout))?.complete !== true) await up(context, testCluster);
+  const state = await whenOthersEnded();
+  if (state?.complete !== true) {
+    await endOwnCluster();
+    await up(context, testCluster);
+  }
   return ClusterApi.fromFile(context.layout.adminKubeconfig);
 }
 
@@ -28,14 +34,25 @@ export async function freshCluster(options: Partial<UpOptions> = {}): Promise<Cl
   return ClusterApi.fromFile(context.layout.adminKubeconfig);
 }
 
-/** Ends the cluster if the tests started it. */
+/** Ends the cluster that tests started: ours, or one that was left behind. @throws MeshError ALREADY_EXISTS for a person's */
 export async function endOwnCluster(): Promise<void> {
-  const state = await readState(context.layout);
+  const state = await whenOthersEnded();
   if (state === undefined) return;
-  if (state.owner === 'person') {
-    throw new MeshError('ALREADY_EXISTS', 'a cluster is up that is not the tests’', {
-      hint: 'make cluster-down',
-    });
-  }
-  await down(context);
+  if (state.owner === 'tests') return void (await down(context));
+  throw new MeshError(
+    'ALREADY_EXISTS',
+    'a cluster is up that somebody started, and these scenarios need one of their own; end it: make cluster-down',
+  );
+}
+
+const othersTimeoutMs = 10 * 60_000;
+
+/** Waits while other tests that still run use theirs. What is there then; undefined when there is none. */
+async function whenOthersEnded(): Promise<ClusterState | undefined> {
+  return eventually(
+    'no other tests use the cluster of this machine',
+    () => readState(context.layout),
+    (state) => state?.owner !== 'tests' || state.starter.pid === process.pid || !isAlive(state.starter),
+    othersTimeoutMs,
+  );
 }

@@ -39,6 +39,7 @@ kind: Service
 metadata: { name: ${name}, namespace: ${namespace} }
 spec:
   selector: { app: ${name} }
+  ipFamilyPolicy: PreferDualStack
   ports:
     - { name: http, port: 80, targetPort: http }
     - { name: grpc, port: ${ports.grpc}, targetPort: grpc }

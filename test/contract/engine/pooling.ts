@@ -90,6 +90,18 @@ export function describePooling(factory: EngineFactory): void {
       await drained;
     });
 
+    it('that are being dialled when the engine drains still carry who waits for them', async () => {
+      await setUp();
+      const sockets = await dialMany(20);
+      await until(() => rig.told.filter(({ arrival }) => arrival.type === 'outbound').length === 20);
+      // From the end of the TLS handshake on there is a tunnel, and a moment later the peer has said that it is ready.
+      while (rig.a.stats().tunnelsOut === 0) await new Promise((resolve) => setImmediate(resolve));
+      const drained = rig.a.drain(AbortSignal.timeout(20_000));
+      expect(await Promise.all(sockets.map((socket) => echo(socket, 'x')))).toEqual(Array(20).fill('x'));
+      for (const socket of sockets) socket.end();
+      await drained;
+    });
+
     it('that died while idle are replaced without the application noticing', async () => {
       await setUp();
       const first = await rig.dial(client.outbound);
@@ -102,6 +114,28 @@ export function describePooling(factory: EngineFactory): void {
       rig.routes = [{ ...route, via: again.hbone }];
       const socket = await rig.dial(client.outbound);
       expect(await echo(socket, 'new')).toBe('new');
+    });
+
+    it('that are lost before they answer are dialled again, twice at most', async () => {
+      await setUp();
+      const proxy = await rig.muteProxy(server.hbone);
+      const [route] = rig.routes;
+      if (route?.type !== 'hbone') throw new Error('unexpected route');
+      rig.routes = [{ ...route, via: proxy.at }];
+      let [losses, asked] = [2, 0];
+      rig.decide = (arrival, observer) => {
+        if (arrival.type === 'hbone') asked += 1;
+        if (arrival.type === 'hbone' && losses-- > 0) proxy.cut();
+        return rig.forward(arrival, observer);
+      };
+      expect(await echo(await rig.dial(client.outbound), 'x')).toBe('x');
+      expect(asked).toBe(3);
+
+      proxy.cut();
+      await until(() => rig.a.stats().tunnelsOut === 0);
+      [losses, asked] = [Infinity, 0];
+      expect(await ending(await rig.dial(client.outbound))).toBe('reset');
+      expect(asked).toBe(3);
     });
 
     it('that answer no PING any more end their connections', async () => {

@@ -131,8 +131,8 @@ export class Rig {
     return { ip: parseIp('127.0.0.1'), port: parsePort(port) };
   }
 
-  /** Passes a connection on to `to` until it is told to go silent, as a dead link does. */
-  async muteProxy(to: SocketAddress): Promise<{ at: SocketAddress; silence(): void }> {
+  /** Passes connections on to `to` until it is told to go silent, as a dead link does, or to cut them. */
+  async muteProxy(to: SocketAddress): Promise<{ at: SocketAddress; silence(): void; cut(): void }> {
     const pairs: Socket[] = [];
     const at = await this.application((near) => {
       const far = connect({ host: to.ip, port: to.port });
@@ -146,6 +146,9 @@ export class Rig {
       at,
       silence() {
         for (const socket of pairs) socket.unpipe().pause();
+      },
+      cut() {
+        for (const socket of pairs.splice(0)) socket.destroy();
       },
     };
   }

@@ -6,7 +6,7 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { type Logger, silentLogger } from '../../../src/base/log.ts';
 import { ApiSource, type LastGood } from '../../../src/kube/api/api-source.ts';
 import { ApiConnection } from '../../../src/kube/api/connection.ts';
-import { loadCredentials } from '../../../src/kube/api/credentials.ts';
+import { fromKubeconfig } from '../../../src/kube/client/kube-config.ts';
 import { nodeFeeds } from '../../../src/kube/api/feed.ts';
 import type { ReflectorOptions } from '../../../src/kube/api/reflector.ts';
 import type { NodeName } from '../../../src/model/mesh.ts';
@@ -53,11 +53,11 @@ export class ApiRig {
     const directory = mkdtempSync(join(tmpdir(), 'mesh-ebpf-api-'));
     const file = join(directory, 'kubeconfig');
     writeFileSync(file, server.kubeconfig(options.user));
-    const credentials = await loadCredentials({ type: 'kubeconfig', file });
+    const api = await fromKubeconfig({ kubeconfig: file });
     const logged: string[] = [];
     const note = (_: unknown, message: string): void => void logged.push(message);
     const log: Logger = { ...silentLogger, info: note, warn: note, error: note };
-    const connection = new ApiConnection(systemClock, credentials, 'mesh-ebpf/test');
+    const connection = new ApiConnection(systemClock, api, 'mesh-ebpf/test');
     const source = new ApiSource(
       { connection, clock: systemClock, log },
       {

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { systemClock } from '../../../src/base/clock.ts';
 import { ApiConnection } from '../../../src/kube/api/connection.ts';
-import { loadCredentials } from '../../../src/kube/api/credentials.ts';
+import type { ApiServer } from '../../../src/kube/client/kube-client.ts';
+import { fromKubeconfig, fromPod } from '../../../src/kube/client/kube-config.ts';
 import { FakeApiServer } from '../../support/fake-api-server.ts';
 
 jest.setTimeout(60_000);
@@ -31,8 +32,8 @@ const file = (name: string, text: string): string => {
   return path;
 };
 
-async function connect(location: Parameters<typeof loadCredentials>[0]): Promise<ApiConnection> {
-  const connection = new ApiConnection(systemClock, await loadCredentials(location), 'test');
+function connect(api: ApiServer): ApiConnection {
+  const connection = new ApiConnection(systemClock, api, 'test');
   connections.push(connection);
   return connection;
 }
@@ -44,21 +45,21 @@ async function presented(connection: ApiConnection): Promise<string | undefined>
   return server.requests.at(-1)?.authorization;
 }
 
-const kubeconfig = (user: Record<string, unknown>) => ({
-  type: 'kubeconfig' as const,
-  file: file('kubeconfig', server.kubeconfig(user)),
-});
+const kubeconfig = async (user: Record<string, unknown>): Promise<ApiConnection> =>
+  connect(await fromKubeconfig({ kubeconfig: file('kubeconfig', server.kubeconfig(user)) }));
 
-const inPod = () => connect({ type: 'in-cluster', server: server.url, directory: join(directory, 'sa') });
+const mounted = 'var/run/secrets/kubernetes.io/serviceaccount';
+
+const inPod = async (): Promise<ApiConnection> => connect(await fromPod(directory));
 
 describe('a kubeconfig', () => {
   it('says with which token', async () => {
-    expect(await presented(await connect(kubeconfig({ token: 'secret' })))).toBe('Bearer secret');
+    expect(await presented(await kubeconfig({ token: 'secret' }))).toBe('Bearer secret');
   });
 
   it('may name a file with the token, which ends with a newline', async () => {
     const tokenFile = file('token', 'from-file\n');
-    expect(await presented(await connect(kubeconfig({ tokenFile })))).toBe('Bearer from-file');
+    expect(await presented(await kubeconfig({ tokenFile }))).toBe('Bearer from-file');
   });
 
   it('may ask a program for the token', async () => {
@@ -73,32 +74,34 @@ describe('a kubeconfig', () => {
       args: ['%s', JSON.stringify(credential)],
       interactiveMode: 'Never',
     };
-    expect(await presented(await connect(kubeconfig({ exec })))).toBe('Bearer made');
+    expect(await presented(await kubeconfig({ exec }))).toBe('Bearer made');
   });
 
   it.each([
     ['is not there', undefined],
     ['is no YAML', '{'],
     ['names no cluster', 'apiVersion: v1\nkind: Config\n'],
-  ])('that %s is refused with its path', async (_name, text) => {
+  ])('that %s is refused', async (_name, text) => {
     const path = text === undefined ? join(directory, 'none') : file('bad', text);
-    await expect(loadCredentials({ type: 'kubeconfig', file: path })).rejects.toThrow(
-      `${path} cannot be used`,
+    await expect(fromKubeconfig({ kubeconfig: path })).rejects.toThrow(
+      /kubeconfig cannot be used|no API server/,
     );
   });
 });
 
 describe('in a pod', () => {
   beforeEach(() => {
-    mkdirSync(join(directory, 'sa'));
-    file('sa/ca.crt', server.caPem);
-    file('sa/token', 'first');
+    process.env['KUBERNETES_SERVICE_HOST'] = 'localhost';
+    process.env['KUBERNETES_SERVICE_PORT'] = String(server.port);
+    mkdirSync(join(directory, mounted), { recursive: true });
+    file(`${mounted}/ca.crt`, server.caPem);
+    file(`${mounted}/token`, 'first');
   });
 
   it('the mounted token is presented, and read again when it was refused', async () => {
     const connection = await inPod();
     expect(await presented(connection)).toBe('Bearer first');
-    file('sa/token', 'rotated');
+    file(`${mounted}/token`, 'rotated');
     connection.renewCredentials();
     expect(await presented(connection)).toBe('Bearer rotated');
     expect(server.connections).toBe(1);
@@ -107,14 +110,14 @@ describe('in a pod', () => {
   it('a new certificate authority means a new connection', async () => {
     const connection = await inPod();
     await presented(connection);
-    file('sa/ca.crt', `${server.caPem}${server.caPem}`);
+    file(`${mounted}/ca.crt`, `${server.caPem}${server.caPem}`);
     await presented(connection);
     expect(server.connections).toBe(2);
   });
 
   it('a server with another authority’s certificate is not talked to', async () => {
     const other = await FakeApiServer.start();
-    file('sa/ca.crt', other.caPem);
+    file(`${mounted}/ca.crt`, other.caPem);
     await other.close();
     await expect(presented(await inPod())).rejects.toThrow(/cannot be reached/);
     expect(server.requests).toEqual([]);

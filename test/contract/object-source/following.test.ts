@@ -235,6 +235,20 @@ describe('an API server that was restored from an old backup', () => {
       () => rig.mirror.keys,
     );
   });
+
+  it('is noticed too when it was away for a while', async () => {
+    await using rig = await ApiRig.started({}, (server) => putNamespaces(server, 'a'));
+    const backup = rig.server.restore();
+    const { port } = rig.server;
+    putNamespaces(rig.server, 'b', 'c', 'd');
+    await until(() => rig.mirror.keys.length === 4);
+    await rig.server.close();
+    backup.back();
+    await until(() => rig.logged.filter((line) => line.includes('cannot be reached')).length >= 7);
+    await rig.server.listen(port);
+    await until(() => rig.mirror.keys.join() === 'Namespace//a');
+    await until(() => rig.source.status().state === 'live');
+  });
 });
 
 describe('a kind that is not installed', () => {

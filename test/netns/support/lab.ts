@@ -14,7 +14,7 @@ import { readNodeReport } from '../../../src/lab/node-report.ts';
 import { readPodRecord } from '../../../src/lab/pod-record.ts';
 import { findCgroup2 } from '../../../src/lab/system/cgroup.ts';
 import { inCgroup, inNetns, inPod } from '../../../src/lab/system/enter.ts';
-import type { ProcessRef } from '../../../src/lab/system/process.ts';
+import { childOf, type ProcessRef } from '../../../src/lab/system/process.ts';
 import type {
   ConnectionItem,
   ConnectionsDocument,
@@ -28,7 +28,8 @@ import { type Finished, PodProcess } from './pod-process.ts';
 import { eventually, until } from './wait.ts';
 
 export type NodeId = `node-${'a' | 'b' | 'c' | 'd'}`;
-type LabProcess = 'node' | 'controller' | 'kubelet';
+/** `node` is the keeper of the node program, `worker` the program itself. */
+type LabProcess = 'node' | 'worker' | 'controller' | 'kubelet';
 
 /** The nodes of a lab unless it is asked for more. */
 export const nodeIds: readonly NodeId[] = ['node-a', 'node-b'];
@@ -210,7 +211,11 @@ export class Lab {
   async process(node: NodeId, name: LabProcess = 'node'): Promise<ProcessRef | undefined> {
     const report = await readNodeReport(this.layout.node(node));
     const all = report === undefined ? [] : [report.kubelet, ...report.processes];
-    return all.find((candidate) => candidate.name === name)?.process;
+    const named = (wanted: string): ProcessRef | undefined =>
+      all.find((candidate) => candidate.name === wanted)?.process;
+    if (name !== 'worker') return named(name);
+    const keeper = named('node');
+    return keeper && childOf(keeper);
   }
 
   async signal(node: NodeId, signal: NodeJS.Signals, name: LabProcess = 'node'): Promise<ProcessRef> {
@@ -221,9 +226,9 @@ export class Lab {
   }
 
   /** Waits until another process has taken the place of `before`, and serves. */
-  async replaced(node: NodeId, before: ProcessRef): Promise<void> {
+  async replaced(node: NodeId, before: ProcessRef, name: 'node' | 'worker' = 'node'): Promise<void> {
     await until(`a new node program on ${node}`, async () => {
-      const now = await this.process(node);
+      const now = await this.process(node, name);
       return now !== undefined && now.pid !== before.pid;
     });
     await this.ready(node);

@@ -46,6 +46,11 @@ export class PodProcess {
     return JSON.parse(line) as T;
   }
 
+  /** The next line is one that it says from now on. */
+  forget(): void {
+    this.#lines.length = 0;
+  }
+
   /** Ends its standard input, which is how the clients of `client.py` are asked to come to an end. */
   async stop(): Promise<Finished> {
     this.child.stdin.end();

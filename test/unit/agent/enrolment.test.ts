@@ -6,6 +6,7 @@ import { Enrolment, type EnrolmentDeps } from '../../../src/agent/enrolment.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import type { NodeName, Workload, WorkloadUid } from '../../../src/model/mesh.ts';
 import type { Fd } from '../../../src/native/binding.ts';
+import type { Keeper } from '../../../src/native/keeper.ts';
 import { FakeClock, flushPromises } from '../../support/fake-clock.ts';
 import { meshOf, pod } from '../../support/mesh-builder.ts';
 
@@ -29,8 +30,20 @@ function startProcess(n: number): void {
 }
 
 /** A kernel in which process N sits in a namespace with inode `inodeOf(N)` and the address 10.244.1.N. */
-function setup(workloads: readonly Workload[], captured: readonly WorkloadUid[] = []) {
+function setup(
+  workloads: readonly Workload[],
+  captured: readonly WorkloadUid[] = [],
+  held = new Map<string, Fd>(),
+) {
   const events: string[] = [];
+  const keeper: Keeper = {
+    take: (name) => held.get(name),
+    hold: (name, fd) => void held.set(name, fd),
+    drop: (prefix) => {
+      for (const name of held.keys()) if (name.startsWith(prefix)) held.delete(name);
+    },
+    ready: () => (events.push('ready'), 0),
+  };
   const kernel = {
     captured: new Set(captured),
     openFds: new Map<number, string>(),
@@ -49,6 +62,7 @@ function setup(workloads: readonly Workload[], captured: readonly WorkloadUid[] 
     clock,
     log: silentLogger,
     attemptFailed: () => {},
+    keeper,
     native: {
       openPath: (path) => open(path),
       closeFd: (fd) => void kernel.openFds.delete(fd),
@@ -83,7 +97,7 @@ function setup(workloads: readonly Workload[], captured: readonly WorkloadUid[] 
   const enrolment = new Enrolment(deps, { node: 'node-a' as NodeName, cgroupRoot, verifyEveryMs: 5000 });
   const replace = (next: readonly Workload[]): void =>
     store.replace({ workloads: next, services: [], policies: [] });
-  return { enrolment, events, kernel, clock, replace };
+  return { enrolment, events, kernel, clock, replace, held };
 }
 
 /** Real file reads stand between a change and its effect: nobody knows how many turns they take on a busy machine. */
@@ -96,7 +110,7 @@ describe('enrolling the pods of this node', () => {
     startProcess(1);
     const { enrolment, events } = setup([workload(1)]);
     await enrolment.start();
-    expect(events).toEqual(['rules', 'capture 1', 'serve 1']);
+    expect(events).toEqual(['rules', 'capture 1', 'serve 1', 'ready']);
     expect(enrolment.stateOf(uid(1))?.state).toBe('enrolled');
     expect(enrolment.counts()).toEqual({ expected: 1, enrolled: 1 });
   });
@@ -108,7 +122,7 @@ describe('enrolling the pods of this node', () => {
       workload(3, { hostNetwork: true }),
     ]);
     await enrolment.start();
-    expect(events).toEqual([]);
+    expect(events).toEqual(['ready']);
     expect(enrolment.counts()).toEqual({ expected: 0, enrolled: 0 });
   });
 
@@ -128,7 +142,7 @@ describe('enrolling the pods of this node', () => {
     const { enrolment, events, kernel } = setup([workload(1)]);
     kernel.wrongNamespace = true;
     await enrolment.start();
-    expect(events).toEqual([]);
+    expect(events).toEqual(['ready']);
     expect(enrolment.stateOf(uid(1))).toMatchObject({
       state: 'failed',
       error: { code: 'NETNS', message: expect.stringContaining('lacks the pod') },
@@ -150,7 +164,7 @@ describe('enrolling the pods of this node', () => {
   it('releases what an earlier agent captured and nobody wants any more', async () => {
     const { enrolment, events } = setup([], [uid(7)]);
     await enrolment.start();
-    expect(events).toEqual(['release 7', 'stop 7']);
+    expect(events).toEqual(['release 7', 'stop 7', 'ready']);
   });
 
   it('keeps pods captured when it stops: the mesh must not open because its agent restarts', async () => {
@@ -171,5 +185,55 @@ describe('enrolling the pods of this node', () => {
     await clock.advance(5000);
     await settle(() => events.includes('serve 1'));
     expect(events).toEqual(['release 1', 'stop 1', 'no rules', 'rules', 'capture 1', 'serve 1']);
+  });
+});
+
+/** What a worker leaves that served pod 1 in the namespace with inode 1. */
+async function left(): Promise<Map<string, Fd>> {
+  startProcess(1);
+  const { enrolment, held } = setup([workload(1)]);
+  await enrolment.start();
+  return held;
+}
+
+describe('sockets that an earlier worker left with the keeper', () => {
+  it('are the pod’s three, by its UID, its namespace and their ports', async () => {
+    expect([...(await left()).keys()]).toEqual(
+      [15001, 15006, 15008].map((port) => `listener:${uid(1)}:4:1:ipv4:${port}`),
+    );
+  });
+
+  it('serve the pod at once, before its namespace is looked after', async () => {
+    const held = await left();
+    const { enrolment, events, kernel } = setup([workload(1)], [uid(1)], held);
+    await enrolment.start();
+    await settle(() => events.includes('rules'));
+    expect(events).toEqual(['capture 1', 'serve 1', 'ready', 'rules']);
+    expect([...kernel.openFds.values()].filter((what) => what.startsWith('listener'))).toEqual([]);
+    expect(held.size).toBe(3);
+  });
+
+  it('are not used in another namespace, nor when they are not all there', async () => {
+    const held = await left();
+    const moved = setup([workload(1)], [uid(1)], new Map(held));
+    moved.kernel.inode = 2n;
+    await moved.enrolment.start();
+    expect(moved.events).toEqual(['rules', 'capture 1', 'serve 1', 'ready']);
+    expect([...moved.held.keys()].every((name) => name.includes(':4:2:'))).toBe(true);
+
+    const some = new Map([...held].slice(1));
+    const incomplete = setup([workload(1)], [uid(1)], some);
+    await incomplete.enrolment.start();
+    expect(incomplete.events[0]).toBe('rules');
+    expect(some.size).toBe(3);
+  });
+
+  it('are given up with the pod', async () => {
+    const held = await left();
+    const { enrolment, events, replace } = setup([workload(1)], [uid(1)], held);
+    await enrolment.start();
+    replace([]);
+    await settle(() => events.includes('stop 1'));
+    expect([...held.keys()]).toEqual([]);
   });
 });

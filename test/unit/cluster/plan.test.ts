@@ -7,7 +7,7 @@ import { cniConfig, kubeletConfig } from '../../cluster/plan/node-files.ts';
 import { inNodeScript } from '../../cluster/plan/network-script.ts';
 
 const layout = clusterLayout('/state');
-const settings = { layout, bin: '/bin', nodeCount: 2, proxyMode: 'iptables' } as const;
+const settings = { layout, bin: '/bin', nodeCount: 2, proxyMode: 'iptables', dualStack: false } as const;
 const nodes = clusterNodes(2);
 const [first, second] = nodes as [(typeof nodes)[0] & object, (typeof nodes)[0] & object];
 
@@ -51,13 +51,13 @@ describe('certificates', () => {
 describe('a node', () => {
   it('keeps its pods in its own cgroup and its own address range', () => {
     expect(parse(kubeletConfig(layout, second))).toMatchObject({ cgroupRoot: '/mesh-cluster/node-2' });
-    expect(JSON.parse(cniConfig(second))).toMatchObject({
+    expect(JSON.parse(cniConfig(second, false))).toMatchObject({
       plugins: [{ type: 'ptp', ipam: { ranges: [[{ subnet: '10.244.2.0/24' }]] } }, { type: 'portmap' }],
     });
   });
 
   it('knows the way to the pods of the others, not to its own', () => {
-    const script = inNodeScript(first, nodes);
+    const script = inNodeScript(first, nodes, false);
     expect(script).toContain('route add 10.244.2.0/24 via 172.30.0.12');
     expect(script).not.toContain('10.244.1.0/24');
   });
@@ -66,5 +66,23 @@ describe('a node', () => {
     expect(nodeDirectories.map((directory) => layout.node(first).disk(directory))).toContain(
       '/state/node-1/disk/var/lib/kubelet',
     );
+  });
+});
+
+describe('a cluster with both address families', () => {
+  const both = { ...settings, dualStack: true };
+
+  it('gives nodes, pods and Services an address of each', () => {
+    expect(findDaemon(both, 'kubelet@node-1').argv).toContain('--node-ip=172.30.0.11,fd00:30::11');
+    expect(findDaemon(both, 'kube-apiserver').argv).toContain(
+      '--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/108',
+    );
+    expect(JSON.parse(cniConfig(first, true))).toMatchObject({
+      plugins: [
+        { ipam: { ranges: [[{ subnet: '10.244.1.0/24' }], [{ subnet: 'fd00:10:244:1::/64' }]] } },
+        { type: 'portmap' },
+      ],
+    });
+    expect(inNodeScript(first, nodes, true)).toContain('route add fd00:10:244:2::/64 via fd00:30::12');
   });
 });

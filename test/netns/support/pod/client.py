@@ -1,6 +1,6 @@
 """One use of a socket, the way applications use them, and what came of it as one JSON object on standard output.
 Usage: client.py NAME JSON-ARGUMENTS. A failed system call is an answer: {"error": "ECONNREFUSED", "after": SECONDS}."""
-import ctypes, errno, hashlib, json, os, select, socket, struct, sys, threading, time
+import asyncio, ctypes, errno, hashlib, json, os, select, socket, struct, sys, threading, time
 
 patience = 15
 started = time.monotonic()
@@ -62,6 +62,14 @@ def exchange(host, port, text):
     s = dial(host, port)
     s.sendall(text.encode())
     s.shutdown(socket.SHUT_WR)
+    return {'answer': rest(s)}
+
+
+def patient(host, port, text):
+    """As `exchange`, and waits for a minute."""
+    s = dial(host, port)
+    s.settimeout(60)
+    s.sendall(text.encode())
     return {'answer': rest(s)}
 
 
@@ -250,6 +258,58 @@ def knock(host, port, seconds=0):
             stop.wait(0.02)
         stop.wait(0.005)
     return {'done': done, 'failures': failures}
+
+
+def arrivals(host, port, rate, text):
+    """New connections at a steady rate, whatever becomes of the ones before; each greeted, then asked for its own words.
+    Until standard input ends; tells, while it goes on, how many are under way, and in the end how many went well, every
+    failure, and how long the slowest took."""
+    return asyncio.run(arrive(address(host, port)[4][0], port, rate, text))
+
+
+async def arrive(target, port, rate, text):
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    threading.Thread(target=lambda: (sys.stdin.read(), loop.call_soon_threadsafe(stop.set)), daemon=True).start()
+    print(json.dumps({'started': time.time()}), flush=True)
+    took, failures, under_way = [], [], set()
+
+    async def one(number):
+        before, at = loop.time(), time.time()
+        writer = None
+        try:
+            async with asyncio.timeout(30):
+                reader, writer = await asyncio.open_connection(target, port)
+                words = f'{text} {number}\n'.encode()
+                if not await reader.readline():
+                    raise OSError(errno.EPIPE, 'ended before it spoke')
+                writer.write(words)
+                answer = await reader.readline()
+                if not answer:
+                    raise OSError(errno.EPIPE, 'ended before it answered')
+                if answer != words:
+                    raise OSError(errno.EBADMSG, 'another answer')
+            took.append(loop.time() - before)
+        except TimeoutError:
+            failures.append({'at': at, 'error': 'timeout', 'took': round(loop.time() - before, 3)})
+        except OSError as error:
+            failures.append({'at': at, 'error': name_of(error), 'took': round(loop.time() - before, 3)})
+        finally:
+            if writer is not None:
+                writer.close()
+
+    first = loop.time()
+    number = 0
+    while not stop.is_set():
+        task = loop.create_task(one(number))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+        number += 1
+        if number % (rate // 20) == 0:
+            print(json.dumps({'under_way': len(under_way)}), flush=True)
+        await asyncio.sleep(max(0, first + number / rate - loop.time()))
+    await asyncio.gather(*under_way)
+    return {'done': len(took), 'failures': failures, 'slowest': round(max(took, default=0), 3)}
 
 
 def bulk(host, port, connections, count):

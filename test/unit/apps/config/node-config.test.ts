@@ -59,8 +59,8 @@ describe('where a node’s objects come from', () => {
 
   it('is a directory, a kubeconfig, or the API server of the pod it runs in', () => {
     expect(from({ objects: '/objects' }, inPod)).toEqual({ type: 'directory', path: '/objects' });
-    expect(from({ kubeconfig: '/k' }, inPod)).toMatchObject({ location: { type: 'kubeconfig', file: '/k' } });
-    expect(from({}, inPod)).toMatchObject({ type: 'api', location: { server: 'https://[fd00::1]:443' } });
+    expect(from({ kubeconfig: '/k' }, inPod)).toMatchObject({ type: 'api', kubeconfig: '/k' });
+    expect(from({}, inPod)).toMatchObject({ type: 'api', kubeconfig: undefined });
   });
 
   it('comes with a snapshot that outlives a reboot', () => {

@@ -85,8 +85,8 @@ describe('command lines', () => {
 
   it('start the mesh’s processes with the flags they take', () => {
     const layout = labLayout('/run/lab');
-    expect(nodeCommand(labState(), layout, 'node-b').join(' ')).toBe(
-      'node main node --node-name node-b --objects /run/lab/objects --cgroup-root /cg/mesh-lab/node-b' +
+    expect(nodeCommand(labState(), layout, 'node-b', 'keeper').join(' ')).toBe(
+      'keeper --handover /run/lab/nodes/node-b/keeper.sock -- node main node --node-name node-b --objects /run/lab/objects --cgroup-root /cg/mesh-lab/node-b' +
         ' --pin-root /sys/fs/bpf/mesh-ebpf-lab/node-b --run-dir /run/lab/nodes/node-b --ca-address 10.10.0.1:15012' +
         ' --ca-root /run/lab/ca/ca-root.pem --token-file /run/lab/nodes/node-b/token --log-level info',
     );
@@ -104,9 +104,9 @@ describe('command lines', () => {
     expect(controllerCommand(odd, layout).join(' ')).toMatch(
       /^env LD_PRELOAD=\S+ FAKETIME=-600 \S+ node main controller .* --certificate-lifetime 60000ms$/,
     );
-    expect(nodeCommand(odd, layout, 'node-a')).toContain('FAKETIME=-600');
-    expect(nodeCommand(odd, layout, 'node-b')).toContain('FAKETIME=+90');
-    expect(nodeCommand(odd, layout, 'node-c')[0]).toBe('node');
+    expect(nodeCommand(odd, layout, 'node-a', 'keeper')).toContain('FAKETIME=-600');
+    expect(nodeCommand(odd, layout, 'node-b', 'keeper')).toContain('FAKETIME=+90');
+    expect(nodeCommand(odd, layout, 'node-c', 'keeper').join(' ')).toContain(' -- node main ');
   });
 
   it('name objects as kubectl does', () => {

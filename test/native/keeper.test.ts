@@ -1,0 +1,362 @@
+// The keeper: what a worker hands over survives it, for as long as is allowed and no longer, whatever the worker says.
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { KeeperProcess, keeperPath } from './support/keeper-process.ts';
+
+const deadline = 60_000;
+const running: KeeperProcess[] = [];
+afterEach(async () => {
+  for (const keeper of running.splice(0)) {
+    keeper.child.kill('SIGKILL');
+    await keeper.ended;
+  }
+});
+
+function start(...parameters: ConstructorParameters<typeof KeeperProcess>): KeeperProcess {
+  const keeper = new KeeperProcess(...parameters);
+  running.push(keeper);
+  return keeper;
+}
+
+/** A keeper whose worker listens under the name `web`, and serves. */
+async function serving(options: readonly string[] = []): Promise<{ keeper: KeeperProcess; port: number; pid: number }> {
+  const keeper = start(options);
+  const pid = await keeper.worker();
+  const { port = 0 } = await keeper.ask('listen web');
+  await keeper.ask('ready');
+  await keeper.logged('the worker serves');
+  return { keeper, port, pid };
+}
+
+async function dial(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
+  await once(socket, 'connect');
+  return socket;
+}
+
+async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 30_000; !(await holds()); await delay(5)) {
+    if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
+  }
+}
+
+const isRefused = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('connect', () => (socket.destroy(), resolve(false)));
+    socket.once('error', () => resolve(true));
+  });
+
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
+
+describe('a worker that is killed', () => {
+  it(
+    'is replaced, and the next one serves who waited in the meantime, on the same socket',
+    async () => {
+      const { keeper, port, pid } = await serving();
+      process.kill(pid, 'SIGKILL');
+      const waiting = await dial(port);
+      const next = await keeper.worker();
+      expect(await keeper.ask('serve web')).toEqual({ served: 'web' });
+      expect(await text(waiting)).toBe(`served by ${next}`);
+    },
+    deadline,
+  );
+
+  it(
+    'is replaced ten times over, at once after it served',
+    async () => {
+      const { keeper, pid } = await serving();
+      for (let i = 0, last = pid; i < 10; i++) {
+        process.kill(last, 'SIGKILL');
+        last = await keeper.worker();
+        expect(await keeper.ask('take web')).toEqual({ taken: 'web' });
+        await keeper.ask('ready');
+        await keeper.logged('the worker serves; 1 descriptors are held');
+      }
+      const pauses = keeper.log.filter((line) => line.includes('started again'));
+      expect(pauses).toHaveLength(10);
+      expect(pauses.every((line) => line.includes('in 0 ms'))).toBe(true);
+    },
+    deadline,
+  );
+
+  it(
+    'has its last words heard: what it handed over right before its end is held',
+    async () => {
+      const keeper = start();
+      const pid = await keeper.worker();
+      const { port = 0 } = await keeper.ask('listen late');
+      process.kill(pid, 'SIGKILL');
+      await keeper.worker();
+      expect(await keeper.ask('take late')).toEqual({ taken: 'late' });
+      expect(await isRefused(port)).toBe(false);
+    },
+    deadline,
+  );
+
+  it(
+    'leaves nothing that its successor does not take',
+    async () => {
+      const { keeper, port, pid } = await serving();
+      process.kill(pid, 'SIGKILL');
+      await keeper.worker();
+      await keeper.ask('ready');
+      await keeper.logged('the worker serves; 0 descriptors');
+      await until('the socket to be closed', () => isRefused(port));
+    },
+    deadline,
+  );
+
+  it(
+    'leaves memory that the next one can read: certificates',
+    async () => {
+      const { keeper, pid } = await serving();
+      await keeper.ask('memory certificate 4096');
+      process.kill(pid, 'SIGKILL');
+      await keeper.worker();
+      expect(await keeper.ask('take certificate')).toEqual({ taken: 'certificate' });
+    },
+    deadline,
+  );
+});
+
+describe('a worker that does not come back', () => {
+  it(
+    'within the time allowed has its sockets closed: whoever waits is refused',
+    async () => {
+      const { keeper, port, pid } = await serving(['--hold-seconds', '1']);
+      process.kill(pid, 'SIGKILL');
+      // The next one starts and hangs.
+      const hanging = await keeper.worker();
+      const waiting = connect(port, '127.0.0.1');
+      const failure = once(waiting, 'error', { signal: AbortSignal.timeout(30_000) }).catch((error: unknown) => [error]);
+      await keeper.logged('no worker serves after 1000 ms: 1 descriptors are closed');
+      expect(await failure).toMatchObject([{ code: expect.stringMatching(/ECONNRESET|ECONNREFUSED/) }]);
+      expect(await isRefused(port)).toBe(true);
+      await until('the hanging worker to be ended', () => !isAlive(hanging));
+      // It goes on trying, with nothing.
+      await keeper.worker();
+      expect(await keeper.ask('take web')).toEqual({ taken: null });
+    },
+    deadline,
+  );
+
+  it(
+    'is tried with growing pauses while it dies at its start',
+    async () => {
+      const keeper = start([], ['sh', '-c', 'kill -9 $$']);
+      await keeper.logged('in 800 ms');
+      expect(keeper.log.map((line) => /in (\d+) ms/.exec(line)?.[1])).toEqual(['100', '200', '400', '800']);
+    },
+    deadline,
+  );
+
+  it(
+    'and fails while nothing is held is the business of whoever started the keeper',
+    async () => {
+      expect(await start([], ['sh', '-c', 'exit 3']).ended).toBe(3);
+      expect(await start([], ['/nonexistent']).ended).toBe(127);
+    },
+    deadline,
+  );
+});
+
+describe('an orderly stop', () => {
+  it(
+    'passes the signal on, closes what is held, and ends as the worker does',
+    async () => {
+      const { keeper, port } = await serving();
+      expect(await keeper.stop()).toBe(7);
+      expect(await isRefused(port)).toBe(true);
+    },
+    deadline,
+  );
+
+  it(
+    'is possible between two workers',
+    async () => {
+      const keeper = start([], ['sh', '-c', 'kill -9 $$']);
+      await keeper.logged('in 400 ms');
+      expect(await keeper.stop()).toBe(0);
+    },
+    deadline,
+  );
+
+  it(
+    'of the worker alone ends the keeper too',
+    async () => expect(await start([], ['true']).ended).toBe(0),
+    deadline,
+  );
+});
+
+describe('a keeper that is killed', () => {
+  it(
+    'takes its worker along: there are never two',
+    async () => {
+      const { keeper, pid } = await serving();
+      await keeper.stop('SIGKILL');
+      await until('the worker to be ended', () => !isAlive(pid));
+    },
+    deadline,
+  );
+});
+
+describe('the first process of a container', () => {
+  it(
+    'reaps what others leave behind',
+    async () => {
+      // The inner shell ends at once; its child, then nobody's, soon after.
+      const script = 'sh -c "sleep 0.1 &"; until ! pgrep sleep; do sleep 0.01; done; ps -eo stat= | grep -q ^Z';
+      const command = ['sh', '-c', `if ${script}; then exit 1; fi`];
+      const keeper = start([], command, ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child']);
+      expect(await keeper.ended).toBe(0);
+    },
+    deadline,
+  );
+});
+
+describe('a hostile worker', () => {
+  it(
+    'gets nothing held but bounded numbers of listening sockets and sealed memory',
+    async () => {
+      const script = join(import.meta.dirname, 'support/hostile-worker.py');
+      const keeper = start([], ['python3', script]);
+      const { port = 0 } = await keeper.started();
+      await keeper.logged('the worker serves; 4096 descriptors are held');
+      const { pid } = keeper.child;
+      const held = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+      expect(held.filter((target) => target.startsWith('/memfd:x'))).toHaveLength(256);
+      expect(held.filter((target) => target.startsWith('/tmp'))).toEqual([]);
+      // Its own: standard streams, signals and the channel.
+      expect(held.length).toBeLessThanOrEqual(4096 + 8);
+      expect(keeper.log.filter((line) => line.includes('too many are held'))).not.toEqual([]);
+      expect(await isRefused(port)).toBe(false);
+      expect(await keeper.stop('SIGTERM')).toBe(128 + 15);
+    },
+    deadline,
+  );
+
+  it(
+    'is told apart from one that only says nonsense: that is ignored',
+    async () => {
+      const { keeper, port, pid } = await serving();
+      for (const nonsense of ['hold', 'drop', 'ready?', 'hold web', 'x'.repeat(500)]) await keeper.ask(`raw ${nonsense}`);
+      await keeper.ask('file dev-null');
+      await keeper.logged('neither a listening TCP socket nor sealed memory');
+      process.kill(pid, 'SIGKILL');
+      await keeper.worker();
+      expect(await keeper.ask('take web')).toEqual({ taken: 'web' });
+      expect(await isRefused(port)).toBe(false);
+    },
+    deadline,
+  );
+});
+
+const inDirectory = async (test: (path: string) => Promise<void>): Promise<void> => {
+  const directory = mkdtempSync(join(tmpdir(), 'mebpf-keeper-'));
+  await test(join(directory, 'keeper.sock')).finally(() => rmSync(directory, { recursive: true }));
+};
+
+describe('a successor', () => {
+  it(
+    'takes over the sockets while the predecessor drains, and nobody is refused',
+    () =>
+      inDirectory(async (path) => {
+        const { keeper: old, port, pid } = await serving(['--handover', path]);
+        const successor = start(['--handover', path]);
+        const next = await successor.worker();
+        await until('the old worker to have drained', () => !isAlive(pid));
+        const waiting = await dial(port);
+        expect(await successor.ask('serve web')).toEqual({ served: 'web' });
+        expect(await text(waiting)).toBe(`served by ${next}`);
+        await successor.ask('ready');
+        await old.logged('the successor serves');
+        // It waits to be ended, so that nobody starts it again.
+        expect(await old.stop()).toBe(0);
+        expect(await isRefused(port)).toBe(false);
+      }),
+    deadline,
+  );
+
+  it(
+    'that dies before it serves is no loss: the predecessor goes on',
+    () =>
+      inDirectory(async (path) => {
+        const { keeper: old, port, pid } = await serving(['--handover', path]);
+        const successor = start(['--handover', path]);
+        await successor.worker();
+        await until('the old worker to have drained', () => !isAlive(pid));
+        await successor.stop('SIGKILL');
+        await old.logged('going on ourselves');
+        const waiting = await dial(port);
+        const again = await old.worker();
+        expect(await old.ask('serve web')).toEqual({ served: 'web' });
+        expect(await text(waiting)).toBe(`served by ${again}`);
+      }),
+    deadline,
+  );
+
+  it.each([
+    { what: 'version', uid: 0, answer: 'refused version', reason: 'the successor speaks another version' },
+    { what: 'user', uid: 65534, answer: '', reason: 'the successor is another user' },
+  ])(
+    'of another $what gets nothing',
+    ({ uid, answer, reason }) =>
+      inDirectory(async (path) => {
+        const { keeper, port } = await serving(['--handover', path]);
+        await until('the handover socket', () => existsSync(path));
+        expect(statSync(path).mode & 0o777).toBe(0o600);
+        // Even one who got past the files' permissions.
+        chmodSync(path, 0o666);
+        chmodSync(dirname(path), 0o755);
+        const said = execFileSync('python3', ['-c', otherSuccessor, path, String(uid)], { encoding: 'utf8' });
+        expect(said.trim()).toBe(answer);
+        await keeper.logged(reason);
+        expect(await isRefused(port)).toBe(false);
+      }),
+    deadline,
+  );
+});
+
+const otherSuccessor = `import os, socket, sys
+os.setuid(int(sys.argv[2]))
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+try:
+    s.send(b'keeper 2')
+    print(s.recv(100).decode())
+except (BrokenPipeError, ConnectionResetError):
+    pass`;
+
+describe('the command line', () => {
+  it.each([[[]], [['--hold-seconds', '0', '--', 'true']], [['--hold-seconds', 'x', '--', 'true']], [['--what']]])(
+    'with %j is refused with its usage',
+    (args) => {
+      const run = (): unknown => execFileSync(keeperPath, args, { stdio: 'pipe' });
+      expect(run).toThrow(expect.objectContaining({ status: 2, stderr: expect.any(Buffer) }));
+    },
+  );
+});
