@@ -217,7 +217,7 @@ function matches(object: StoredObject, query: URLSearchParams): boolean {
       .map((term) => term.split('=') as [string, string]);
   return (
     terms('labelSelector').every(([label, value]) => object.metadata.labels?.[label] === value) &&
-    terms('fieldSelector').every(([field = '', value]) =>
+    terms('fieldSelector').every(([field, value]) =>
       field.endsWith('!')
         ? (fieldOf(object, field.slice(0, -1)) ?? '') !== value
         : fieldOf(object, field) === value,

@@ -80,19 +80,18 @@ describe('the index of pods', () => {
   });
 });
 
-describe('what a source of objects tells', () => {
-  const object = (uid: string, node: string): KubeObject =>
-    ({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name: 'web-0', namespace: 'shop', uid },
-      spec: { nodeName: node, serviceAccountName: 'web', containers: [] },
-    }) as KubeObject;
-  const set = (uid: string, node: string) => ({
-    set: [{ object: object(uid, node), position: undefined }],
-    deleted: [],
-  });
+const object = (uid: string, node: string): KubeObject => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'web-0', namespace: 'shop', uid },
+  spec: { nodeName: node, serviceAccountName: 'web', containers: [] },
+});
+const set = (uid: string, node: string) => ({
+  set: [{ object: object(uid, node), position: undefined }],
+  deleted: [],
+});
 
+describe('what a source of objects tells', () => {
   it('moves a pod that was made anew under its name elsewhere', () => {
     const index = new PodIndex();
     index.changed(set('1', 'node-a'));
