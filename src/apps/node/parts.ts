@@ -59,7 +59,8 @@ export interface Foundation extends NodeDeps {
 export async function startModel(foundation: Foundation, stop: AbortSignal) {
   const { config, log, cleanup } = foundation;
   const store = new MeshStore({ log }, config.mesh);
-  const source = new MeshSource({ source: await openObjects(foundation), store, log }, config.mesh);
+  const objects = await openObjects(foundation);
+  const source = new MeshSource({ source: objects.source, store, log }, config.mesh);
   cleanup.defer(() => source.stop());
   log.info({ source: source.status().name }, 'reading the objects of the mesh');
   // Without an API server and without a snapshot there is nothing to do but to wait: what is captured stays so.
@@ -67,7 +68,7 @@ export async function startModel(foundation: Foundation, stop: AbortSignal) {
   stop.addEventListener('abort', giveUp);
   await source.start();
   stop.removeEventListener('abort', giveUp);
-  return { store, source };
+  return { store, source, server: objects.server };
 }
 
 export function startIdentity(
