@@ -20,20 +20,21 @@ export interface Objects {
 }
 
 /** @throws MeshError for a kubeconfig that cannot be used */
-export async function openObjects(foundation: Foundation): Promise<Objects> {
+export async function openObjects(foundation: Foundation, stop: AbortSignal): Promise<Objects> {
   const { config, clock, log } = foundation;
   const { objects } = config;
   switch (objects.type) {
     case 'directory':
       return { source: new YamlDirectory({ clock, log }, { path: objects.path }), server: undefined };
     case 'api':
-      return openApi(foundation, objects);
+      return openApi(foundation, objects, stop);
   }
 }
 
 async function openApi(
   { config, clock, log: rootLog, version, cleanup }: Foundation,
   { kubeconfig, snapshotFile }: Extract<ObjectsConfig, { type: 'api' }>,
+  stop: AbortSignal,
 ): Promise<Objects> {
   const log = rootLog.child({ scope: 'source' });
   const server = kubeconfig === undefined ? await fromPod() : await fromKubeconfig({ kubeconfig });
@@ -49,6 +50,8 @@ async function openApi(
   const api = new ApiSource({ connection, clock, log }, { feeds: nodeFeeds(config.nodeName), lastGood });
   const knownAt = (): number => api.status().lastEventAt ?? lastGood?.writtenAt ?? clock.now();
   const keeper = new SnapshotKeeper({ file: new SnapshotFile(snapshotFile), clock, log, source, knownAt });
+  // Not only when connections have finished: the node program that takes over writes the same file.
+  stop.addEventListener('abort', () => void keeper.close());
   cleanup.defer(() => keeper.close());
   return { source: new RecordedSource(api, keeper, unusable), server };
 }
