@@ -274,6 +274,7 @@ static void reap(void) {
 
 // New connections are refused from here on, as without a keeper: nobody will come to serve them.
 static void stop(void) {
+    log_line("info", "asked to end");
     keeper.stopping = true;
     keeper.start_at = NEVER;
     keeper.give_up_at = NEVER;
