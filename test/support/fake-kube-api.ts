@@ -118,16 +118,18 @@ export class FakeKubeApi {
   }
 
   #answer({ method, path, query }: SeenRequest, contentType: string, body?: StoredObject): [number, unknown] {
-    const known = this.objects.get(path);
     if (query.has('sendInitialEvents'))
       return refuse(400, { reason: 'BadRequest', message: 'not streamed here' });
+    // The status is a part of its object, with rights of its own.
+    const place = path.replace(/\/status$/, '');
+    const known = this.objects.get(place);
     switch (method) {
       case 'POST':
         return path.endsWith('/tokenreviews') ? this.#reviewed(body) : this.#create(path, body);
       case 'PUT':
         return this.#replace(path, known, body);
       case 'PATCH':
-        return this.#patch(path, known, { contentType, query, body });
+        return this.#patch(place, known, { contentType, query, body });
       case 'DELETE':
         return this.objects.delete(path) ? [200, { kind: 'Status' }] : refuse(404, { reason: 'NotFound' });
       default:
