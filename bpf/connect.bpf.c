@@ -150,7 +150,8 @@ static __always_inline enum verdict decide(struct bpf_sock_addr *ctx, struct mes
         return ALLOW; /* never: an array has all its elements */
 
     /* First, because ztunnel's sockets are in the pods' network namespaces. */
-    bool is_ztunnel = bpf_get_current_cgroup_id() == node->ztunnel_cgroup_id;
+    __u64 cgroup = bpf_get_current_cgroup_id();
+    bool is_ztunnel = cgroup == node->ztunnel_cgroup_id || cgroup == node->drained_cgroup_id;
     if (is_ztunnel && is_cookie_probe(ctx, dst))
         return answer_cookie_probe(ctx);
     if (ctx->protocol != IPPROTO_TCP)

@@ -10,7 +10,7 @@
 #include <linux/types.h>
 
 /* To be raised with any change of a map's meaning, so that an agent does not adopt maps it would misread. */
-#define MESH_ABI 1
+#define MESH_ABI 2
 
 /* The mesh's own TCP ports inside a pod's network namespace (src/base/ports.ts). */
 enum mesh_port {
@@ -68,6 +68,7 @@ struct mesh_addr {
 struct mesh_config {
     __u64 node_netns_cookie; /* the node's own network namespace */
     __u64 ztunnel_cgroup_id; /* processes in this cgroup are the mesh itself */
+    __u64 drained_cgroup_id; /* and those in this one, which finish what they began; 0: there are none */
     __u32 flags;             /* enum mesh_config_flag */
     __u32 abi;               /* MESH_ABI of who created the maps */
 };
@@ -113,7 +114,7 @@ struct mesh_flow {
 };
 
 _Static_assert(sizeof(struct mesh_addr) == 16, "ABI");
-_Static_assert(sizeof(struct mesh_config) == 24, "ABI");
+_Static_assert(sizeof(struct mesh_config) == 32, "ABI");
 _Static_assert(sizeof(struct mesh_pod) == 176, "ABI");
 _Static_assert(sizeof(struct mesh_destination) == 68, "ABI");
 _Static_assert(sizeof(struct mesh_origin) == 24, "ABI");

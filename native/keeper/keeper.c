@@ -21,6 +21,7 @@
 #include "held.h"
 #include "log.h"
 #include "message.h"
+#include "probe.h"
 #include "worker.h"
 
 #define NEVER INT64_MAX
@@ -273,6 +274,7 @@ static void reap(void) {
 
 // New connections are refused from here on, as without a keeper: nobody will come to serve them.
 static void stop(void) {
+    log_line("info", "asked to end");
     keeper.stopping = true;
     keeper.start_at = NEVER;
     keeper.give_up_at = NEVER;
@@ -287,9 +289,11 @@ static void on_signal(int signal) {
         reap();
         return;
     }
-    if (signal == SIGTERM || signal == SIGINT)
+    const bool ends = signal == SIGTERM || signal == SIGINT;
+    if (ends)
         stop();
-    if (keeper.worker.pid > 0)
+    // One that drains for a successor was asked before; to be asked twice means to be in a hurry.
+    if (keeper.worker.pid > 0 && !(ends && keeper.retired))
         kill(keeper.worker.pid, signal);
 }
 
@@ -338,8 +342,10 @@ static void wait_and_act(int signals) {
 
 __attribute__((noreturn)) static void usage(FILE *to, int status) {
     fputs("usage: mesh-ebpf-keeper [--hold-seconds N] [--handover PATH] -- COMMAND [ARGUMENT...]\n"
+          "       mesh-ebpf-keeper --probe PATH\n"
           "  --hold-seconds N  how long connections wait for a worker that serves, 1 to 3600 (30)\n"
-          "  --handover PATH   socket on which the keeper of the next version takes over\n",
+          "  --handover PATH   socket on which the keeper of the next version takes over\n"
+          "  --probe PATH      asks the node program on this socket whether it is ready: exit code 0 or 1\n",
           to);
     exit(status);
 }
@@ -348,6 +354,7 @@ static void read_options(int argc, char *argv[]) {
     static const struct option options[] = {
         {"hold-seconds", required_argument, NULL, 's'},
         {"handover", required_argument, NULL, 'o'},
+        {"probe", required_argument, NULL, 'p'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -355,6 +362,8 @@ static void read_options(int argc, char *argv[]) {
         char *end = NULL;
         if (option == 'h')
             usage(stdout, 0);
+        if (option == 'p')
+            exit(probe(optarg));
         if (option == 'o') {
             keeper.handover_path = optarg;
             continue;

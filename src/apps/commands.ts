@@ -55,6 +55,10 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
       'where BPF programs and maps are pinned (default: /sys/fs/bpf/mesh-ebpf)',
     )
     .option('--run-dir <directory>', 'where the admin socket is (default: /run/mesh-ebpf/node)')
+    .option(
+      '--ready-socket <path>',
+      'says there, too, whether it is ready: this process, and no other one of the node',
+    )
     .option('--ca-address <host:port>', 'the certificate authority [CA_ADDRESS]')
     .option('--ca-root <file>', 'its trusted roots, PEM [CA_ROOT_CA]')
     .option('--token-file <file>', 'this node’s token for it [AUTH_TOKEN]')
@@ -128,8 +132,9 @@ async function runInCluster(
 ): Promise<number> {
   const config = clusterControllerConfig(flags, environment);
   const log = processLogger(config.logLevel, { component: 'controller', replica: config.identity });
-  const client = new HttpKubeClient(await fromPod(), { userAgent: `mesh-ebpf-controller/${env.version}` });
-  await runClusterController(config, { client, log, version: env.version }, stop);
+  const server = await fromPod();
+  const client = new HttpKubeClient(server, { userAgent: `mesh-ebpf-controller/${env.version}` });
+  await runClusterController(config, { client, server, log, version: env.version }, stop);
   return exitCodes.clean;
 }
 

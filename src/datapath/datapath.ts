@@ -56,6 +56,10 @@ export interface Datapath {
   activate(): void;
   /** The record of a connection accepted on a pod's capture port, once; undefined: refuse it. */
   originalDestination(client: SocketAddress, local: SocketAddress): CapturedConnection | undefined;
+  /** Id of the cgroup of the node program before this one, while what it does counts as the mesh's, too. */
+  drainedCgroup(): bigint | undefined;
+  /** From now on what it does counts as anybody's. */
+  endDraining(): void;
   /** A namespace's cookie, from the kernel or (before 5.14) from our own programs. */
   netnsCookie(netns: string): Promise<bigint>;
   counters(): Readonly<Record<CounterName, bigint>>;
@@ -125,6 +129,8 @@ async function start(
       pods.sweep();
     },
     originalDestination: (client, local) => takeOriginalDestination(tables.flows, client, local),
+    drainedCgroup: () => config.drainedCgroup,
+    endDraining: () => config.endDraining(),
     netnsCookie,
     counters: () => readCounters(counters),
     occupancy: () =>

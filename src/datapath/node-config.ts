@@ -13,7 +13,11 @@ export class NodeConfig {
   #captureUnknown: boolean;
   #current: Config;
 
-  /** Written at once. An installation that knows nothing of the mesh captures everything until it does. */
+  /**
+   * Written at once. Who was in charge before from another cgroup (an upgraded pod's) may still be finishing its
+   * connections: it stays part of the mesh until `endDraining`.
+   * An installation that knows nothing of the mesh captures everything until it does.
+   */
   constructor(installation: Installation, ztunnelCgroupId: bigint) {
     this.#installation = installation;
     this.#table = installation.table(mapSpecs.config);
@@ -22,10 +26,21 @@ export class NodeConfig {
     this.#current = {
       nodeNetnsCookie: inForce?.nodeNetnsCookie ?? 0n,
       ztunnelCgroupId,
+      drainedCgroupId: drainedCgroup(inForce, ztunnelCgroupId),
       flags: { captureUnknown: this.#captureUnknown },
       abi: abiVersion,
     };
     this.#table.set(0, this.#current);
+  }
+
+  /** Id of the cgroup in which a predecessor finishes its connections. */
+  get drainedCgroup(): bigint | undefined {
+    const { drainedCgroupId } = this.#current;
+    return drainedCgroupId === 0n ? undefined : drainedCgroupId;
+  }
+
+  endDraining(): void {
+    this.#write({ drainedCgroupId: 0n });
   }
 
   setNode(nodeNetnsCookie: bigint): void {
@@ -56,4 +71,10 @@ export class NodeConfig {
     const isRead = !this.#installation.isNew(mapSpecs.config.name) && (staged || !hasNewPolicyMaps);
     return isRead ? this.#table.get(0) : undefined;
   }
+}
+
+/** The one before; a restart in the same cgroup has the predecessor that it had. */
+function drainedCgroup(inForce: Config | undefined, own: bigint): bigint {
+  if (inForce === undefined) return 0n;
+  return inForce.ztunnelCgroupId === own ? inForce.drainedCgroupId : inForce.ztunnelCgroupId;
 }

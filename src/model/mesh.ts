@@ -28,6 +28,8 @@ export interface Workload {
   readonly protocol: Protocol;
   /** Shares its node's network namespace: never enrolled, and its address is the node's. */
   readonly hostNetwork: boolean;
+  /** Its annotation tells everybody that it is in the mesh. Known of the own node's pods only. */
+  readonly annotated?: true;
   /** Being deleted: takes no new connections when another endpoint can. */
   readonly terminating: boolean;
   /** The owner's name and kind where known, for telemetry ("web", "deployment"). */

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Logger } from '../base/log.ts';
 import { type Answer, type RunningServer, startHttpServer } from './http-server.ts';
 import type { Metrics } from './metrics.ts';
+import { prepareSocketPath, protectSocket } from './root-socket.ts';
 import type { Readiness } from './readiness.ts';
 
 export interface ListenAt {
@@ -10,6 +11,11 @@ export interface ListenAt {
   readonly host?: string;
   /** 0: any free port. */
   readonly port: number;
+}
+
+/** A unix socket. */
+export interface SocketPath {
+  readonly path: string;
 }
 
 const text = 'text/plain; charset=utf-8';
@@ -35,7 +41,7 @@ export async function startMetricsServer(
 /** `GET /healthz/ready`: 200, or 503 with a line for each task that is still under way. */
 export async function startReadinessServer(
   readiness: Readiness,
-  at: ListenAt,
+  at: ListenAt | SocketPath,
   log: Logger,
 ): Promise<RunningServer> {
   const answer = (): Answer => {
@@ -43,7 +49,10 @@ export async function startReadinessServer(
     if (ready) return { status: 200, contentType: text, body: 'ready\n' };
     return { status: 503, contentType: text, body: pending.map((task) => `not ready: ${task}\n`).join('') };
   };
-  return await startHttpServer({ listen: at, log, answer: onPaths(['/healthz/ready'], answer) });
+  if ('path' in at) await prepareSocketPath(at.path);
+  const server = await startHttpServer({ listen: at, log, answer: onPaths(['/healthz/ready'], answer) });
+  if ('path' in at) await protectSocket(at.path);
+  return server;
 }
 
 function onPaths(

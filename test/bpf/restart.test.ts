@@ -1,6 +1,6 @@
 /** What is pinned outlives the agent; the next one adopts it, repairs what is damaged, and replaces what is old. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { unlinkSync } from 'node:fs';
+import { mkdirSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
 import { decode, encode } from '../../src/datapath/abi/field.ts';
 import { listPrograms } from '../../src/datapath/inspect/programs.ts';
 import { mapSpecs, type MapSpec } from '../../src/datapath/maps.ts';
@@ -194,6 +194,37 @@ describe('the next agent', () => {
     await expectEverythingWorks();
     stop();
     await restart();
+  });
+});
+
+describe('the next agent in another cgroup, as in the next pod of a DaemonSet', () => {
+  it('lets the one before finish what it began, and no longer', async () => {
+    const { lab, a, b } = mesh;
+    const next = `${lab.cgroupRoot}/ztunnel-next`;
+    mkdirSync(next);
+    const dialAs = async (cgroup: string): Promise<unknown> =>
+      await lab.run({ netns: a.netns, cgroup }, scripts.connect, [b.ip4, 8080]);
+    try {
+      stop();
+      await restart({ ztunnelCgroup: next });
+      expect(mesh.datapath.drainedCgroup()).toBe(statSync(lab.ztunnelCgroup, { bigint: true }).ino);
+      for (const cgroup of [next, lab.ztunnelCgroup]) {
+        expect(await dialAs(cgroup)).toMatchObject({ data: 'application b' });
+      }
+      // A restart in between changes nothing.
+      stop();
+      await restart({ ztunnelCgroup: next });
+      expect(await dialAs(lab.ztunnelCgroup)).toMatchObject({ data: 'application b' });
+      mesh.datapath.endDraining();
+      expect(mesh.datapath.drainedCgroup()).toBeUndefined();
+      expect(await dialAs(next)).toMatchObject({ data: 'application b' });
+      expect(await dialAs(lab.ztunnelCgroup)).toMatchObject({ data: `captured ${b.ip4} 8080 by pod 1` });
+    } finally {
+      if (mesh.running) stop();
+      await restart();
+      mesh.datapath.endDraining();
+      rmdirSync(next);
+    }
   });
 });
 

@@ -18,6 +18,7 @@ export interface NodeFlags extends MeshFlags {
   readonly cgroupRoot?: string;
   readonly pinRoot?: string;
   readonly runDir?: string;
+  readonly readySocket?: string;
   readonly caAddress?: string;
   readonly caRoot?: string;
   readonly tokenFile?: string;
@@ -53,6 +54,8 @@ export interface NodeConfig {
   readonly pinRoot: string;
   /** Directory of the admin socket. */
   readonly runDir: string;
+  /** Where this very process, and no other one of the node, says whether it is ready. Undefined: on the port only. */
+  readonly readySocket: string | undefined;
   /** `HOST:PORT`; a name is looked up anew for each connection. */
   readonly caAddress: string;
   readonly caRootFile: string;
@@ -81,6 +84,7 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
     cgroupRoot: flags.cgroupRoot ?? cgroupMount,
     pinRoot: flags.pinRoot ?? '/sys/fs/bpf/mesh-ebpf',
     runDir: flags.runDir ?? '/run/mesh-ebpf/node',
+    readySocket: flags.readySocket,
     caRootFile: need(flags.caRoot ?? environment['CA_ROOT_CA'], '--ca-root FILE (CA_ROOT_CA)'),
     tokenFile: need(flags.tokenFile ?? environment['AUTH_TOKEN'], '--token-file FILE (AUTH_TOKEN)'),
     logLevel: parseLogLevel(flags.logLevel ?? 'info'),

@@ -1,6 +1,6 @@
 /** The node's answers on its admin socket: gathers from agent, ztunnel and identity; `admin-items.ts` translates. */
 import { release } from 'node:os';
-import type { Enrolment, PodState } from '../../agent/enrolment.ts';
+import type { Enrolment } from '../../agent/enrolment.ts';
 import type { MeshError } from '../../base/errors.ts';
 import type { MapOccupancy } from '../../datapath/occupancy.ts';
 import type { CertificateManager } from '../../identity/certificate-manager.ts';
@@ -14,6 +14,7 @@ import { connectionsBody } from '../../telemetry/connection-items.ts';
 import type { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
 import type { Readiness } from '../../telemetry/readiness.ts';
 import { certificateItem, podName, policyItem, serviceItem, workloadItem } from './admin-items.ts';
+import { driftOf } from './drift.ts';
 import { occupancyProblems } from './map-occupancy.ts';
 import { type NodeFacts, nodeFacts } from './node-facts.ts';
 
@@ -128,32 +129,12 @@ function authorityState({ certificates }: AdminApiDeps): StatusBody['ca'] {
   };
 }
 
-/** A pod that is just starting fails a few times before its processes are there. */
-const driftMs = 10_000;
-
 /** Pods that belong into the mesh and have been outside for longer than it takes to get in. */
-function enrolmentProblems({ mesh, enrolment, now }: AdminApiDeps): Problem[] {
-  return [...mesh.view.workloads.values()].flatMap((workload) => {
-    const drift = driftOf(enrolment.stateOf(workload.uid));
-    return drift?.error !== undefined && now() - drift.since >= driftMs
-      ? [problem(`pod ${podName(workload)}`, drift.error, iso(drift.since))]
-      : [];
+const enrolmentProblems = ({ mesh, enrolment, now }: AdminApiDeps): Problem[] =>
+  [...mesh.view.workloads.values()].flatMap((workload) => {
+    const drift = driftOf(enrolment.stateOf(workload.uid), now());
+    return drift === undefined ? [] : [problem(`pod ${podName(workload)}`, drift.error, iso(drift.since))];
   });
-}
-
-function driftOf(
-  state: PodState | undefined,
-): { readonly since: number; readonly error: MeshError | undefined } | undefined {
-  switch (state?.state) {
-    case 'failed':
-      return state;
-    case 'enrolled':
-      return state.proof;
-    case 'pending':
-    case undefined:
-      return undefined;
-  }
-}
 
 const certificateProblems = ({ certificates }: AdminApiDeps): Problem[] =>
   certificates

@@ -22,6 +22,7 @@ import {
   startServers,
   startZtunnel,
 } from './parts.ts';
+import { startReporting } from './pod-reports.ts';
 import { conditionProblem, sourceProblem } from './source-problem.ts';
 
 /**
@@ -35,7 +36,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const foundation: Foundation = { ...deps, config, clock: systemClock, cleanup, draining };
   const { log, version } = deps;
 
-  const { store, source } = await startModel(foundation, stop);
+  const { store, source, server } = await startModel(foundation, stop);
   const observability = createObservability(store, foundation.clock, log);
   const certificates = startIdentity(foundation, store, observability);
   cleanup.defer(async () => void (await Promise.all(draining)));
@@ -87,6 +88,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   enrolment.startProving();
   await startCni(foundation, store, source, pods);
   await cniInstaller?.start();
+  startReporting(foundation, server, store, enrolment);
   readiness.done('enrolment');
   const { ready, pending } = readiness.state();
   const facts = { pods: enrolment.counts(), version };

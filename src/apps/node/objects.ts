@@ -3,6 +3,7 @@ import { asMeshError } from '../../base/errors.ts';
 import { ApiSource } from '../../kube/api/api-source.ts';
 import { ApiConnection } from '../../kube/api/connection.ts';
 import { nodeFeeds } from '../../kube/api/feed.ts';
+import type { ApiServer } from '../../kube/client/kube-client.ts';
 import { fromKubeconfig, fromPod } from '../../kube/client/kube-config.ts';
 import { RecordedSource } from '../../kube/snapshot/recorded-source.ts';
 import { readSnapshot, SnapshotFile } from '../../kube/snapshot/snapshot-file.ts';
@@ -12,22 +13,29 @@ import { YamlDirectory } from '../../kube/yaml-directory.ts';
 import type { ObjectsConfig } from '../config/node-config.ts';
 import type { Foundation } from './parts.ts';
 
+export interface Objects {
+  readonly source: ObjectSource;
+  /** Undefined for a directory. */
+  readonly server: ApiServer | undefined;
+}
+
 /** @throws MeshError for a kubeconfig that cannot be used */
-export async function openObjects(foundation: Foundation): Promise<ObjectSource> {
+export async function openObjects(foundation: Foundation, stop: AbortSignal): Promise<Objects> {
   const { config, clock, log } = foundation;
   const { objects } = config;
   switch (objects.type) {
     case 'directory':
-      return new YamlDirectory({ clock, log }, { path: objects.path });
+      return { source: new YamlDirectory({ clock, log }, { path: objects.path }), server: undefined };
     case 'api':
-      return openApi(foundation, objects);
+      return openApi(foundation, objects, stop);
   }
 }
 
 async function openApi(
   { config, clock, log: rootLog, version, cleanup }: Foundation,
   { kubeconfig, snapshotFile }: Extract<ObjectsConfig, { type: 'api' }>,
-): Promise<ObjectSource> {
+  stop: AbortSignal,
+): Promise<Objects> {
   const log = rootLog.child({ scope: 'source' });
   const server = kubeconfig === undefined ? await fromPod() : await fromKubeconfig({ kubeconfig });
   const connection = new ApiConnection(clock, server, `mesh-ebpf/${version}`);
@@ -42,6 +50,8 @@ async function openApi(
   const api = new ApiSource({ connection, clock, log }, { feeds: nodeFeeds(config.nodeName), lastGood });
   const knownAt = (): number => api.status().lastEventAt ?? lastGood?.writtenAt ?? clock.now();
   const keeper = new SnapshotKeeper({ file: new SnapshotFile(snapshotFile), clock, log, source, knownAt });
+  // Not only when connections have finished: the node program that takes over writes the same file.
+  stop.addEventListener('abort', () => void keeper.close());
   cleanup.defer(() => keeper.close());
-  return new RecordedSource(api, keeper, unusable);
+  return { source: new RecordedSource(api, keeper, unusable), server };
 }

@@ -26,6 +26,7 @@ import { createDecider } from '../../ztunnel/decider.ts';
 import { PolicyWatch } from '../../ztunnel/policy-watch.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { followDestinations, followIdentities } from './followers.ts';
+import { followPredecessor } from './predecessor.ts';
 import { ownCgroup } from './host-facts.ts';
 import { openWhenFree } from './open-when-free.ts';
 import { openObjects } from './objects.ts';
@@ -59,7 +60,8 @@ export interface Foundation extends NodeDeps {
 export async function startModel(foundation: Foundation, stop: AbortSignal) {
   const { config, log, cleanup } = foundation;
   const store = new MeshStore({ log }, config.mesh);
-  const source = new MeshSource({ source: await openObjects(foundation), store, log }, config.mesh);
+  const objects = await openObjects(foundation, stop);
+  const source = new MeshSource({ source: objects.source, store, log }, config.mesh);
   cleanup.defer(() => source.stop());
   log.info({ source: source.status().name }, 'reading the objects of the mesh');
   // Without an API server and without a snapshot there is nothing to do but to wait: what is captured stays so.
@@ -67,7 +69,7 @@ export async function startModel(foundation: Foundation, stop: AbortSignal) {
   stop.addEventListener('abort', giveUp);
   await source.start();
   stop.removeEventListener('abort', giveUp);
-  return { store, source };
+  return { store, source, server: objects.server };
 }
 
 export function startIdentity(
@@ -109,6 +111,7 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
   const datapath = await openWhenFree(() => openDatapath(options), clock, log);
   cleanup.defer(() => datapath.close());
   cleanup.defer(followDestinations(store, datapath, clock));
+  cleanup.defer(followPredecessor(datapath, config.cgroupRoot, { clock, log }));
   return datapath;
 }
 
@@ -155,6 +158,9 @@ export async function startServers(
     startAdminServer({ api, identity, log, peerCredentials }, join(config.runDir, 'admin.sock')),
     startMetricsServer(metrics, { port: metricsPort }, log),
     startReadinessServer(readiness, { port: readinessPort }, log),
+    ...(config.readySocket === undefined
+      ? []
+      : [startReadinessServer(readiness, { path: config.readySocket }, log)]),
   ]);
   cleanup.defer(async () => void (await Promise.all(servers.map((server) => server.close()))));
 }

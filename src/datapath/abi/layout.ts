@@ -7,7 +7,7 @@ import { address, bits, choice, decode, encode, optionalAddress, text, u16, u32,
 import { struct, type StructLayout } from './struct.ts';
 
 /** `MESH_ABI`. */
-export const abiVersion = 1;
+export const abiVersion = 2;
 
 /** `enum mesh_origin_kind`. */
 export const originKinds = { none: 0, captured: 1, host: 2, ztunnel: 3 } as const;
@@ -42,6 +42,8 @@ export type OriginKind = keyof typeof originKinds;
 export interface Config {
   readonly nodeNetnsCookie: bigint;
   readonly ztunnelCgroupId: bigint;
+  /** Of the node program before, which finishes what it began; 0: nobody's. */
+  readonly drainedCgroupId: bigint;
   readonly flags: Readonly<Record<keyof typeof configFlags, boolean>>;
   readonly abi: number;
 }
@@ -97,6 +99,7 @@ export const maxUidBytes = uidSize - 1;
 export const config = struct<Config>('mesh_config', {
   nodeNetnsCookie: u64,
   ztunnelCgroupId: u64,
+  drainedCgroupId: u64,
   flags: bits(u32, configFlags),
   abi: u32,
 });

@@ -39,6 +39,7 @@ export const readers: Readonly<Record<string, Reader>> = {
   config: reader(mapSpecs.config, (_, config) => ({
     nodeNetnsCookie: String(config.nodeNetnsCookie),
     ztunnelCgroupId: String(config.ztunnelCgroupId),
+    drainedCgroupId: String(config.drainedCgroupId),
     captureUnknown: config.flags.captureUnknown,
     abi: config.abi,
   })),

@@ -8,7 +8,7 @@ import type { NodeName } from '../../model/mesh.ts';
 import { decode, type Fault } from '../decode.ts';
 import { isOfKind, type Kind, kinds, type KubeObject, type Pod, type SourcedObject } from '../objects.ts';
 import { AuthorizationPolicySchema } from '../resources/authorization-policy.ts';
-import { KeptMetadata, KeptNamespacedMetadata } from '../resources/fields.ts';
+import { keptAnnotations, KeptMetadata, KeptNamespacedMetadata } from '../resources/fields.ts';
 import { PodSchema, PodSpec, PodStatus } from '../resources/pod.ts';
 import { EndpointSliceSchema, ServiceSchema } from '../resources/service.ts';
 
@@ -51,6 +51,34 @@ const KeptPod = Type.Object({
   status: Type.Optional(Type.Pick(PodStatus, ['phase', 'podIP', 'podIPs'])),
 });
 
+/** For the controller, which asks of every pod only whose it is and where. */
+export const placementFeed: Feed = feed({
+  name: 'pods',
+  kind: 'Pod',
+  resource: 'pods',
+  paths: ['/api/v1/pods'],
+  fieldSelector: 'spec.nodeName!=',
+  schema: Type.Object({
+    apiVersion: PodSchema.properties.apiVersion,
+    kind: PodSchema.properties.kind,
+    metadata: Type.Pick(KeptNamespacedMetadata, ['name', 'namespace', 'uid']),
+    spec: KeptPod.properties.spec,
+    status: Type.Optional(Type.Pick(PodStatus, ['phase'])),
+  }),
+  complete: completePod,
+});
+
+/** A node knows its static pods by another name, and what its pods are annotated with is for it to write. */
+const KeptOwnPod = Type.Object({
+  ...KeptPod.properties,
+  metadata: Type.Object({
+    ...KeptNamespacedMetadata.properties,
+    annotations: Type.Optional(
+      keptAnnotations('sidecar.istio.io/status', 'kubernetes.io/config.hash', 'ambient.istio.io/redirection'),
+    ),
+  }),
+});
+
 const noContainers: Pod['spec']['containers'] = [];
 
 /** The mesh reads no container, so none is kept. */
@@ -80,7 +108,13 @@ export function nodeFeeds(node: NodeName): readonly Feed[] {
       schema: metadataOf('Namespace', KeptMetadata),
     }),
     // In every phase: a pod is enrolled before its first container runs.
-    feed({ ...pods, name: 'pods of this node', fieldSelector: `spec.nodeName=${node}`, owns: isOwn }),
+    feed({
+      ...pods,
+      name: 'pods of this node',
+      schema: KeptOwnPod,
+      fieldSelector: `spec.nodeName=${node}`,
+      owns: isOwn,
+    }),
     // Others matter from when they run: what they went through before is no event for this node.
     feed({
       ...pods,

@@ -87,16 +87,17 @@ export const applyObject = async (
     contentType: 'application/apply-patch+yaml',
   })) as KubeObject;
 
-/** Changes the fields given (RFC 7396); null removes one. */
+/** Changes the fields given (RFC 7396); null removes one. Through `status`, that and metadata are all that changes. */
 export const mergeObject = async (
   client: KubeClient,
   resource: Resource,
   place: ObjectPlace,
   patch: unknown,
+  subresource?: 'status',
 ): Promise<KubeObject> =>
   (await client.request({
     method: 'PATCH',
-    path: pathOf(resource, place),
+    path: pathOf(resource, place) + (subresource === undefined ? '' : `/${subresource}`),
     body: patch,
     contentType: 'application/merge-patch+json',
   })) as KubeObject;

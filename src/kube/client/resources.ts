@@ -20,6 +20,7 @@ const resource = (apiVersion: string, kind: string, plural: string, namespaced: 
 export const resources = {
   namespaces: resource('v1', 'Namespace', 'namespaces', false),
   pods: resource('v1', 'Pod', 'pods', true),
+  events: resource('events.k8s.io/v1', 'Event', 'events', true),
   services: resource('v1', 'Service', 'services', true),
   secrets: resource('v1', 'Secret', 'secrets', true),
   configMaps: resource('v1', 'ConfigMap', 'configmaps', true),

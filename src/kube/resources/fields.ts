@@ -93,13 +93,16 @@ export const NamespacedMetadata = Type.Object({
   ...commonMetadata,
 });
 
+export const keptAnnotations = (...names: string[]) =>
+  Type.Object(Object.fromEntries(names.map((name) => [name, Type.Optional(Type.String())])));
+
 /**
  * What is kept of the metadata of an object that comes from an API, where there may be 100 000 of them. Annotations
  * can be long: of all of them only those are named that something reads.
  */
 const keptMetadata = {
   labels: Type.Optional(Labels),
-  annotations: Type.Optional(Type.Object({ 'sidecar.istio.io/status': Type.Optional(Type.String()) })),
+  annotations: Type.Optional(keptAnnotations('sidecar.istio.io/status')),
   uid: commonMetadata.uid,
   creationTimestamp: Type.Optional(Type.String()),
   deletionTimestamp: Type.Optional(Type.String()),

@@ -46,6 +46,7 @@ export class SnapshotKeeper {
   #cancel: (() => void) | undefined;
   #work: Promise<void> = Promise.resolve();
   #failure: SnapshotFailure | undefined;
+  #closing: Promise<void> | undefined;
 
   constructor(deps: SnapshotKeeperDeps) {
     this.#deps = deps;
@@ -56,13 +57,19 @@ export class SnapshotKeeper {
   }
 
   record({ set, deleted }: ObjectChange): void {
+    if (this.#closing !== undefined) return;
     for (const key of deleted) this.#note(key, undefined);
     for (const { object } of set) this.#note(objectKey(object), object);
     if (this.#unwritten.size > 0) this.#schedule(writeEveryMs);
   }
 
-  /** Writes what is left to write. */
-  async close(): Promise<void> {
+  /** Writes what is left to write, and nothing after that. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#cancel?.();
     this.#cancel = undefined;
     if (this.#unwritten.size > 0) this.#enqueueWrite();

@@ -17,6 +17,9 @@ const sidecarAnnotation = 'sidecar.istio.io/status';
 /** Set by the kubelet on the API server's copy of a static pod: the UID by which the node knows it. */
 const staticPodUidAnnotation = 'kubernetes.io/config.hash';
 
+/** Set by the node that captures the pod (`src/kube/report`). Istio's, as are its values. */
+export const redirectionAnnotation = 'ambient.istio.io/redirection';
+
 /** `workload` is undefined for a pod that has no address (yet, or any more), and for one with a problem. */
 export interface TranslatedPod {
   readonly workload: Workload | undefined;
@@ -108,6 +111,7 @@ function workload({ pod, node, identity, namespaceMode }: PodFacts): PendingWork
     protocol: protocolOf(pod, namespaceMode),
     hostNetwork: pod.spec.hostNetwork === true,
     terminating: deletionTimestamp !== undefined,
+    ...(annotations?.[redirectionAnnotation] === 'enabled' ? { annotated: true } : {}),
     owner: ownerOf(pod),
     labels,
   };

@@ -140,8 +140,11 @@ const table = (outcomes: readonly Outcome[]): string =>
       { header: 'HOW', cell: ({ act }) => act.how },
       { header: 'PATH', cell: ({ path }) => path },
       { header: 'SERVER SAW', cell: ({ identity }) => identity ?? '-' },
-      { header: 'ON THE LINK', cell: ({ readable }) => (readable ? 'READABLE' : 'encrypted') },
-      { header: '', cell: (outcome) => (isAsExpected(outcome) ? '' : 'NOT AS EXPECTED') },
+      {
+        header: 'ON THE LINK',
+        cell: (outcome) =>
+          (outcome.readable ? 'READABLE' : 'encrypted') + (isAsExpected(outcome) ? '' : ': NOT AS EXPECTED'),
+      },
     ],
     outcomes,
     { paint: (_style, text) => text, columns: undefined },

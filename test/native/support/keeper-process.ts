@@ -21,6 +21,7 @@ interface Line {
   readonly taken?: string | null;
   readonly served?: string;
   readonly done?: string;
+  readonly said?: string;
   readonly msg?: string;
 }
 
@@ -55,6 +56,11 @@ export class KeeperProcess {
   /** The worker's process id, once it listens to us. */
   async worker(): Promise<number> {
     return (await this.started()).started ?? 0;
+  }
+
+  /** Without being asked. */
+  async said(text: string): Promise<void> {
+    await this.#next(this.#words, ({ said }) => said === text);
   }
 
   started(): Promise<Line> {

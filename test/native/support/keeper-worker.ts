@@ -1,6 +1,7 @@
 /**
  * A worker for the keeper's tests. Prints JSON lines; does what each line of standard input says:
- * `listen NAME`, `memory NAME BYTES`, `file NAME`, `take NAME`, `serve NAME`, `drop PREFIX`, `ready`, `raw TEXT`.
+ * `listen NAME`, `memory NAME BYTES`, `file NAME`, `take NAME`, `serve NAME`, `drop PREFIX`, `ready`, `raw TEXT`,
+ * `linger` (a first signal to stop ends nothing), `done`.
  */
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -53,6 +54,13 @@ async function act(command: string, name: string, argument: string): Promise<obj
       return { done: command };
     case 'ready':
       keeper.ready();
+      return { done: command };
+    case 'linger':
+      process.removeAllListeners('SIGTERM');
+      process.once('SIGTERM', () => tell({ said: 'asked to stop' }));
+      return { done: command };
+    case 'done':
+      setImmediate(() => process.exit(0));
       return { done: command };
     case 'raw':
       native.sendMessage(channel, name, null);

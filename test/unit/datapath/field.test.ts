@@ -66,6 +66,7 @@ describe('every struct of the ABI', () => {
       fc.record({
         nodeNetnsCookie: number64,
         ztunnelCgroupId: number64,
+        drainedCgroupId: number64,
         flags: fc.record({ captureUnknown: fc.boolean() }),
         abi: number32,
       }),

@@ -16,6 +16,7 @@ interface PodSpec {
   readonly [field: string]: unknown;
   readonly serviceAccountName: string;
   readonly hostNetwork?: boolean;
+  readonly terminationGracePeriodSeconds?: number;
   readonly hostPID?: boolean;
   readonly containers: readonly Container[];
   readonly volumes?: readonly { readonly name: string; readonly [source: string]: unknown }[];
@@ -23,7 +24,9 @@ interface PodSpec {
 interface Container {
   readonly args: readonly string[];
   readonly env: readonly { readonly name: string; readonly value?: string }[];
-  readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
+  readonly command: readonly string[];
+  readonly ports?: readonly { readonly name: string; readonly containerPort: number }[];
+  readonly readinessProbe?: { readonly exec?: { readonly command: readonly string[] } };
   readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[];
   readonly securityContext: {
     readonly privileged?: boolean;
@@ -49,7 +52,7 @@ const [nodeContainer, controllerContainer] = [node, controller].map(
 ) as [Container, Container];
 const environment = ({ env }: Container): Record<string, string> =>
   Object.fromEntries(env.map(({ name, value }) => [name, value ?? `<${name}>`]));
-const ports = ({ ports: all }: Container) => all.map(({ containerPort }) => containerPort);
+const ports = ({ ports: all = [] }: Container) => all.map(({ containerPort }) => containerPort);
 
 const byName = (a: { resource: string }, b: { resource: string }): number =>
   a.resource < b.resource ? -1 : 1;
@@ -100,8 +103,34 @@ describe('the node program’s pod', () => {
     expect(config.nodeName).toBe('<NODE_NAME>');
     expect(config.caAddress).toBe(`${names.controllerName}.${names.meshNamespace}.svc:${caPort}`);
     expect(config.caRootFile).toBe(`/var/run/secrets/mesh-ebpf/ca/${names.trustBundleEntry}`);
-    expect(ports(nodeContainer)).toEqual([metricsPort, readinessPort]);
     expect(nodeContainer.args[0]).toBe('node');
+  });
+
+  it('is followed by the next version’s on the same node, which says itself when it serves', () => {
+    const { updateStrategy } = find('DaemonSet', names.nodeAgentName)['spec'] as {
+      readonly updateStrategy: { readonly rollingUpdate: object };
+    };
+    expect(updateStrategy.rollingUpdate).toEqual({ maxSurge: '10%', maxUnavailable: 0 });
+    // With a declared port the scheduler finds no room beside the pod that has it.
+    expect(nodeContainer.ports).toBeUndefined();
+    const socket = nodeContainer.args.find((arg) => arg.startsWith('--ready-socket='))?.split('=')[1] ?? '';
+    const [keeper] = nodeContainer.command;
+    expect(nodeContainer.readinessProbe?.exec?.command).toEqual([keeper, `--probe=${socket}`]);
+    // In a volume of the pod's own.
+    const mount = nodeContainer.volumeMounts?.find(({ mountPath }) => socket.startsWith(`${mountPath}/`));
+    expect(node.volumes?.find(({ name }) => name === mount?.name)).toHaveProperty('emptyDir');
+    const draining = Number(
+      nodeContainer.args.find((arg) => arg.startsWith('--drain-seconds='))?.split('=')[1],
+    );
+    expect(node.terminationGracePeriodSeconds).toBeGreaterThan(draining);
+  });
+
+  it('is scraped where it listens', () => {
+    const monitor = JSON.stringify(
+      find('PodMonitor', names.nodeAgentName, kustomize(files, 'overlays/monitoring')),
+    );
+    expect(monitor).toContain(`"$1:${metricsPort}"`);
+    expect(monitor).toContain(`"[$1]:${metricsPort}"`);
   });
 
   it('has every directory that the code writes to, and the host’s view of processes and network', () => {
