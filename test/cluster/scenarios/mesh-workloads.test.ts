@@ -191,13 +191,16 @@ const kindOf = ({
   readonly metadata?: { readonly labels?: Readonly<Record<string, string>> };
 }) => metadata?.labels?.['probe'];
 
-/** From one pod of the namespace to another, through mutual TLS. */
+/**
+ * From one pod of the namespace to another, through mutual TLS: on record at the caller's node. Another node proves the
+ * identity of a pod that connects at once, but may not know yet which pod has that address.
+ */
 const whenTunnel = (from: string, to: string, port?: number): Promise<Connection> =>
   mesh.whenConnection(
     `${from} to ${to}`,
     namespace,
     ({ direction, path, source, destination, outcome }) =>
-      direction === 'inbound' &&
+      direction === 'outbound' &&
       path === 'tunnel' &&
       outcome !== null &&
       source.workload === `${namespace}/${from}` &&
