@@ -143,11 +143,11 @@ export async function loadDuring(
   options: LoadOptions,
   work: () => Promise<unknown>,
 ): Promise<Load> {
-  let isDone = false;
-  const working = work().finally(() => (isDone = true));
+  const progress = { isDone: false };
+  const working = work().finally(() => (progress.isDone = true));
   const loads: Load[] = [];
   do loads.push(await load(from, url, options));
-  while (!isDone);
+  while (!progress.isDone);
   await working;
   const sum = (of: (one: Load) => number): number => loads.map(of).reduce((a, b) => a + b, 0);
   return {
