@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { findCniPlugin, removeCniPlugin } from './agent/cni/installer.ts';
+import { findLeftoverFiles, removeLeftoverFiles } from './agent/leftover-files.ts';
 import { findLeftoverRules, removeLeftoverRules } from './agent/leftover-rules.ts';
 import { addCaCommands } from './apps/ca-commands.ts';
 import { addProcessCommands } from './apps/commands.ts';
@@ -31,6 +32,7 @@ const cniDirectories = {
   confDir: environment.variables['CNI_CONF_DIR'] ?? '/etc/cni/net.d',
   binDir: environment.variables['CNI_BIN_DIR'] ?? '/opt/cni/bin',
 };
+const stateDirectories = { run: '/run/mesh-ebpf', state: '/var/lib/mesh-ebpf' };
 
 const env = systemEnv({
   programName: environment.variables['MESH_EBPF_PROGRAM'] === 'kubectl mesh' ? 'kubectl mesh' : 'mesh-ebpf',
@@ -44,6 +46,11 @@ const env = systemEnv({
       name: 'CNI plugin',
       find: () => findCniPlugin(cniDirectories),
       remove: () => removeCniPlugin(cniDirectories),
+    },
+    {
+      name: 'sockets and snapshot',
+      find: () => findLeftoverFiles(stateDirectories),
+      remove: () => removeLeftoverFiles(stateDirectories),
     },
   ],
   interrupted: stop.signal,

@@ -12,10 +12,14 @@ import { awaitAuthority } from '../controller/kubernetes/await-authority.ts';
 import { Leadership } from '../controller/kubernetes/leadership.ts';
 import { leaderLease } from '../controller/kubernetes/names.ts';
 import { PodPlacementPolicy } from '../controller/kubernetes/pod-placement-policy.ts';
-import { LivePods } from '../controller/kubernetes/pods-by-node.ts';
+import { PodIndex } from '../controller/kubernetes/pod-index.ts';
+import { LivePods, type PodsByNode, WatchedPods } from '../controller/kubernetes/pods-by-node.ts';
 import { TokenReviewer } from '../controller/kubernetes/token-reviewer.ts';
 import { TrustBundles } from '../controller/kubernetes/trust-bundles.ts';
-import type { KubeClient } from '../kube/client/kube-client.ts';
+import { ApiConnection } from '../kube/api/connection.ts';
+import { ApiSource } from '../kube/api/api-source.ts';
+import { placementFeed } from '../kube/api/feed.ts';
+import type { ApiServer, KubeClient } from '../kube/client/kube-client.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { startMetricsServer, startReadinessServer } from '../telemetry/node-servers.ts';
 import { Readiness } from '../telemetry/readiness.ts';
@@ -23,6 +27,8 @@ import type { ClusterControllerConfig } from './config/cluster-controller-config
 
 export interface ClusterControllerDeps {
   readonly client: KubeClient;
+  /** Where pods are watched. */
+  readonly server: ApiServer;
   readonly log: Logger;
   readonly version: string;
   /** Ports for metrics and readiness; tests take free ones. */
@@ -59,7 +65,9 @@ export async function runClusterController(
     { namespace: config.namespace, name: leaderLease, identity: config.identity },
   );
   await leadership.start();
-  const controller = await startController(config, { ...deps, leadership, metrics }, stop);
+  await using cleanup = new AsyncDisposableStack();
+  const pods = followPods(deps, cleanup);
+  const controller = await startController(config, { ...deps, leadership, metrics, pods }, stop);
   if (controller !== undefined) readiness.done('certificate authority');
   await stopped(stop);
   readiness.drain();
@@ -71,11 +79,29 @@ export async function runClusterController(
 interface Parts extends ClusterControllerDeps {
   readonly leadership: Leadership;
   readonly metrics: Metrics;
+  readonly pods: PodsByNode;
+}
+
+/** Nobody waits for the watch: until it has told of all pods, the API server is asked. */
+function followPods(
+  { client, server, log, version }: ClusterControllerDeps,
+  cleanup: AsyncDisposableStack,
+): PodsByNode {
+  const index = new PodIndex();
+  const connection = new ApiConnection(systemClock, server, `mesh-ebpf-controller/${version}`);
+  const source = new ApiSource(
+    { connection, clock: systemClock, log },
+    { feeds: [placementFeed], lastGood: undefined },
+  );
+  // Its end before it was read is the stop below.
+  source.start(index).catch(() => {});
+  cleanup.defer(() => source.stop());
+  return new WatchedPods(index, new LivePods(client), systemClock);
 }
 
 async function startController(
   config: ClusterControllerConfig,
-  { client, log, leadership, metrics, upkeepMs = defaultUpkeepMs, serving }: Parts,
+  { client, log, leadership, metrics, pods, upkeepMs = defaultUpkeepMs, serving }: Parts,
   stop: AbortSignal,
 ): Promise<Controller | undefined> {
   const { namespace, mesh, certificateLifetimeMs } = config;
@@ -91,7 +117,6 @@ async function startController(
   const authority = await awaitAuthority(waiting, options, stop);
   if (authority === undefined) return undefined;
   measure(metrics, authority, leading);
-  const pods = new LivePods(client);
   const { controller, address } = await Controller.start(
     {
       authority,

@@ -132,8 +132,9 @@ async function runInCluster(
 ): Promise<number> {
   const config = clusterControllerConfig(flags, environment);
   const log = processLogger(config.logLevel, { component: 'controller', replica: config.identity });
-  const client = new HttpKubeClient(await fromPod(), { userAgent: `mesh-ebpf-controller/${env.version}` });
-  await runClusterController(config, { client, log, version: env.version }, stop);
+  const server = await fromPod();
+  const client = new HttpKubeClient(server, { userAgent: `mesh-ebpf-controller/${env.version}` });
+  await runClusterController(config, { client, server, log, version: env.version }, stop);
   return exitCodes.clean;
 }
 

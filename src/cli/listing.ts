@@ -24,6 +24,8 @@ export function printNodeListing<Row>(
   const { kind, rows, extra, unreachable, finding } = listing;
   printListing(screen, format, {
     ...listing,
+    // Why there is nothing is not known while somebody is silent.
+    empty: unreachable.length === 0 ? listing.empty : 'nothing to show from the nodes that answered',
     document: listDocument(kind, { items: rows, ...extra }, unreachable),
   });
   const found = finding !== undefined && rows.some(finding) ? exitCodes.findings : exitCodes.clean;

@@ -231,7 +231,10 @@ describe('the first process of a container', () => {
       // The inner shell ends at once; its child, then nobody's, soon after.
       const script = 'sh -c "sleep 0.1 &"; until ! pgrep sleep; do sleep 0.01; done; ps -eo stat= | grep -q ^Z';
       const command = ['sh', '-c', `if ${script}; then exit 1; fi`];
-      const keeper = start([], command, ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child']);
+      // The leak checker cannot trace the first process of a namespace, and the shell's commands need no sanitizer.
+      const env = ['env', '-u', 'LD_PRELOAD', 'ASAN_OPTIONS=detect_leaks=0'];
+      const prefix = [...env, 'unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
+      const keeper = start([], command, prefix);
       expect(await keeper.ended).toBe(0);
     },
     deadline,
@@ -247,10 +250,11 @@ describe('a hostile worker', () => {
       const { port = 0 } = await keeper.started();
       await keeper.logged('the worker serves; 4096 descriptors are held');
       const { pid } = keeper.child;
-      const held = readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+      const beyondStreams = readdirSync(`/proc/${pid}/fd`).filter((fd) => Number(fd) > 2);
+      const held = beyondStreams.map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
       expect(held.filter((target) => target.startsWith('/memfd:x'))).toHaveLength(256);
       expect(held.filter((target) => target.startsWith('/tmp'))).toEqual([]);
-      // Its own: standard streams, signals and the channel.
+      // Its own: signals and the channel.
       expect(held.length).toBeLessThanOrEqual(4096 + 8);
       expect(keeper.log.filter((line) => line.includes('too many are held'))).not.toEqual([]);
       expect(await isRefused(port)).toBe(false);

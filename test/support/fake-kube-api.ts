@@ -1,6 +1,6 @@
 /**
  * A small API server on loopback for what the controller and the installer ask: objects with resource versions,
- * lists with selectors, server-side apply, TokenReviews. It knows no kinds and checks no schemas.
+ * lists with selectors, watches of collections, server-side apply, TokenReviews. It knows no kinds and checks no schemas.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { once } from 'node:events';
@@ -44,6 +44,7 @@ export class FakeKubeApi {
   /** What to answer instead, if anything. */
   fail: (request: SeenRequest) => Failure | undefined = () => undefined;
   readonly #server: Server;
+  readonly #watches = new Set<(path: string, type: string, object: StoredObject) => void>();
   #version = 100;
 
   private constructor() {
@@ -99,12 +100,26 @@ export class FakeKubeApi {
     const body = text === '' ? undefined : (JSON.parse(text) as StoredObject);
     const contentType = request.headers['content-type'] ?? '';
     const failure = this.fail(seen);
+    const isWatch = url.searchParams.has('watch') && !url.searchParams.has('sendInitialEvents');
+    if (failure === undefined && isWatch) return this.#watch(seen, response);
     const [status, answer] =
       failure === undefined ? this.#answer(seen, contentType, body) : refuse(failure.status, failure);
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
   }
 
+  /** What is stored from now on: callers list first. */
+  #watch({ path, query }: SeenRequest, response: ServerResponse): void {
+    const tell = (at: string, type: string, object: StoredObject): void => {
+      if (isIn(path, at) && matches(object, query)) response.write(`${JSON.stringify({ type, object })}\n`);
+    };
+    this.#watches.add(tell);
+    response.on('close', () => this.#watches.delete(tell));
+    response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
+  }
+
   #answer({ method, path, query }: SeenRequest, contentType: string, body?: StoredObject): [number, unknown] {
+    if (query.has('sendInitialEvents'))
+      return refuse(400, { reason: 'BadRequest', message: 'not streamed here' });
     // The status is a part of its object, with rights of its own.
     const place = path.replace(/\/status$/, '');
     const known = this.objects.get(place);
@@ -178,7 +193,9 @@ export class FakeKubeApi {
       ...object,
       metadata: { ...object.metadata, uid, resourceVersion: String(this.#version) },
     };
+    const type = this.objects.has(path) ? 'MODIFIED' : 'ADDED';
     this.objects.set(path, stored);
+    for (const tell of this.#watches) tell(path, type, stored);
     return stored;
   }
 }
@@ -202,7 +219,11 @@ function matches(object: StoredObject, query: URLSearchParams): boolean {
       .map((term) => term.split('=') as [string, string]);
   return (
     terms('labelSelector').every(([label, value]) => object.metadata.labels?.[label] === value) &&
-    terms('fieldSelector').every(([field, value]) => fieldOf(object, field) === value)
+    terms('fieldSelector').every(([field, value]) =>
+      field.endsWith('!')
+        ? (fieldOf(object, field.slice(0, -1)) ?? '') !== value
+        : fieldOf(object, field) === value,
+    )
   );
 }
 

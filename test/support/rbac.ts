@@ -39,13 +39,16 @@ export function attributesOf({ method, path, query }: SeenRequest): Attributes {
   const selected = /(?:^|,)metadata\.name=([^,]+)/.exec(query.get('fieldSelector') ?? '')?.[1];
   const isRead = method === 'GET';
   return {
-    verb: isRead ? (name === undefined ? 'list' : 'get') : (verbs[method] ?? method),
+    verb: isRead ? readVerb(name, query) : (verbs[method] ?? method),
     group,
     resource: subresource === undefined ? resource : `${resource}/${subresource}`,
     namespace,
     name: name ?? (isRead ? selected : undefined),
   };
 }
+
+const readVerb = (name: string | undefined, query: URLSearchParams): string =>
+  name !== undefined ? 'get' : query.has('watch') ? 'watch' : 'list';
 
 export const allows = ({ rule, namespace }: GrantedRule, wanted: Attributes): boolean =>
   (namespace === undefined || namespace === wanted.namespace) &&

@@ -18,10 +18,12 @@ const begun = /listening on/;
 const quietMs = 300;
 /** … and if it never begins to grow, nothing crossed the link. */
 const patienceMs = 2_000;
+/** On a link that is never quiet: it is not further behind than this. */
+const longestMs = 5_000;
 const pcapHeaderBytes = 24;
 
 /** @throws MeshError UNSUPPORTED when tcpdump is missing or cannot listen */
-export async function captureLink(netns: string, file: string): Promise<LinkCapture> {
+export async function captureLink(netns: string, file: string, filter = 'tcp'): Promise<LinkCapture> {
   // Short packets are enough to recognise, and large transfers do not fill the disk.
   const tcpdump = [
     'tcpdump',
@@ -36,7 +38,7 @@ export async function captureLink(netns: string, file: string): Promise<LinkCapt
     'root',
     '-w',
     file,
-    'tcp',
+    filter,
   ];
   const child = spawn('nsenter', [`--net=${netns}`, '--', ...tcpdump], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -77,7 +79,7 @@ async function settled(file: string): Promise<void> {
     const current = await sizeOf(file);
     if (current !== size) [size, changedAt] = [current, now];
     const patience = size <= pcapHeaderBytes ? patienceMs : quietMs;
-    if (now - changedAt >= patience) return;
+    if (now - changedAt >= patience || now - startedAt >= longestMs) return;
   }
 }
 

@@ -4,6 +4,7 @@ import { asMeshError } from '../../base/errors.ts';
 import type { StatusDocument } from '../../telemetry/admin-api.ts';
 import { type CommandContext, type ReadOptions, withNodes, withOutput } from '../command.ts';
 import { exitCodes } from '../exit-codes.ts';
+import { reportUnreachable } from '../listing.ts';
 import { type Answers, askNodes } from '../nodes.ts';
 import { printDocument } from '../output.ts';
 import { printable } from '../printable.ts';
@@ -22,6 +23,7 @@ export function addVersionCommand(program: Command, context: CommandContext): vo
       const { env } = context;
       const nodes = options.client === true ? nobody : await versions(context, options);
       const screen = context.screen();
+      reportUnreachable(screen, nodes.unreachable);
       const client = { version: env.version, ...env.platform };
       const items = nodes.documents.map(({ node, version, kernel }) => ({ node, version, kernel }));
       if (options.output === 'json' || options.output === 'yaml') {

@@ -1,13 +1,15 @@
 /**
- * The pods of the whole cluster by node and service account, as a watch tells of them: about 200 bytes a pod, and one
- * look-up an answer.
+ * The pods of the whole cluster by node and service account, as a source of objects tells of them: about 200 bytes a
+ * pod, and one look-up an answer.
  */
+import { type ObjectKey, objectKey } from '../../kube/objects.ts';
+import type { ObjectChange, ObjectSink } from '../../kube/source.ts';
 import type { NodeName } from '../../model/mesh.ts';
-import type { PlacedPod } from './placed-pod.ts';
+import { type PlacedPod, placedPod } from './placed-pod.ts';
 import type { ServiceAccount } from './pods-by-node.ts';
 
-export class PodIndex {
-  readonly #pods = new Map<string, PlacedPod>();
+export class PodIndex implements ObjectSink {
+  readonly #pods = new Map<ObjectKey, PlacedPod>();
   /** How many pods that count, by service account, by node. */
   readonly #counts = new Map<NodeName, Map<string, number>>();
 
@@ -19,25 +21,30 @@ export class PodIndex {
     return this.#counts.get(node)?.has(keyOf(account)) === true;
   }
 
+  changed({ set, deleted }: ObjectChange): void {
+    for (const key of deleted) this.delete(key);
+    for (const { object } of set) {
+      const pod = placedPod(object);
+      if (pod === undefined) this.delete(objectKey(object));
+      else this.put(objectKey(object), pod);
+    }
+  }
+
+  /** Pods that cannot be read have no identity: whoever asks for it is told. */
+  faulty(): void {}
+
   /** A pod as it is now. */
-  put(pod: PlacedPod): void {
-    this.delete(pod.uid);
-    this.#pods.set(pod.uid, pod);
+  put(key: ObjectKey, pod: PlacedPod): void {
+    this.delete(key);
+    this.#pods.set(key, pod);
     if (pod.counts) this.#count(pod, 1);
   }
 
-  delete(uid: string): void {
-    const pod = this.#pods.get(uid);
+  delete(key: ObjectKey): void {
+    const pod = this.#pods.get(key);
     if (pod === undefined) return;
-    this.#pods.delete(uid);
+    this.#pods.delete(key);
     if (pod.counts) this.#count(pod, -1);
-  }
-
-  /** After a new list: these are all. */
-  replace(pods: Iterable<PlacedPod>): void {
-    this.#pods.clear();
-    this.#counts.clear();
-    for (const pod of pods) this.put(pod);
   }
 
   #count(pod: PlacedPod, change: 1 | -1): void {

@@ -51,6 +51,23 @@ const KeptPod = Type.Object({
   status: Type.Optional(Type.Pick(PodStatus, ['phase', 'podIP', 'podIPs'])),
 });
 
+/** For the controller, which asks of every pod only whose it is and where. */
+export const placementFeed: Feed = feed({
+  name: 'pods',
+  kind: 'Pod',
+  resource: 'pods',
+  paths: ['/api/v1/pods'],
+  fieldSelector: 'spec.nodeName!=',
+  schema: Type.Object({
+    apiVersion: PodSchema.properties.apiVersion,
+    kind: PodSchema.properties.kind,
+    metadata: Type.Pick(KeptNamespacedMetadata, ['name', 'namespace', 'uid']),
+    spec: KeptPod.properties.spec,
+    status: Type.Optional(Type.Pick(PodStatus, ['phase'])),
+  }),
+  complete: completePod,
+});
+
 /** A node knows its static pods by another name, and what its pods are annotated with is for it to write. */
 const KeptOwnPod = Type.Object({
   ...KeptPod.properties,

@@ -9,20 +9,26 @@ import type { SpiffeId } from '../../model/identity.ts';
 import { alpn } from './tls-contexts.ts';
 import { verifyPeer, type PeerExpectation } from './verify-peer.ts';
 
+export interface AuthenticatedPeer {
+  readonly identity: SpiffeId;
+  /** Its certificate proves that until then, in milliseconds since the epoch. */
+  readonly validUntil: number;
+}
+
 /** @throws MeshError TLS_FAILED, CERTIFICATE_INVALID, TRUST_DOMAIN or PEER_IDENTITY */
-export function authenticate(socket: TLSSocket, expected: PeerExpectation): SpiffeId {
+export function authenticate(socket: TLSSocket, expected: PeerExpectation): AuthenticatedPeer {
   if (socket.getProtocol() !== 'TLSv1.3' || socket.isSessionReused()) {
     throw new MeshError('TLS_FAILED', `${expected.peer} did not do a full TLS 1.3 handshake`);
   }
-  const leaf = socket.getPeerX509Certificate()?.raw;
+  const leaf = socket.getPeerX509Certificate();
   const chainError = socket.authorized ? undefined : String(socket.authorizationError ?? 'not verified');
-  const identity = verifyPeer({ leaf, chainError }, expected);
+  const identity = verifyPeer({ leaf: leaf?.raw, chainError }, expected);
   if (socket.alpnProtocol !== alpn) {
     throw new MeshError('TLS_FAILED', `${expected.peer} did not negotiate HTTP/2 (ALPN "${alpn}")`, {
       hint: 'it is in the mesh but does not speak HBONE on this port',
     });
   }
-  return identity;
+  return { identity, validUntil: leaf?.validToDate.getTime() ?? expected.now };
 }
 
 /** A handshake that OpenSSL or the network ended. */

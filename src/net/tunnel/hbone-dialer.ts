@@ -85,8 +85,8 @@ export class HboneDialer {
       peer,
       now: clock.now(),
     };
-    const socket = await secureClient(raw, contexts.of(credentials), expected, signal);
-    const tunnel = new TunnelClient(socket, peer, this.#deps, {
+    const secure = await secureClient(raw, contexts.of(credentials), expected, signal);
+    const tunnel = new TunnelClient(secure, peer, this.#deps, {
       closed: () => this.#pool.remove(key, tunnel),
       gone: () => {
         this.#tunnels.delete(tunnel);

@@ -152,8 +152,8 @@ export class PodServer {
     }
     const pod = this.#pod;
     const peer = formatSocketAddress(ends.client);
-    const { socket, peerIdentity } = await this.#acceptor.accept(raw, peer, pod.identity, this.#life.signal);
-    const tunnel = new TunnelServer(socket, { ...ends, peerIdentity }, this.#deps, {
+    const { socket, ...proved } = await this.#acceptor.accept(raw, peer, pod.identity, this.#life.signal);
+    const tunnel = new TunnelServer(socket, { ...ends, ...proved }, this.#deps, {
       connect: (request, near) => this.#serve({ type: 'hbone', pod: this.#pod, ...request }, near),
       rejected: (client, error) => this.#reject(client, error),
       closed: (error) => {

@@ -25,6 +25,7 @@ interface TlsAcceptorOptions {
 export interface AuthenticatedSocket {
   readonly socket: TLSSocket;
   readonly peerIdentity: SpiffeId;
+  readonly validUntil: number;
 }
 
 interface Handshake {
@@ -84,7 +85,8 @@ export class TlsAcceptor {
     const socket = await this.#handshake(this.#serverFor(credentials), raw, peer, signal);
     const { trustDomain } = identityParts(identity);
     const expected = { trustDomain, identities: undefined, peer, now: this.#deps.clock.now() };
-    return { socket, peerIdentity: authenticate(socket, expected) };
+    const { identity: peerIdentity, validUntil } = authenticate(socket, expected);
+    return { socket, peerIdentity, validUntil };
   }
 
   #serverFor(credentials: Credentials): Server {

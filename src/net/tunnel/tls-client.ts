@@ -6,6 +6,11 @@ import { authenticate, handshakeFailure } from './authenticate.ts';
 import { alpn } from './tls-contexts.ts';
 import type { PeerExpectation } from './verify-peer.ts';
 
+export interface SecureSocket {
+  readonly socket: TLSSocket;
+  readonly validUntil: number;
+}
+
 /**
  * Takes over `raw`, and destroys it on failure.
  * @throws MeshError TLS_FAILED, CERTIFICATE_INVALID, TRUST_DOMAIN, PEER_IDENTITY, or the signal's reason
@@ -15,7 +20,7 @@ export function secureClient(
   secureContext: SecureContext,
   expected: PeerExpectation,
   signal: AbortSignal,
-): Promise<TLSSocket> {
+): Promise<SecureSocket> {
   const socket = connect({
     socket: raw,
     secureContext,
@@ -42,14 +47,13 @@ export function secureClient(
     socket.on('close', closed);
     socket.once('secureConnect', () => {
       try {
-        authenticate(socket, expected);
+        const { validUntil } = authenticate(socket, expected);
+        settle();
+        socket.off('error', failed);
+        resolve({ socket, validUntil });
       } catch (error) {
         failed(asMeshError(error));
-        return;
       }
-      settle();
-      socket.off('error', failed);
-      resolve(socket);
     });
   });
 }

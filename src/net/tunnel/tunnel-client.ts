@@ -2,7 +2,6 @@
  * An HBONE connection we dialled, with a stream for each application connection it carries. It releases itself when it
  * had no stream for a while.
  */
-import type { TLSSocket } from 'node:tls';
 import { asMeshError, MeshError } from '../../base/errors.ts';
 import { formatSocketAddress } from '../../base/ip.ts';
 import type { HboneRoute } from '../engine.ts';
@@ -10,6 +9,7 @@ import type { HeaderList, StreamId } from '../h2/contract.ts';
 import { connectRefused } from './hbone-status.ts';
 import type { Poolable } from './pool.ts';
 import type { StreamEnd } from './stream-end.ts';
+import type { SecureSocket } from './tls-client.ts';
 import { Tunnel, type TunnelDeps, type TunnelEvents } from './tunnel.ts';
 
 interface Asked {
@@ -27,7 +27,7 @@ export class TunnelClient implements Poolable {
   #cancelIdle: (() => void) | undefined;
 
   constructor(
-    socket: TLSSocket,
+    { socket, validUntil }: SecureSocket,
     peer: string,
     deps: TunnelDeps,
     events: Pick<TunnelEvents, 'gone'> & { closed(): void },
@@ -35,7 +35,7 @@ export class TunnelClient implements Poolable {
     this.#peer = peer;
     this.#deps = deps;
     this.#idleSince = deps.clock.now();
-    this.#tunnel = new Tunnel(socket, 'client', deps, {
+    this.#tunnel = new Tunnel(socket, { role: 'client', validUntil }, deps, {
       ready: () => {
         this.#isReady = true;
         this.#ready.resolve();

@@ -28,17 +28,23 @@ interface TunnelServerPeer {
   readonly client: SocketAddress;
   readonly local: SocketAddress;
   readonly peerIdentity: SpiffeId;
+  readonly validUntil: number;
 }
 
 export class TunnelServer {
   readonly #tunnel: Tunnel;
-  readonly #peer: TunnelServerPeer;
+  readonly #peer: Omit<TunnelServerPeer, 'validUntil'>;
   readonly #events: TunnelServerEvents;
 
-  constructor(socket: TLSSocket, peer: TunnelServerPeer, deps: TunnelDeps, events: TunnelServerEvents) {
+  constructor(
+    socket: TLSSocket,
+    { validUntil, ...peer }: TunnelServerPeer,
+    deps: TunnelDeps,
+    events: TunnelServerEvents,
+  ) {
     this.#peer = peer;
     this.#events = events;
-    this.#tunnel = new Tunnel(socket, 'server', deps, {
+    this.#tunnel = new Tunnel(socket, { role: 'server', validUntil }, deps, {
       ready() {},
       headers: (stream, headers, end) => this.#request(stream, headers, end),
       changed() {},

@@ -43,6 +43,16 @@ export interface TunnelEvents {
   gone(): void;
 }
 
+/** What the handshake settled. */
+export interface TunnelTerms {
+  readonly role: 'client' | 'server';
+  /** When the peer's certificate expires, in milliseconds since the epoch: from then on no stream is opened. */
+  readonly validUntil: number;
+}
+
+/** Timers cannot be set for longer than 24 days; certificates of other authorities live longer. */
+const longestTimerMs = 24 * 3_600_000;
+
 export class Tunnel {
   readonly session: TunnelSession;
   readonly #socket: TLSSocket;
@@ -54,9 +64,12 @@ export class Tunnel {
   readonly #keepalive: Keepalive;
   #pumpAsked = false;
   #closing = false;
+  readonly #validUntil: number;
+  #cancelExpiry: (() => void) | undefined;
 
   /** @param socket after the handshake, the peer verified, nothing read yet. */
-  constructor(socket: TLSSocket, role: 'client' | 'server', deps: TunnelDeps, events: TunnelEvents) {
+  constructor(socket: TLSSocket, { role, validUntil }: TunnelTerms, deps: TunnelDeps, events: TunnelEvents) {
+    this.#validUntil = validUntil;
     this.#socket = socket;
     this.#deps = deps;
     this.#events = events;
@@ -89,6 +102,17 @@ export class Tunnel {
     this.#socket.on('error', (cause) => this.session.transportClosed(lost(cause)));
     this.#socket.on('close', () => this.session.transportClosed());
     this.#keepalive.start();
+    this.#awaitExpiry();
+  }
+
+  /** Streams that are open go on: they were begun by a peer that was who it said. New ones need a new handshake. */
+  #awaitExpiry(): void {
+    const leftMs = this.#validUntil - this.#deps.clock.now();
+    if (leftMs <= 0) this.drain();
+    else {
+      const delayMs = Math.min(leftMs, longestTimerMs);
+      this.#cancelExpiry = this.#deps.clock.after(delayMs, () => this.#awaitExpiry());
+    }
   }
 
   /** The byte side of a stream; it lives until the stream is over. */
@@ -182,6 +206,7 @@ export class Tunnel {
     if (this.#closing) return;
     this.#closing = true;
     this.#keepalive.stop();
+    this.#cancelExpiry?.();
     this.#pump();
     this.#socket.destroySoon();
     this.#events.closed(error);

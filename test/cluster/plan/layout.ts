@@ -54,7 +54,7 @@ const nodeOf = (number: number): ClusterNode => ({
 });
 
 /**
- * Directories of a node's own disk, mounted over the host's: where Kubernetes' components keep things on any machine.
+ * Directories of a node's own disk, mounted over the host's: where Kubernetes' components, and the mesh, keep things on any machine.
  */
 export const nodeDirectories = [
   '/etc/cni/net.d',
@@ -63,6 +63,7 @@ export const nodeDirectories = [
   '/var/lib/cni',
   '/var/lib/containerd',
   '/var/lib/kubelet',
+  '/var/lib/mesh-ebpf',
   '/var/log/containers',
   '/var/log/pods',
 ] as const;

@@ -16,9 +16,13 @@ export const context = createContext((line) => process.stderr.write(`  cluster  
 
 const testCluster: UpOptions = { owner: 'tests', nodeCount: 2, proxyMode: 'nftables', dualStack: false };
 
+/** Kubeconfig of the cluster that somebody chose; undefined: it is this machine's. */
+export const somebodysCluster = process.env['MESH_EBPF_KUBECONFIG'];
+
+export const kubeconfigUnderTest = (): string => somebodysCluster ?? context.layout.adminKubeconfig;
+
 export async function clusterUnderTest(): Promise<ClusterApi> {
-  const chosen = process.env['MESH_EBPF_KUBECONFIG'];
-  if (chosen !== undefined) return ClusterApi.fromFile(chosen);
+  if (somebodysCluster !== undefined) return ClusterApi.fromFile(somebodysCluster);
   const state = await whenOthersEnded();
   if (state?.complete !== true) {
     await endOwnCluster();

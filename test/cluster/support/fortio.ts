@@ -2,6 +2,7 @@
 import { MeshError } from '../../../src/base/errors.ts';
 import { fortioImage } from '../artifacts/build.ts';
 import type { ClusterApi } from './api.ts';
+import { eventually } from './eventually.ts';
 import { execInPod, type PodRef } from './pod-exec.ts';
 
 export const ports = { http: 8080, grpc: 8079, tcp: 8078 } as const;
@@ -54,6 +55,10 @@ export async function askWho(api: ClusterApi, from: PodRef, url: string): Promis
   throw new MeshError('UNAVAILABLE', `${url} did not say who it is: ${text.slice(0, 300)}`);
 }
 
+/** Sends a text and returns what came back. @throws MeshError UNAVAILABLE with the client's words */
+export const echo = (api: ClusterApi, from: PodRef, url: string, text: string): Promise<string> =>
+  fortio(api, from, ['curl', '-quiet', '-timeout', '5s', '-payload', text, url]);
+
 export interface Load {
   /** By HTTP status, or for gRPC and TCP by fortio's words, how many calls. */
   readonly results: Readonly<Record<string, number>>;
@@ -68,8 +73,55 @@ export async function load(api: ClusterApi, from: PodRef, calls: number, ...targ
   return { results };
 }
 
-async function fortio(api: ClusterApi, from: PodRef, args: readonly string[]): Promise<string> {
-  const { succeeded, stdout, stderr } = await execInPod(api, from, ['/usr/bin/fortio', ...args]);
+export interface LongRun {
+  /** Ends it. How many calls had which result, and how many connections they took. */
+  stop(): Promise<Load & { readonly connections: number }>;
+}
+
+/**
+ * Calls, 20 a second on one connection for as long as it lives, until it is stopped: the server in the pod makes them.
+ * Resolves when they are under way.
+ */
+export async function startCalls(api: ClusterApi, from: PodRef, url: string): Promise<LongRun> {
+  const rest = (path: string): string[] => [
+    'curl',
+    '-quiet',
+    '-timeout',
+    '10m',
+    `http://localhost:${ports.http}/fortio/rest/${path}`,
+  ];
+  const query = new URLSearchParams({ url, qps: '20', c: '1', t: 'on' });
+  const result = fortio(api, from, rest(`run?${query}`), longRunTimeoutMs);
+  // Told when it is stopped; until then nobody listens.
+  result.catch(() => {});
+  await eventually(
+    `${from.name} is calling`,
+    () => fortio(api, from, rest('status')),
+    (status) => status.includes('"State":2'),
+    30_000,
+  );
+  return {
+    async stop() {
+      await fortio(api, from, rest('stop?wait=on'));
+      const text = await result;
+      const { RetCodes: results, SocketCount: connections } = JSON.parse(
+        text.slice(text.indexOf('{'), text.lastIndexOf('}') + 1),
+      ) as { readonly RetCodes: Load['results']; readonly SocketCount: number };
+      return { results, connections };
+    },
+  };
+}
+
+const longRunTimeoutMs = 10 * 60_000;
+
+async function fortio(
+  api: ClusterApi,
+  from: PodRef,
+  args: readonly string[],
+  timeoutMs?: number,
+): Promise<string> {
+  const command = ['/usr/bin/fortio', ...args];
+  const { succeeded, stdout, stderr } = await execInPod(api, from, command, timeoutMs);
   if (succeeded) return stdout;
   throw new MeshError('UNAVAILABLE', `fortio ${args.join(' ')}: ${(stderr || stdout).trim().slice(-500)}`);
 }

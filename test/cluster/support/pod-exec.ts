@@ -15,13 +15,14 @@ export interface PodOutput {
   readonly stderr: string;
 }
 
-const timeoutMs = 60_000;
+const defaultTimeoutMs = 60_000;
 
 /** What the command said and whether it succeeded. @throws MeshError UNAVAILABLE when it could not be run at all */
 export async function execInPod(
   { kubeconfig }: ClusterApi,
   { namespace, name }: PodRef,
   command: readonly string[],
+  timeoutMs = defaultTimeoutMs,
 ): Promise<PodOutput> {
   const stdout = new Collector();
   const stderr = new Collector();

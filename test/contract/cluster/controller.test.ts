@@ -105,6 +105,7 @@ function start(name: string): Replica {
     { ...config, listen: { ...config.listen, port: 0 as Port } },
     {
       client: api.client(),
+      server: api.access,
       log,
       upkeepMs: 100,
       version: 'test',

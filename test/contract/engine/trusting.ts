@@ -13,7 +13,7 @@ import { parsePort } from '../../../src/base/ip.ts';
 import type { Credentials } from '../../../src/model/credentials.ts';
 import { parseSpiffeId } from '../../../src/model/identity.ts';
 import { createTestCa, leafBytes, type LeafOptions } from '../../support/test-ca.ts';
-import { ending, readAll, Rig, until, type EngineFactory, type RigPod } from './rig.ts';
+import { echo, ending, readAll, Rig, until, type EngineFactory, type RigPod } from './rig.ts';
 import type { AddressInfo } from 'node:net';
 
 type WrongCredentials = readonly [
@@ -246,6 +246,25 @@ export function describeTrusting(factory: EngineFactory): void {
       expect(Date.now() - begun).toBeGreaterThanOrEqual(1900);
       expect(await failure()).toMatchObject({ hop: 'dial', error: { code: 'DIAL_FAILED' } });
     });
+
+    it.each(['client', 'server'] as const)(
+      'a tunnel takes no new connections after its %s’s certificate expired, and those it has live on',
+      async (end) => {
+        const { identity } = { client, server }[end].pod;
+        const seconds = 3;
+        // Certificates know whole seconds only.
+        const notAfter = new Date(Math.ceil(Date.now() / 1000 + seconds) * 1000);
+        rig.credentials.set(identity, await rig.ca.credentials(identity, { notAfter }));
+        const standing = await rig.dial(client.outbound);
+        expect(await echo(standing, 'before')).toBe('before');
+        expect(rig.a.stats().tunnelsOut).toBe(1);
+        rig.credentials.set(identity, await rig.ca.credentials(identity));
+        await until(() => Date.now() > notAfter.getTime() + 200);
+        expect(await echo(await rig.dial(client.outbound), 'later')).toBe('later');
+        expect(rig.a.stats().tunnelsOut).toBe(2);
+        expect(await echo(standing, 'still')).toBe('still');
+      },
+    );
 
     it('renewed certificates serve new connections, and old connections live on', async () => {
       const standing = await rig.dial(client.outbound);

@@ -53,6 +53,7 @@ describe('a node of the cluster that cannot be asked', () => {
     ],
   ])('is listed when %s', async (_what, broken, says) => {
     const pods = [runningPod('node-a'), runningPod('node-b', broken)];
+    expect((await fromLaptop('version', { pods })).err).toMatch(says);
     for (const line of ['workloads', 'maps list', 'workloads --node node-b']) {
       const { code, err } = await fromLaptop(line, { pods });
       expect(code).toBe(3);
@@ -86,6 +87,12 @@ describe('a node of the cluster that cannot be asked', () => {
     const cluster = fakeCluster({ pods, desired: 1 });
     expect((await run('status', { cluster: () => cluster })).code).toBe(0);
     expect(cluster.started.map(({ pod }) => pod)).toEqual(['old']);
+  });
+
+  it('does not pass for a mesh without pods when no node answers', async () => {
+    const { err } = await fromLaptop('workloads', { pods: [runningPod('node-a', pending)] });
+    expect(err).toMatch(/nothing to show from the nodes that answered/);
+    expect(err).not.toMatch(/knows no pod/);
   });
 
   it('is told from one that does not exist', async () => {

@@ -4,10 +4,12 @@ import { type PlacedPod, placedPod } from '../../../../src/controller/kubernetes
 import { PodIndex } from '../../../../src/controller/kubernetes/pod-index.ts';
 import { PodPlacementPolicy } from '../../../../src/controller/kubernetes/pod-placement-policy.ts';
 import { type PodsByNode, WatchedPods } from '../../../../src/controller/kubernetes/pods-by-node.ts';
+import { type KubeObject, type ObjectKey, objectKey } from '../../../../src/kube/objects.ts';
 import { parseSpiffeId } from '../../../../src/model/identity.ts';
 import type { NodeName } from '../../../../src/model/mesh.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 
+const keyOf = (name: string): ObjectKey => `Pod/shop/${name}` as ObjectKey;
 const nodeA = 'node-a' as NodeName;
 const web = { namespace: 'shop', serviceAccount: 'web' };
 const pod = (overrides: Partial<PlacedPod> = {}): PlacedPod => ({
@@ -46,6 +48,7 @@ describe('a pod', () => {
 
 describe('the index of pods', () => {
   it('answers as a plain search through all pods would, whatever happened before', () => {
+    const anyKey = fc.constantFrom('1', '2', '3', '4').map(keyOf);
     const anyPod = fc.record({
       uid: fc.constantFrom('1', '2', '3', '4'),
       name: fc.constant('p'),
@@ -54,26 +57,18 @@ describe('the index of pods', () => {
       node: fc.constantFrom(nodeA, 'node-b' as NodeName),
       counts: fc.boolean(),
     });
-    const change = fc.oneof(
-      anyPod.map((put) => ({ put })),
-      fc.record({ gone: fc.constantFrom('1', '2', '3', '4') }),
-      fc.record({ all: fc.uniqueArray(anyPod, { selector: ({ uid }) => uid }) }),
-    );
+    const change = fc.oneof(fc.record({ key: anyKey, put: anyPod }), fc.record({ gone: anyKey }));
     fc.assert(
       fc.property(fc.array(change, { maxLength: 30 }), (changes) => {
         const index = new PodIndex();
-        const plain = new Map<string, PlacedPod>();
+        const plain = new Map<ObjectKey, PlacedPod>();
         for (const each of changes) {
           if ('put' in each) {
-            index.put(each.put);
-            plain.set(each.put.uid, each.put);
-          } else if ('gone' in each) {
+            index.put(each.key, each.put);
+            plain.set(each.key, each.put);
+          } else {
             index.delete(each.gone);
             plain.delete(each.gone);
-          } else {
-            index.replace(each.all);
-            plain.clear();
-            for (const one of each.all) plain.set(one.uid, one);
           }
         }
         const runs = [...plain.values()].some(
@@ -82,6 +77,34 @@ describe('the index of pods', () => {
         expect([index.size, index.runs(nodeA, web)]).toEqual([plain.size, runs]);
       }),
     );
+  });
+});
+
+const object = (uid: string, node: string): KubeObject => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'web-0', namespace: 'shop', uid },
+  spec: { nodeName: node, serviceAccountName: 'web', containers: [] },
+});
+const set = (uid: string, node: string) => ({
+  set: [{ object: object(uid, node), position: undefined }],
+  deleted: [],
+});
+
+describe('what a source of objects tells', () => {
+  it('moves a pod that was made anew under its name elsewhere', () => {
+    const index = new PodIndex();
+    index.changed(set('1', 'node-a'));
+    expect(index.runs(nodeA, web)).toBe(true);
+    index.changed(set('2', 'node-b'));
+    expect([index.size, index.runs(nodeA, web)]).toEqual([1, false]);
+  });
+
+  it('ends an identity’s right with its last pod', () => {
+    const index = new PodIndex();
+    index.changed(set('1', 'node-a'));
+    index.changed({ set: [], deleted: [objectKey(object('1', 'node-a'))] });
+    expect([index.size, index.runs(nodeA, web)]).toEqual([0, false]);
   });
 });
 
@@ -98,7 +121,7 @@ describe('who may have an identity', () => {
   const identity = parseSpiffeId('spiffe://cluster.local/ns/shop/sa/web');
   it('is decided by the watch, without a question to the API server', async () => {
     const index = new PodIndex();
-    index.put(pod());
+    index.put(keyOf('web-1'), pod());
     const asked = live(false);
     const policy = new PodPlacementPolicy(new WatchedPods(index, asked, new FakeClock()));
     expect(await policy.decide({ type: 'node', node: nodeA }, identity)).toEqual({ allowed: true });
