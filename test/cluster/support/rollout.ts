@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { MeshError } from '../../../src/base/errors.ts';
 import { running } from '../commands/context.ts';
 import { environment } from '../machine/daemons.ts';
@@ -169,10 +170,10 @@ export class PlaintextWatch {
   private constructor() {
     const filter = ['-nn', '-l', '-q', '-i', 'node-1', 'tcp', 'port', String(ports.http)];
     this.#tcpdump = spawn('ip', ['netns', 'exec', fabricNetns, 'tcpdump', ...filter], { stdio: 'pipe' });
-    this.#tcpdump.stdout?.on(
-      'data',
-      (text: Buffer) => (this.#packets += text.toString().split('\n').length - 1),
-    );
+    const { stdout } = this.#tcpdump;
+    if (stdout === null) return;
+    // At its end it prints an empty line.
+    createInterface(stdout).on('line', (line) => (this.#packets += line.includes(' > ') ? 1 : 0));
   }
 
   static async start(): Promise<PlaintextWatch> {
@@ -184,10 +185,6 @@ export class PlaintextWatch {
       watch.#tcpdump.once('error', reject).once('exit', () => reject(new Error('tcpdump ended')));
     });
     return watch;
-  }
-
-  get packets(): number {
-    return this.#packets;
   }
 
   /** How many packets there were in all. */
