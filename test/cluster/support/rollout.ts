@@ -1,6 +1,5 @@
 /**
- * What the scenarios about restarts have in common: the mesh on the cluster of this machine, its node programs as
- * processes, and load that goes on while something is done to them.
+ * What the scenarios about restarts have in common: node programs of this machine's cluster as processes, and load that goes on while something is done to them.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -9,8 +8,8 @@ import { MeshError } from '../../../src/base/errors.ts';
 import { running } from '../commands/context.ts';
 import { environment } from '../machine/daemons.ts';
 import { execOk, type Finished } from '../machine/exec.ts';
-import { loadImage, runOnNode } from '../machine/node.ts';
-import { findNode, nodesOf } from '../machine/state.ts';
+import { runOnNode } from '../machine/node.ts';
+import { findNode } from '../machine/state.ts';
 import { fabricNetns } from '../plan/layout.ts';
 import type { ClusterApi } from './api.ts';
 import { context } from './cluster-under-test.ts';
@@ -23,16 +22,6 @@ const root = join(import.meta.dirname, '..', '..', '..');
 const minutes = 60_000;
 const annotation = 'ambient.istio.io/redirection';
 export const program = join(root, 'bin', 'mesh-ebpf');
-
-/** The image of `make image`, installed as a user does it. */
-export async function installFromImage(): Promise<void> {
-  const { machine, state } = await running(context);
-  for (const node of nodesOf(state)) {
-    await loadImage(machine, node, join(root, 'build', 'mesh-ebpf-image.tar'));
-  }
-  const { adminKubeconfig } = context.layout;
-  await execOk([program, 'install', '--kubeconfig', adminKubeconfig], { timeoutMs: 6 * minutes });
-}
 
 export async function kubectl(...args: readonly string[]): Promise<string> {
   const { machine } = await running(context);

@@ -14,17 +14,12 @@ import type { ClusterApi } from '../../support/api.ts';
 import { clusterUnderTest, context } from '../../support/cluster-under-test.ts';
 import { eventually } from '../../support/eventually.ts';
 import { echoManifest, ports } from '../../support/fortio.ts';
+import { installedMesh } from '../../support/mesh.ts';
 import { measured, timed } from '../../support/measure.ts';
-import {
-  execByRuntime,
-  installFromImage,
-  killWorker,
-  onNode,
-  program,
-  setMeshed,
-} from '../../support/rollout.ts';
+import { execByRuntime, killWorker, onNode, program, setMeshed } from '../../support/rollout.ts';
 
 const namespace = 'mesh-test-offline';
+const snapshot = '/var/lib/mesh-ebpf/node/objects.snapshot';
 const staticPod = 'static-node-1';
 const minutes = 60_000;
 let api: ClusterApi;
@@ -47,7 +42,7 @@ spec:
 
 beforeAll(async () => {
   api = await clusterUnderTest();
-  await installFromImage();
+  await installedMesh();
   await api.apply(echoManifest(namespace, 'echo'));
   const pods = await api.whenPodsReady(namespace, 'app=echo', 2, 4 * minutes);
   const on = (node: string) => pods.find(({ spec }) => spec?.nodeName === node);
@@ -99,6 +94,12 @@ it(
   'without the API server pods go on talking, and nothing starts outside the mesh',
   async () => {
     expect(await talk()).toBe(20);
+    await eventually(
+      'the label is in the snapshot',
+      async () => (await onNode('1', `grep -c '"name":"${namespace}".*ambient' ${snapshot}`)).code,
+      (code) => code === 0,
+      minutes,
+    );
     await stop(context, 'kube-apiserver', 'SIGKILL');
     const awaySince = performance.now();
     expect(await talk()).toBe(20);

@@ -8,9 +8,9 @@ import { fortioImage } from '../../artifacts/build.ts';
 import type { ClusterApi } from '../../support/api.ts';
 import { clusterUnderTest } from '../../support/cluster-under-test.ts';
 import { echoManifest, ports } from '../../support/fortio.ts';
+import { installedMesh } from '../../support/mesh.ts';
 import { measured, timed } from '../../support/measure.ts';
 import {
-  installFromImage,
   killWorker,
   kubectl,
   load,
@@ -64,7 +64,7 @@ spec:
 
 beforeAll(async () => {
   api = await clusterUnderTest();
-  await timed('installation from the image', installFromImage);
+  await timed('installation from the image', installedMesh);
   await api.apply(echoManifest(namespace, 'echo'));
   const pods = await api.whenPodsReady(namespace, 'app=echo', 2, 4 * minutes);
   const on = (node: string) => pods.find(({ spec }) => spec?.nodeName === node);
