@@ -49,6 +49,7 @@ dist/mesh-ebpf.mjs: $(shell find src -name '*.ts' 2>/dev/null) $(shell find daem
 
 .PHONY: image
 image: build ## The container image, build/mesh-ebpf-image.tar (OCI), with docker or buildah. IMAGE=name:tag
+	$(Q)tools/install-deps.sh image
 	$(Q)tools/image.sh
 
 # ----------------------------------------------------------------------------------------------------------- running
@@ -57,6 +58,11 @@ image: build ## The container image, build/mesh-ebpf-image.tar (OCI), with docke
 demo: build ## Two nodes on this machine, and a tour through the mesh (root). KEEP=1 leaves them running
 	$(Q)tools/install-deps.sh run
 	$(Q)bin/mesh-ebpf demo $(if $(KEEP),--keep)
+
+.PHONY: demo-cluster
+demo-cluster: image ## The same in a real Kubernetes cluster on this machine (root; a first build takes minutes). KEEP=1
+	$(Q)tools/install-deps.sh cluster
+	$(Q)$(NPM) run cluster -- demo $(if $(KEEP),--keep)
 
 .PHONY: cluster-up
 cluster-up: modules ## A real Kubernetes cluster on this machine (root). CLUSTER="--nodes 3 --proxy-mode iptables"
@@ -78,16 +84,17 @@ test: ## The whole test ladder (root); what .ci/run calls. RUNG="unit bpf" runs 
 	$(Q)tools/install-deps.sh build
 	$(Q)tools/install-deps.sh test
 	$(Q)tools/install-deps.sh cluster
+	$(Q)tools/install-deps.sh image
 	$(Q)$(MAKE) -s modules
 	$(Q)node_modules/.bin/node tools/test-ladder.ts $(RUNG)
 
 # A KUBECONFIG of the environment is not taken: scenarios make and delete things, so a cluster has to be named for them.
 .PHONY: test-cluster
-test-cluster: modules ## The scenarios on a real cluster: this machine's (root), or that of KUBECONFIG=/path
+test-cluster: build ## The scenarios on a real cluster: this machine's (root), or that of KUBECONFIG=/path IMAGE=registry/name:tag
 	$(Q)$(if $(CHOSEN_CLUSTER),,tools/install-deps.sh cluster)
-	$(Q)$(CHOSEN_CLUSTER) node_modules/.bin/node tools/test-ladder.ts $(if $(CHOSEN_CLUSTER),,cluster-build) cluster
+	$(Q)$(CHOSEN_CLUSTER) node_modules/.bin/node tools/test-ladder.ts $(if $(CHOSEN_CLUSTER),,cluster-build image) cluster
 
-CHOSEN_CLUSTER = $(if $(findstring command line,$(origin KUBECONFIG)),MESH_EBPF_KUBECONFIG=$(abspath $(KUBECONFIG)))
+CHOSEN_CLUSTER = $(if $(findstring command line,$(origin KUBECONFIG)),MESH_EBPF_KUBECONFIG=$(abspath $(KUBECONFIG)) $(if $(IMAGE),MESH_EBPF_IMAGE=$(IMAGE)))
 
 .PHONY: interop
 interop: ## Together with Istio's ztunnel: ZTUNNEL=/path/to/ztunnel (root)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install-deps.sh build|run|test|bench|cluster: installs the Debian packages of that purpose that are missing.
+# install-deps.sh build|run|test|bench|cluster|image: installs the Debian packages of that purpose that are missing.
 set -euo pipefail
 
 declare -A packages=(
@@ -7,7 +7,8 @@ declare -A packages=(
   [run]="iproute2 nftables tcpdump procps util-linux"
   [test]="iproute2 nftables tcpdump procps util-linux clang-format-16 openssl python3 protobuf-compiler faketime"
   [bench]="iproute2 nftables procps util-linux openssl haproxy iperf3"
-  [cluster]="containerd runc containernetworking-plugins golang-go gcc libc6-dev iproute2 iptables nftables procps util-linux"
+  [cluster]="containerd runc containernetworking-plugins golang-go gcc libc6-dev iproute2 iptables nftables tcpdump bpftool procps util-linux"
+  [image]="buildah mmdebstrap"
 )
 
 missing=()
@@ -17,6 +18,8 @@ for package in ${packages[$1]}; do
     nodejs) program=node ;;
     golang-go) program=go ;;
     npm | containerd | runc) program=$package ;;
+    # Where docker runs, it builds the image.
+    buildah | mmdebstrap) docker info >/dev/null 2>&1 && continue; program=$package ;;
     *) program= ;;
   esac
   [[ -n $program ]] && command -v "$program" >/dev/null && continue

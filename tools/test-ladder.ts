@@ -52,6 +52,7 @@ const ladder: readonly Rung[] = [
   jest('interop', 'interop'),
   jest('fuzz', 'fuzz'),
   { ...npmScript('cluster-build', 'cluster', 'build'), live: true },
+  check('image', 'make', 'image'),
   jest('cluster', 'cluster'),
 ];
 

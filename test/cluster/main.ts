@@ -7,6 +7,7 @@ import { ensureBuilt } from './artifacts/build.ts';
 import { writeImage } from './artifacts/image.ts';
 import { createContext, running } from './commands/context.ts';
 import { restoreEtcd, saveEtcd, start, stop, wipeEtcd } from './commands/control.ts';
+import { demo } from './commands/demo.ts';
 import { down } from './commands/down.ts';
 import { reboot } from './commands/reboot.ts';
 import { status } from './commands/status.ts';
@@ -145,6 +146,16 @@ etcd
   .argument('<directory>')
   .action((directory: string) => restoreEtcd(context, resolve(directory)));
 etcd.command('wipe').action(() => wipeEtcd(context));
+
+program
+  .command('demo')
+  .description(
+    'start the cluster, install the mesh, label a namespace and show what changes (after make image)',
+  )
+  .option('--keep', 'leave the cluster running')
+  .action(async ({ keep }: { keep?: boolean }) => {
+    process.exitCode = (await demo(context, keep === true, print)) ? 0 : 1;
+  });
 
 program
   .command('build')

@@ -2,6 +2,7 @@
  * Takes the mesh out of a cluster: first off every node, proved node by node, and only then its objects. Deleting the
  * DaemonSet alone would leave captured pods whose connections nobody carries any more.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { MeshError } from '../../base/errors.ts';
 import type { ClusterUninstallOptions } from '../../cli/env.ts';
 import { type ExitCode, exitCodes } from '../../cli/exit-codes.ts';
@@ -57,8 +58,28 @@ export async function uninstallCluster(
       done(`removed  configmap ${metadata.namespace ?? ''}/${metadata.name}`);
     }
   }
+  await whenNamespacesGone(deps, there, options.timeout);
   deps.progress('the labels istio.io/dataplane-mode of your namespaces and pods are still there');
   return exitCodes.clean;
+}
+
+/** They go some seconds after what is in them; until then nothing can be installed there again. @throws MeshError TIMEOUT */
+async function whenNamespacesGone(
+  { client, pollMs }: UninstallDeps,
+  there: readonly Manifest[],
+  timeoutMs: number,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  for (const { metadata } of there.filter(({ kind }) => kind === 'Namespace')) {
+    while ((await readObject(client, resources.namespaces, metadata)) !== undefined) {
+      if (performance.now() > deadline) {
+        throw new MeshError('TIMEOUT', `namespace ${metadata.name} is deleted, but does not go`, {
+          hint: `kubectl describe namespace ${metadata.name}`,
+        });
+      }
+      await sleep(pollMs ?? 500);
+    }
+  }
 }
 
 /** Where nobody can be asked, the command itself was the answer. */

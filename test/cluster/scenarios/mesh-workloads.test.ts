@@ -138,7 +138,7 @@ describe('in a namespace of the mesh', () => {
 
 describe('a labelled pod that cannot be enrolled', () => {
   it(
-    'is named by status with the reason, and no longer when it is gone',
+    'is named by status and by an Event with the reason, and no longer when it is gone',
     async () => {
       // It listens on the port that the mesh needs, and did before anybody wanted it in the mesh.
       await api.apply(squatterManifest(broken));
@@ -157,6 +157,21 @@ describe('a labelled pod that cannot be enrolled', () => {
       const problem = named.find(({ subject }) => subject.includes(name));
       expect(problem?.message).toMatch(/15008|in use/);
       expect((await mesh.run('status')).code).toBe(1);
+      await eventually(
+        'an Event of the pod says why',
+        async () =>
+          (await api.core.listNamespacedEvent({ namespace: broken })).items.map(
+            ({ type, involvedObject, message }) => ({ type, pod: involvedObject.name, message }),
+          ),
+        (events) =>
+          events.some(
+            (event) =>
+              event.type === 'Warning' &&
+              event.pod === pod?.metadata?.name &&
+              /15008|in use/.test(event.message ?? ''),
+          ),
+        30_000,
+      );
 
       await api.deleteNamespace(broken);
       await eventually(

@@ -83,15 +83,8 @@ export interface LongRun {
  * Resolves when they are under way.
  */
 export async function startCalls(api: ClusterApi, from: PodRef, url: string): Promise<LongRun> {
-  const rest = (path: string): string[] => [
-    'curl',
-    '-quiet',
-    '-timeout',
-    '10m',
-    `http://localhost:${ports.http}/fortio/rest/${path}`,
-  ];
   const query = new URLSearchParams({ url, qps: '20', c: '1', t: 'on' });
-  const result = fortio(api, from, rest(`run?${query}`), longRunTimeoutMs);
+  const result = fortio(api, from, rest(`run?${query.toString()}`), longRunTimeoutMs);
   // Told when it is stopped; until then nobody listens.
   result.catch(() => {});
   await eventually(
@@ -111,6 +104,15 @@ export async function startCalls(api: ClusterApi, from: PodRef, url: string): Pr
     },
   };
 }
+
+/** A request to the server's own interface, from inside its pod. */
+const rest = (path: string): readonly string[] => [
+  'curl',
+  '-quiet',
+  '-timeout',
+  '10m',
+  `http://localhost:${ports.http}/fortio/rest/${path}`,
+];
 
 const longRunTimeoutMs = 10 * 60_000;
 

@@ -3,7 +3,13 @@ import type { V1Container, V1PodSpec, V1Probe } from '@kubernetes/client-node';
 import { fortioImage } from '../artifacts/build.ts';
 import { ports } from './fortio.ts';
 
-const fortio = (name: string, args: readonly string[], more: Partial<V1Container> = {}): V1Container => ({
+/** Their fields: the client's types are classes, and these are plain objects. */
+type Fields<T> = { readonly [Key in keyof T]: T[Key] };
+type Container = Fields<V1Container>;
+type PodSpec = Fields<V1PodSpec>;
+type Probe = Fields<V1Probe>;
+
+const fortio = (name: string, args: readonly string[], more: Partial<Container> = {}): Container => ({
   name,
   image: fortioImage,
   imagePullPolicy: 'IfNotPresent',
@@ -14,13 +20,13 @@ const fortio = (name: string, args: readonly string[], more: Partial<V1Container
 const documents = (...objects: readonly object[]): string =>
   objects.map((object) => JSON.stringify(object)).join('\n---\n');
 
-const pod = (spec: V1PodSpec): V1PodSpec => ({ terminationGracePeriodSeconds: 1, ...spec });
+const pod = (spec: PodSpec): PodSpec => ({ terminationGracePeriodSeconds: 1, ...spec });
 
 const deployment = (
   namespace: string,
   name: string,
   labels: Readonly<Record<string, string>>,
-  spec: V1PodSpec,
+  spec: PodSpec,
 ): object => ({
   apiVersion: 'apps/v1',
   kind: 'Deployment',
@@ -28,7 +34,7 @@ const deployment = (
   spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec: pod(spec) } },
 });
 
-const probes: Readonly<Record<string, V1Probe>> = {
+const probes: Readonly<Record<string, Probe>> = {
   http: { httpGet: { path: '/fortio/fortio/ready', port: ports.http } },
   tcp: { tcpSocket: { port: ports.tcp } },
   grpc: { grpc: { port: ports.grpc } },
@@ -37,8 +43,8 @@ const probes: Readonly<Record<string, V1Probe>> = {
 
 /** One pod for each kind of probe, labelled `probe`: ready by it, and restarted at its first failure. */
 export function probedManifest(namespace: string): string {
-  const closed: V1Probe = { tcpSocket: { port: 9999 }, periodSeconds: 1 };
-  const probed = (kind: string, more: Partial<V1Container>): object =>
+  const closed: Probe = { tcpSocket: { port: 9999 }, periodSeconds: 1 };
+  const probed = (kind: string, more: Partial<Container>): object =>
     deployment(
       namespace,
       `probed-${kind}`,

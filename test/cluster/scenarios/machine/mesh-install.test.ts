@@ -93,9 +93,9 @@ describe('a mesh that is installed into a running cluster', () => {
         nodes.map(() => ({ expected: 1, enrolled: 1, verified: 1 })),
       );
       const certificates = await mesh.certificates();
-      expect(certificates.map(({ identity, state }) => [identity, state]).toSorted()).toEqual([
-        [`spiffe://cluster.local/ns/${namespace}/sa/cart`, 'valid'],
-        [`spiffe://cluster.local/ns/${namespace}/sa/web`, 'valid'],
+      expect(certificates.map(({ identity, state }) => `${identity} ${state}`).toSorted()).toEqual([
+        `spiffe://cluster.local/ns/${namespace}/sa/cart valid`,
+        `spiffe://cluster.local/ns/${namespace}/sa/web valid`,
       ]);
     },
     minutes,
