@@ -61,6 +61,8 @@ export type PodState =
 
 export interface EnrolmentDeps {
   readonly mesh: MeshReader;
+  /** Whether the model says what is, and not what a snapshot remembers while the API server is away. */
+  readonly isCurrent: () => boolean;
   readonly native: Pick<NativeBinding, 'closeFd' | 'createSocket'>;
   readonly namespaces: PodNamespaces;
   /** Holds the pods' listening sockets while the worker is restarted. */
@@ -217,12 +219,13 @@ export class Enrolment {
   }
 
   /**
-   * A pod that an earlier agent captured and the model does not know may be one that is just being made: while its
-   * processes run it stays captured, for nobody said that it does not belong into the mesh.
+   * A pod that an earlier agent captured and the model does not know may be one that is just being made; and a snapshot
+   * may be older than the label. While its processes run it stays captured, for nobody said that it does not belong
+   * into the mesh.
    */
   async #mayLeave(uid: WorkloadUid): Promise<boolean> {
-    const { mesh, namespaces } = this.#deps;
-    if (this.#enrolled.has(uid) || mesh.view.workloads.has(uid)) return true;
+    const { mesh, isCurrent, namespaces } = this.#deps;
+    if (this.#enrolled.has(uid) || (mesh.view.workloads.has(uid) && isCurrent())) return true;
     return !(await namespaces.isRunning(uid));
   }
 

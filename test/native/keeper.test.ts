@@ -366,21 +366,23 @@ describe('a successor', () => {
   );
 });
 
-describe('a probe', () => {
-  const answering = async (answer: string, test: (path: string) => void | Promise<void>): Promise<void> =>
-    inDirectory(async (path) => {
-      const server = createServer((socket) => socket.once('data', () => socket.end(answer)).on('error', () => {}));
-      server.listen(path);
-      await once(server, 'listening');
-      await Promise.resolve(test(path)).finally(() => server.close());
-    });
-  const ask = async (path: string): Promise<readonly [number | null, string]> => {
-    const child = spawn(keeperPath, ['--probe', path], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const said = text(child.stdout);
-    const [code] = (await once(child, 'close')) as [number | null];
-    return [code, await said];
-  };
+/** One whose whole answer is this. */
+const answering = async (answer: string, test: (path: string) => void | Promise<void>): Promise<void> =>
+  inDirectory(async (path) => {
+    const server = createServer((socket) => socket.once('data', () => socket.end(answer)).on('error', () => {}));
+    server.listen(path);
+    await once(server, 'listening');
+    await Promise.resolve(test(path)).finally(() => server.close());
+  });
+/** Exit code and words of the probe. */
+const ask = async (path: string): Promise<readonly [number | null, string]> => {
+  const child = spawn(keeperPath, ['--probe', path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const said = text(child.stdout);
+  const [code] = (await once(child, 'close')) as [number | null];
+  return [code, await said];
+};
 
+describe('a probe', () => {
   it.each([
     ['ready', 'HTTP/1.1 200 OK\r\n\r\nready\n', 0, ''],
     ['not ready', 'HTTP/1.1 503 Service Unavailable\r\n\r\nnot ready: enrolment\n', 1, 'not ready: enrolment\n'],

@@ -12,6 +12,7 @@ import { netnsRules } from '../../agent/netns-rules.ts';
 import { PodNamespaces } from '../../agent/pod-namespaces.ts';
 import { cgroup1Mount } from '../../base/mounts.ts';
 import type { Datapath } from '../../datapath/datapath.ts';
+import type { MeshSource } from '../../kube/mesh-source.ts';
 import type { PodLookup } from '../../model/pod-lookup.ts';
 import type { MeshStore } from '../../model/store.ts';
 import type { Fd } from '../../native/binding.ts';
@@ -32,12 +33,17 @@ export interface EnrolmentParts {
   readonly namespaces: PodNamespaces;
 }
 
+interface EnrolmentSources {
+  readonly probe: CaptureProbe;
+  readonly source: Pick<MeshSource, 'status'>;
+}
+
 export function buildEnrolment(
   { native, keeper, config, clock, log, cleanup }: Foundation,
   mesh: MeshStore,
   datapath: Datapath,
   engine: TunnelEngine,
-  { metrics, probe }: Pick<Observability, 'metrics'> & { readonly probe: CaptureProbe },
+  { metrics, probe, source }: Pick<Observability, 'metrics'> & EnrolmentSources,
 ): EnrolmentParts {
   const namespaces = new PodNamespaces({
     native,
@@ -47,6 +53,7 @@ export function buildEnrolment(
   const enrolment = new Enrolment(
     {
       mesh,
+      isCurrent: () => source.status().state === 'live',
       native,
       namespaces,
       keeper,

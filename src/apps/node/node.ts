@@ -44,7 +44,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const datapath = await startDatapath(foundation, store);
   readiness.done('datapath');
   const probe = new CaptureProbe({ native: deps.native, clock: foundation.clock });
-  const watched = { ...observability, probe };
+  const watched = { ...observability, probe, source };
   const engine = startZtunnel(foundation, store, certificates, datapath, watched);
   const pods = buildEnrolment(foundation, store, datapath, engine, watched);
   const { enrolment } = pods;

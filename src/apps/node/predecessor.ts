@@ -20,7 +20,7 @@ export function followPredecessor(
   if (id === undefined) return () => {};
   const directory = findCgroup(cgroupRoot, id);
   log.info({ cgroup: directory ?? 'gone' }, 'the node program before this one finishes its connections');
-  let cancel = (): void => {};
+  let cancel: (() => void) | undefined;
   const look = (): void => {
     if (directory !== undefined && isThisCgroup(directory, id) && hasProcesses(directory)) {
       cancel = clock.after(lookEveryMs, look);
@@ -30,7 +30,7 @@ export function followPredecessor(
     log.info({}, 'the node program before this one has ended');
   };
   look();
-  return () => cancel();
+  return () => cancel?.();
 }
 
 /** A cgroup's id is its directory's inode. */

@@ -55,6 +55,8 @@ function setup(
     wrongNamespace: false,
     /** What the next proofs come out as: undefined proves capture. */
     broken: undefined as MeshError | undefined,
+    /** The model is what the API server says now. */
+    current: true,
   };
   let nextFd = 100;
   const open = (what: string): Fd => {
@@ -85,6 +87,7 @@ function setup(
   });
   const deps: EnrolmentDeps = {
     mesh: store,
+    isCurrent: () => kernel.current,
     clock,
     log: silentLogger,
     attemptFailed: () => {},
@@ -209,6 +212,19 @@ describe('enrolling the pods of this node', () => {
     await clock.advance(5000);
     await settle(() => events.includes('serve 1'));
     expect(events).toEqual(['release 1', 'stop 1', 'no rules', 'rules', 'capture 1', 'serve 1']);
+  });
+
+  it('keeps a pod captured that only a snapshot says is not in the mesh, until the API server says so', async () => {
+    startProcess(7);
+    const { enrolment, kernel, clock, namespaces } = setup([workload(7, { protocol: 'tcp' })], [uid(7)]);
+    kernel.current = false;
+    await namespaces.scan();
+    await enrolment.start();
+    await clock.advance(60_000);
+    expect([...kernel.captured]).toEqual([uid(7)]);
+    kernel.current = true;
+    await clock.advance(10_000);
+    await settle(() => kernel.captured.size === 0);
   });
 
   it('keeps a pod captured that an earlier agent captured, that runs, and of which nobody says anything yet', async () => {

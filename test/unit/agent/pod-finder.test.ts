@@ -30,7 +30,7 @@ describe('finding pods in the cgroup trees', () => {
       `kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod${underscored}.slice`,
     ],
     ['the systemd driver, guaranteed QoS', `kubepods.slice/kubepods-pod${underscored}.slice`],
-    ['a node below a root of its own', `kubelab-1/kubepods/besteffort/pod${uid}`],
+    ['a node below a root of its own', `node-1/kubepods/besteffort/pod${uid}`],
     [
       'a node that is a container itself',
       `system.slice/docker-ab.scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/` +

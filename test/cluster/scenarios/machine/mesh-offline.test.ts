@@ -1,0 +1,152 @@
+/**
+ * The API server is away: pods of the mesh go on talking, a node program that restarts serves from its snapshot and
+ * says so, and a pod that appears meanwhile does not start outside the mesh.
+ */
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { rmSync, writeFileSync } from 'node:fs';
+import type { V1Pod } from '@kubernetes/client-node';
+import type { StatusDocument } from '../../../../src/telemetry/admin-api.ts';
+import { fortioImage } from '../../artifacts/build.ts';
+import { running } from '../../commands/context.ts';
+import { start, stop } from '../../commands/control.ts';
+import { findNode } from '../../machine/state.ts';
+import type { ClusterApi } from '../../support/api.ts';
+import { clusterUnderTest, context } from '../../support/cluster-under-test.ts';
+import { eventually } from '../../support/eventually.ts';
+import { echoManifest, ports } from '../../support/fortio.ts';
+import { installedMesh } from '../../support/mesh.ts';
+import { measured, timed } from '../../support/measure.ts';
+import { execByRuntime, killWorker, onNode, program, setMeshed } from '../../support/rollout.ts';
+
+const namespace = 'mesh-test-offline';
+const snapshot = '/var/lib/mesh-ebpf/node/objects.snapshot';
+const staticPod = 'static-node-1';
+const minutes = 60_000;
+let api: ClusterApi;
+let client: V1Pod;
+let server: V1Pod;
+let manifestFile = '';
+
+const staticManifest = `
+apiVersion: v1
+kind: Pod
+metadata: { name: static, namespace: ${namespace} }
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+    - name: fortio
+      image: ${fortioImage}
+      imagePullPolicy: IfNotPresent
+      args: [server]
+`;
+
+beforeAll(async () => {
+  api = await clusterUnderTest();
+  await installedMesh();
+  await api.apply(echoManifest(namespace, 'echo'));
+  const pods = await api.whenPodsReady(namespace, 'app=echo', 2, 4 * minutes);
+  const on = (node: string) => pods.find(({ spec }) => spec?.nodeName === node);
+  const [first, second] = [on('node-1'), on('node-2')];
+  if (first === undefined || second === undefined) throw new Error('these scenarios need two nodes');
+  [client, server] = [first, second];
+  await setMeshed(api, namespace, true);
+  const { machine, state } = await running(context);
+  manifestFile = machine.layout.node(findNode(state, '1')).disk('/etc/kubernetes/manifests', 'static.yaml');
+}, 20 * minutes);
+
+afterAll(async () => {
+  rmSync(manifestFile, { force: true });
+  await start(context, 'kube-apiserver').catch(() => undefined);
+  await api.deleteNamespace(namespace);
+}, 5 * minutes);
+
+/** Twenty calls to the other node, each on a connection of its own; how many were answered. */
+async function talk(): Promise<number> {
+  const container = client.status?.containerStatuses?.[0]?.containerID ?? '';
+  const url = `http://${server.status?.podIP}:${ports.http}/`;
+  const command = `/usr/bin/fortio load -quiet -json - -keepalive=false -c 1 -qps 0 -n 20 ${url}`;
+  const { stdout } = await execByRuntime('1', container, command);
+  return (JSON.parse(stdout) as { readonly RetCodes: Record<string, number> }).RetCodes['200'] ?? 0;
+}
+
+/** As the node's own node program says it, to somebody on the node. */
+async function statusOnNode(): Promise<StatusDocument> {
+  const { stdout } = await onNode('1', `${program} status -o json`);
+  const { items } = JSON.parse(stdout) as { readonly items: readonly StatusDocument[] };
+  const [status] = items;
+  if (status === undefined) throw new Error('no node program answers');
+  return status;
+}
+
+/** Containers of the static pod that run an application. */
+const applications = async (): Promise<number> => {
+  const filters = `'labels."io.kubernetes.pod.name"==${staticPod},labels."io.kubernetes.container.name"==fortio'`;
+  const { stdout } = await onNode(
+    '1',
+    `ctr -a /run/containerd/containerd.sock -n k8s.io containers ls -q ${filters}`,
+  );
+  return stdout.split('\n').filter(Boolean).length;
+};
+
+const awayMs = 20_000;
+
+it(
+  'without the API server pods go on talking, and nothing starts outside the mesh',
+  async () => {
+    expect(await talk()).toBe(20);
+    await eventually(
+      'the label is in the snapshot',
+      async () => (await onNode('1', `grep -c '"name":"${namespace}".*ambient' ${snapshot}`)).code,
+      (code) => code === 0,
+      minutes,
+    );
+    await stop(context, 'kube-apiserver', 'SIGKILL');
+    const awaySince = performance.now();
+    expect(await talk()).toBe(20);
+
+    await timed('node program killed without an API server, until the next one serves', () =>
+      killWorker('1'),
+    );
+    expect(await talk()).toBe(20);
+    const { source, pods } = await statusOnNode();
+    expect(source).toMatchObject({ state: 'stale', name: expect.stringContaining('kubernetes https://') });
+    expect(pods).toMatchObject({ expected: 1, enrolled: 1 });
+
+    writeFileSync(manifestFile, staticManifest);
+    await eventually(
+      'the kubelet has made the static pod’s sandbox, or tried to',
+      async () => (await onNode('1', `ls -d /var/log/pods/${namespace}_${staticPod}_*`)).code,
+      (code) => code === 0,
+      2 * minutes,
+    );
+    await eventually(
+      'the API server has been away for 20 s',
+      async () => performance.now() - awaySince,
+      (ms) => ms >= awayMs,
+      2 * minutes,
+    );
+    expect(await talk()).toBe(20);
+    expect(await applications()).toBe(0);
+    measured('without an API server, seconds', ((performance.now() - awaySince) / 1000).toFixed(0));
+
+    await start(context, 'kube-apiserver');
+    await eventually(
+      'the node program follows the API server again',
+      async () => (await statusOnNode()).source.state,
+      (state) => state === 'live',
+      2 * minutes,
+    );
+    await eventually(
+      'the static pod runs, in the mesh',
+      async () => {
+        const pod = (await api.pods(namespace)).find(({ metadata }) => metadata?.name === staticPod);
+        return [pod?.status?.phase, pod?.metadata?.annotations?.['ambient.istio.io/redirection']];
+      },
+      ([phase, annotation]) => phase === 'Running' && annotation === 'enabled',
+      3 * minutes,
+    );
+    expect(await applications()).toBe(1);
+    expect(await talk()).toBe(20);
+  },
+  12 * minutes,
+);
