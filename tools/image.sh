@@ -28,6 +28,10 @@ elif command -v buildah >/dev/null; then
   tool=buildah
   # Works where containers cannot be nested, too.
   export BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot} STORAGE_DRIVER=${STORAGE_DRIVER:-vfs}
+  # buildah leaves layers mounted. In a mount namespace of its own they end with it, and `make clean` can remove them.
+  if [[ $EUID == 0 && -z ${PRIVATE_MOUNTS:-} ]]; then
+    PRIVATE_MOUNTS=1 exec unshare --mount --propagation private tools/image.sh "$@"
+  fi
   storage=(--root "$PWD/$work/storage" --runroot "$PWD/$work/run")
 else
   die 'neither a running docker nor buildah is here; install one (Debian: apt-get install buildah)'
