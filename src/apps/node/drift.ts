@@ -2,8 +2,8 @@
 import type { PodState } from '../../agent/enrolment.ts';
 import type { MeshError } from '../../base/errors.ts';
 
-/** A pod that is just starting fails a few times before its processes are there. */
-const driftMs = 10_000;
+/** A pod that is just starting fails a few times before its processes are there; after ten seconds people are told. */
+const driftMs = 8_000;
 
 export interface Drift {
   readonly since: number;

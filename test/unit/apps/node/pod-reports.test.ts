@@ -24,8 +24,8 @@ describe('of a pod', () => {
     ['that left: the annotation goes', annotated, undefined, false, undefined],
     ['that never belonged into the mesh: nothing', web, undefined, undefined, undefined],
     ['that a new agent has not looked at: nothing', annotated, { state: 'pending' }, undefined, undefined],
-    ['that is just starting: nothing', annotated, failed(now - 9_999), undefined, undefined],
-    ['that has been outside for 10 s: it is', annotated, failed(now - 10_000), false, 'EnrolmentFailed'],
+    ['that is just starting: nothing', annotated, failed(now - 7_999), undefined, undefined],
+    ['that has been outside for 8 s: it is', annotated, failed(now - 8_000), false, 'EnrolmentFailed'],
     ['captured in vain: so', annotated, enrolled({ since: 0, error }), undefined, 'CaptureBroken'],
   ] as const)('%s', (_, workload, state, redirected, reason) => {
     const report = reportOf(workload, state, now);
