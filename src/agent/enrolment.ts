@@ -70,7 +70,7 @@ export interface EnrolmentDeps {
   readonly capture: Capture;
   readonly verifier: CaptureVerifier;
   readonly rules: NetnsRules;
-  readonly engine: Pick<TunnelEngine, 'addPod' | 'removePod'>;
+  readonly engine: Pick<TunnelEngine, 'addPod' | 'removePod' | 'retirePod'>;
   readonly clock: Clock;
   readonly log: Logger;
   /** Told of every attempt that failed, for metrics. */
@@ -110,6 +110,8 @@ export class Enrolment {
   readonly #replaced = new Set<WorkloadUid>();
   /** Pods served with sockets of an earlier worker, whose namespaces are still to be looked after. */
   readonly #unprepared = new Set<WorkloadUid>();
+  /** Left the mesh and live on; the last of their connections has ended, and their namespaces are to be cleaned. */
+  readonly #finished = new Map<WorkloadUid, Enrolled[]>();
   /** Enrolled pods whose capture was found not to work. */
   readonly #broken = new Set<WorkloadUid>();
   /** Not before the maps are in force: until then a pod is captured by an earlier agent's, or not at all. */
@@ -206,11 +208,13 @@ export class Enrolment {
   async #reconcile(uid: WorkloadUid): Promise<void> {
     const wanted = this.#wanted(uid);
     const current = this.#enrolled.get(uid);
-    if (wanted === undefined) return (await this.#mayLeave(uid)) ? this.#leave(uid) : undefined;
+    await this.#cleanUp(uid, wanted === undefined && current === undefined);
+    if (wanted === undefined)
+      return (await this.#mayLeave(uid)) ? this.#leave(uid, this.#livesOn(uid)) : undefined;
     if (current === undefined) return this.#enrol(wanted);
     const replaced = this.#replaced.delete(uid) || !this.#deps.namespaces.mayBe(uid, current.netns);
     if (!sameSockets(current.workload, wanted) || replaced) {
-      await this.#leave(uid);
+      await this.#leave(uid, false);
       await this.#enrol(wanted);
       return;
     }
@@ -224,9 +228,14 @@ export class Enrolment {
    * into the mesh.
    */
   async #mayLeave(uid: WorkloadUid): Promise<boolean> {
-    const { mesh, isCurrent, namespaces } = this.#deps;
-    if (this.#enrolled.has(uid) || (mesh.view.workloads.has(uid) && isCurrent())) return true;
+    const { mesh, capture, isCurrent, namespaces } = this.#deps;
+    if (this.#enrolled.has(uid) || !capture.captured().includes(uid)) return true;
+    if (mesh.view.workloads.has(uid) && isCurrent()) return true;
     return !(await namespaces.isRunning(uid));
+  }
+
+  #livesOn(uid: WorkloadUid): boolean {
+    return this.#deps.mesh.view.workloads.has(uid);
   }
 
   async #enrol(workload: Workload): Promise<void> {
@@ -293,20 +302,44 @@ export class Enrolment {
     return captured;
   }
 
-  async #leave(uid: WorkloadUid): Promise<void> {
+  /** A pod that lives on outside of the mesh keeps the connections it has. */
+  async #leave(uid: WorkloadUid, livesOn: boolean): Promise<void> {
     const { capture, engine, keeper, log } = this.#deps;
     const current = this.#enrolled.get(uid);
     this.#failed.delete(uid);
     this.#unprepared.delete(uid);
-    if (current === undefined && !capture.captured().includes(uid)) return;
-    await capture.unenrol(uid);
+    const isCaptured = current !== undefined || capture.captured().includes(uid);
+    if (isCaptured) await capture.unenrol(uid);
     dropListeners(keeper, uid);
-    engine.removePod(uid);
+    const finishes = current !== undefined && livesOn;
+    if (finishes) this.#letFinish(current);
+    // Of one that is gone, also what it once left the mesh with.
+    else if (isCaptured || !livesOn) engine.removePod(uid);
+    if (!isCaptured) return;
     this.#enrolled.delete(uid);
     this.#broken.delete(uid);
     this.#deps.verifier.forget(uid);
-    if (current !== undefined) await this.#release(current);
+    if (current !== undefined && !finishes) await this.#release(current);
     log.info({ pod: uid }, 'pod left the mesh');
+  }
+
+  /** The replies of its connections need the rules of its namespace to the last. */
+  #letFinish(pod: Enrolled): void {
+    const { uid } = pod.workload;
+    void this.#deps.engine.retirePod(uid).then(() => {
+      this.#finished.set(uid, [...(this.#finished.get(uid) ?? []), pod]);
+      this.#worker.mark(uid);
+    });
+  }
+
+  /** If it is enrolled anew, its rules are in use. */
+  async #cleanUp(uid: WorkloadUid, isOutside: boolean): Promise<void> {
+    const finished = this.#finished.get(uid) ?? [];
+    this.#finished.delete(uid);
+    for (const pod of finished) {
+      if (isOutside) await this.#release(pod);
+      else pod.netns.close();
+    }
   }
 
   /** The namespace may be gone with its pod: nothing to clean then. */

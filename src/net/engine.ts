@@ -154,8 +154,10 @@ export interface EngineStats {
 export interface TunnelEngine {
   /** Starts to serve a pod. The same uid again replaces its identity and addresses, not its sockets. */
   addPod(pod: EnginePod, listeners: PodListeners): void;
-  /** Stops accepting for a pod and ends its connections with POD_REMOVED. */
+  /** Stops accepting for a pod and ends its connections with POD_REMOVED, those of a retired pod too. */
   removePod(uid: WorkloadUid): void;
+  /** Stops accepting for a pod, whose connections go on; resolves when the last of them has ended. */
+  retirePod(uid: WorkloadUid): Promise<void>;
   stats(): EngineStats;
   /** Stops accepting, sends GOAWAY, lets streams finish until `deadline` fires, then destroys what is left. */
   drain(deadline: AbortSignal): Promise<void>;

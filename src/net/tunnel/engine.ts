@@ -34,8 +34,11 @@ export function createTypeScriptEngine(deps: EngineDeps, options: Partial<Engine
 
 class TypeScriptEngine implements TunnelEngine {
   readonly #pods = new Map<WorkloadUid, PodServer>();
+  /** Accept nothing any more, and still carry something. */
+  readonly #retired = new Map<PodServer, WorkloadUid>();
   readonly #podDeps: PodServerDeps;
-  #draining: (() => void) | undefined;
+  /** Look, whenever a connection or tunnel has ended, whether it was the last one they wait for. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(deps: EngineDeps, options: EngineOptions) {
     const ownDials = new OwnDials();
@@ -51,7 +54,7 @@ class TypeScriptEngine implements TunnelEngine {
       writeBuffers: new WriteBuffers(writeBufferSize),
       contexts: new ClientContexts(),
       dialer: new Dialer({ ...deps, ownDials }, { timeoutMs: options.dialTimeoutMs }),
-      changed: () => this.#draining?.(),
+      changed: () => this.#waiting.forEach((look) => look()),
     };
   }
 
@@ -62,12 +65,24 @@ class TypeScriptEngine implements TunnelEngine {
   }
 
   removePod(uid: WorkloadUid): void {
-    this.#pods.get(uid)?.destroy(new MeshError('POD_REMOVED', 'the pod left the mesh'));
+    const removed = new MeshError('POD_REMOVED', 'the pod left the mesh');
+    for (const [server, retired] of this.#retired) if (retired === uid) server.destroy(removed);
+    this.#pods.get(uid)?.destroy(removed);
     this.#pods.delete(uid);
   }
 
+  async retirePod(uid: WorkloadUid): Promise<void> {
+    const server = this.#pods.get(uid);
+    if (server === undefined) return;
+    this.#pods.delete(uid);
+    this.#retired.set(server, uid);
+    server.drain();
+    await this.#until(() => !isBusy(server));
+    this.#retired.delete(server);
+  }
+
   stats(): EngineStats {
-    const pods = [...this.#pods.values()];
+    const pods = this.#servers();
     const sum = (of: (pod: PodServer) => number): number => pods.reduce((total, pod) => total + of(pod), 0);
     return {
       connections: sum((pod) => pod.connections),
@@ -78,36 +93,42 @@ class TypeScriptEngine implements TunnelEngine {
   }
 
   async drain(deadline: AbortSignal): Promise<void> {
-    for (const pod of this.#pods.values()) pod.drain();
-    await this.#idle(deadline);
+    for (const pod of this.#servers()) pod.drain();
+    // Also with tunnels alone: what a finished connection sent last may be under way in them.
+    await this.#until(() => !isBusy(this.stats()), deadline);
     this.destroy(
       new MeshError('DRAINING', 'the proxy stops, and this connection outlived the time it was given'),
     );
   }
 
   destroy(error: MeshError): void {
-    for (const pod of this.#pods.values()) pod.destroy(error);
+    for (const pod of this.#servers()) pod.destroy(error);
     this.#pods.clear();
   }
 
-  /** Also with tunnels alone: what a finished connection sent last may be under way in them. */
-  #isBusy(): boolean {
-    const { connections, tunnelsOut, tunnelsIn } = this.stats();
-    return connections + tunnelsOut + tunnelsIn > 0;
+  #servers(): readonly PodServer[] {
+    return [...this.#pods.values(), ...this.#retired.keys()];
   }
 
-  /** Resolves when the last connection has ended and its last byte has left, or at the deadline. */
-  #idle(deadline: AbortSignal): Promise<void> {
+  /** Resolves when `done` holds, which only an end can make so, or at the deadline. */
+  #until(done: () => boolean, deadline?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const check = (): void => {
-        if (!deadline.aborted && this.#isBusy()) return;
-        this.#draining = undefined;
-        deadline.removeEventListener('abort', check);
+      const look = (): void => {
+        if (!done() && deadline?.aborted !== true) return;
+        this.#waiting.delete(look);
+        deadline?.removeEventListener('abort', look);
         resolve();
       };
-      this.#draining = check;
-      deadline.addEventListener('abort', check);
-      check();
+      this.#waiting.add(look);
+      deadline?.addEventListener('abort', look);
+      look();
     });
   }
 }
+
+const isBusy = ({
+  connections,
+  tunnelsOut,
+  tunnelsIn,
+}: Pick<EngineStats, 'connections' | 'tunnelsOut' | 'tunnelsIn'>): boolean =>
+  connections + tunnelsOut + tunnelsIn > 0;

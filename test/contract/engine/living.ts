@@ -32,6 +32,31 @@ export function describeLiving(factory: EngineFactory): void {
       expect(rig.b.stats()).toEqual({ connections: 0, tunnelsOut: 0, tunnelsIn: 0, bufferedBytes: 0 });
     });
 
+    it('a retired pod accepts nothing, and its connections go on to their end', async () => {
+      const socket = await rig.dial(client.outbound);
+      await echo(socket, 'x');
+      let isOver = false;
+      const over = rig.b.retirePod(server.pod.uid).then(() => (isOver = true));
+      expect(await isOpen(server.hbone)).toBe(false);
+      expect(await echo(socket, 'still')).toBe('still');
+      expect(isOver).toBe(false);
+      socket.end();
+      expect(await ending(socket)).toBe('ended');
+      await over;
+      const told = await rig.finished(2);
+      expect(told.map(({ finished }) => finished[0]?.failure)).toEqual([undefined, undefined]);
+      expect(rig.b.stats()).toEqual({ connections: 0, tunnelsOut: 0, tunnelsIn: 0, bufferedBytes: 0 });
+    });
+
+    it('a retired pod’s connections end when it is removed', async () => {
+      const socket = await rig.dial(client.outbound);
+      await echo(socket, 'x');
+      const over = rig.b.retirePod(server.pod.uid);
+      rig.b.removePod(server.pod.uid);
+      expect(await ending(socket)).toBe('reset');
+      await over;
+    });
+
     it('removing a pod leaves the others alone', async () => {
       const other = await rig.pod('b', 'other');
       const socket = await rig.dial(client.outbound);

@@ -53,6 +53,8 @@ function setup(
     /** Of every process's namespace. */
     inode: 1n,
     wrongNamespace: false,
+    /** Of retired pods. */
+    lastConnection: Promise.withResolvers<void>(),
     /** What the next proofs come out as: undefined proves capture. */
     broken: undefined as MeshError | undefined,
     /** The model is what the API server says now. */
@@ -119,6 +121,10 @@ function setup(
     engine: {
       addPod: ({ uid: id }) => void events.push(`serve ${id.at(-1)}`),
       removePod: (id) => void events.push(`stop ${id.at(-1)}`),
+      retirePod: (id) => {
+        events.push(`retire ${id.at(-1)}`);
+        return kernel.lastConnection.promise;
+      },
     },
   };
   const enrolment = new Enrolment(deps, { node: 'node-a' as NodeName, verifyEveryMs: 5000, provedAtOnce: 2 });
@@ -177,15 +183,45 @@ describe('enrolling the pods of this node', () => {
     expect([...kernel.openFds.values()]).toEqual([]);
   });
 
-  it('releases a pod that leaves the mesh, and its namespace', async () => {
+  it('releases a pod that leaves the mesh, and its namespace when its last connection has ended', async () => {
     startProcess(1);
     const { enrolment, events, replace, kernel } = setup([workload(1)]);
     await enrolment.start();
     events.length = 0;
     replace([workload(1, { protocol: 'tcp' })]);
+    await settle(() => events.includes('retire 1'));
+    expect(events).toEqual(['release 1', 'retire 1']);
+    kernel.lastConnection.resolve();
     await settle(() => events.includes('no rules'));
-    expect(events).toEqual(['release 1', 'stop 1', 'no rules']);
+    expect(events).toEqual(['release 1', 'retire 1', 'no rules']);
     expect([...kernel.openFds.values()].filter((name) => name.startsWith('/proc'))).toEqual([]);
+  });
+
+  it('leaves its namespace as it is when it has come back into the mesh meanwhile', async () => {
+    startProcess(1);
+    const { enrolment, events, replace, kernel } = setup([workload(1)]);
+    await enrolment.start();
+    events.length = 0;
+    replace([workload(1, { protocol: 'tcp' })]);
+    await settle(() => events.includes('retire 1'));
+    replace([workload(1)]);
+    await settle(() => events.includes('serve 1'));
+    kernel.lastConnection.resolve();
+    await enrolment.enrolNow(uid(1));
+    expect(events).toEqual(['release 1', 'retire 1', 'rules', 'capture 1', 'serve 1']);
+    expect(enrolment.stateOf(uid(1))?.state).toBe('enrolled');
+  });
+
+  it('ends the connections of a pod that is gone, also those it left the mesh with', async () => {
+    startProcess(1);
+    const { enrolment, events, replace } = setup([workload(1)]);
+    await enrolment.start();
+    replace([workload(1, { protocol: 'tcp' })]);
+    await settle(() => events.includes('retire 1'));
+    events.length = 0;
+    replace([]);
+    await settle(() => events.includes('stop 1'));
+    expect(events).toEqual(['stop 1']);
   });
 
   it('releases what an earlier agent captured and nobody wants any more', async () => {
