@@ -262,8 +262,8 @@ def knock(host, port, seconds=0):
 
 def arrivals(host, port, rate, text):
     """New connections at a steady rate, whatever becomes of the ones before; each greeted, then asked for its own words.
-    Until standard input ends; tells, while it goes on, how many are under way, and in the end how many went well, every
-    failure, and how long the slowest took."""
+    Until standard input ends; tells, while it goes on, how many are under way and how many went well, and in the end every
+    failure too, and how long the slowest took."""
     return asyncio.run(arrive(address(host, port)[4][0], port, rate, text))
 
 
@@ -306,7 +306,7 @@ async def arrive(target, port, rate, text):
         task.add_done_callback(under_way.discard)
         number += 1
         if number % (rate // 20) == 0:
-            print(json.dumps({'under_way': len(under_way)}), flush=True)
+            print(json.dumps({'under_way': len(under_way), 'done': len(took)}), flush=True)
         await asyncio.sleep(max(0, first + number / rate - loop.time()))
     await asyncio.gather(*under_way)
     return {'done': len(took), 'failures': failures, 'slowest': round(max(took, default=0), 3)}
