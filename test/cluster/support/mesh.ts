@@ -115,12 +115,18 @@ export class Mesh {
       namespace,
       (connection) =>
         connection.direction === 'inbound' &&
-        connection.source.workload === `${namespace}/${web.name}` &&
+        isFrom(connection, namespace, web.name) &&
         connection.destination.workload === `${namespace}/${cart.name}` &&
         isMeant(connection),
     );
   }
 }
+
+/** A pod in its first moments may be known to the other node by its certificate only: its address comes later. */
+const isFrom = ({ source }: Connection, namespace: string, web: string): boolean =>
+  source.workload === null
+    ? source.identity === `spiffe://cluster.local/ns/${namespace}/sa/web`
+    : source.workload === `${namespace}/${web}`;
 
 const failed = (args: readonly string[], code: number, said: string): MeshError =>
   new MeshError('UNAVAILABLE', `"mesh-ebpf ${args.join(' ')}" ended with ${code}: ${said.trim()}`);

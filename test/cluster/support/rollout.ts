@@ -151,7 +151,10 @@ export async function loadDuring(
 export const tell = (what: string, { done, failed, slowestSeconds }: Load): void =>
   measured(what, `${failed} of ${done} requests failed, the slowest took ${slowestSeconds.toFixed(2)} s`);
 
-/** Counts packets to and from the applications' own port between nodes: in the mesh there are none. */
+/**
+ * Counts packets with something in them to and from the applications' own port between nodes: in the mesh there are
+ * none. A reset without a word may cross: the kernel's own answer to what a killed program had left under way.
+ */
 export class PlaintextWatch {
   readonly #tcpdump: ChildProcess;
   #packets = 0;
@@ -161,8 +164,11 @@ export class PlaintextWatch {
     this.#tcpdump = spawn('ip', ['netns', 'exec', fabricNetns, 'tcpdump', ...filter], { stdio: 'pipe' });
     const { stdout } = this.#tcpdump;
     if (stdout === null) return;
-    // At its end it prints an empty line.
-    createInterface(stdout).on('line', (line) => (this.#packets += line.includes(' > ') ? 1 : 0));
+    // `IP 10.244.1.5.40186 > 10.244.2.7.8080: tcp 64`; at its end it prints an empty line.
+    createInterface(stdout).on(
+      'line',
+      (line) => (this.#packets += / > .*: tcp [1-9]\d*$/.test(line) ? 1 : 0),
+    );
   }
 
   static async start(): Promise<PlaintextWatch> {
