@@ -210,7 +210,9 @@ export class Enrolment {
     const current = this.#enrolled.get(uid);
     await this.#cleanUp(uid, wanted === undefined && current === undefined);
     if (wanted === undefined)
-      return (await this.#mayLeave(uid)) ? this.#leave(uid, this.#livesOn(uid)) : undefined;
+      return (await this.#mayLeave(uid))
+        ? this.#leave(uid, this.#deps.mesh.view.workloads.has(uid))
+        : undefined;
     if (current === undefined) return this.#enrol(wanted);
     const replaced = this.#replaced.delete(uid) || !this.#deps.namespaces.mayBe(uid, current.netns);
     if (!sameSockets(current.workload, wanted) || replaced) {
@@ -232,10 +234,6 @@ export class Enrolment {
     if (this.#enrolled.has(uid) || !capture.captured().includes(uid)) return true;
     if (mesh.view.workloads.has(uid) && isCurrent()) return true;
     return !(await namespaces.isRunning(uid));
-  }
-
-  #livesOn(uid: WorkloadUid): boolean {
-    return this.#deps.mesh.view.workloads.has(uid);
   }
 
   async #enrol(workload: Workload): Promise<void> {

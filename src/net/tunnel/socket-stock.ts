@@ -1,7 +1,7 @@
 /**
  * Sockets of one kind, born in advance in a busy pod's network namespace. Entering a namespace means handing the work to
- * another thread and waiting for it, a tenth of what a short connection costs; sockets made together share that. A pod
- * that dials now and then has no stock, and a stock that nobody uses is given up.
+ * another thread and waiting for it; sockets made together share the hand-over. A pod that dials now and then has no
+ * stock, and a stock that nobody uses is given up.
  */
 import { closeSync } from 'node:fs';
 import type { Clock } from '../../base/clock.ts';
