@@ -51,6 +51,8 @@ export interface Endpoint {
   /** Answers its readiness probe. While terminating too: then it is the last resort, when nothing else is ready. */
   readonly ready: boolean;
   readonly terminating: boolean;
+  /** The pod that has the address, where whoever made the endpoint says so. */
+  readonly pod?: WorkloadUid;
 }
 
 export interface Service {

@@ -1,31 +1,60 @@
 /**
- * Outbound: from the address an application dialled to the routes worth trying, in order. A Service is balanced
- * over its endpoints; a workload in the mesh is reached through HBONE; everything else goes straight through.
+ * Outbound: from the address an application dialled to the route worth trying, and to the next one when that fails. A
+ * Service is balanced over its endpoints; a workload in the mesh is reached through HBONE; everything else goes straight
+ * through.
  */
 import { MeshError } from '../base/errors.ts';
-import { formatSocketAddress, isIpv4, type Port, type SocketAddress } from '../base/ip.ts';
+import { formatSocketAddress, type IpAddress, type SocketAddress } from '../base/ip.ts';
 import { hbonePort, meshPorts } from '../base/ports.ts';
-import type { Endpoint, Service } from '../model/mesh.ts';
-import type { MeshView } from '../model/view.ts';
+import type { Service } from '../model/mesh.ts';
+import type { MeshReader, MeshView } from '../model/view.ts';
 import type { HboneRoute, Route } from '../net/engine.ts';
+import { chooseEndpoint, type DialHistory } from './endpoints.ts';
 import { type Facts, peerAt, refuse, type Step } from './facts.ts';
 import { newTraceId, requestHeaders } from './headers.ts';
 
 /** Endpoints tried for one connection, before any byte has moved. */
-const maxAttempts = 3;
+const maxAttempts = 5;
 
-/** @param random picks among equal endpoints: a number in [0, 1). */
+export interface EndpointChoice extends Pick<DialHistory, 'isSuspect'> {
+  /** Picks among equal endpoints: a number in [0, 1). */
+  readonly random: () => number;
+}
+
 export const resolveDestination =
-  (random: () => number): Step =>
+  (choice: EndpointChoice): Step =>
   (facts) => {
     const dialled = facts.originalDestination;
     const service = facts.view.serviceByVip(dialled.ip);
-    if (service !== undefined) return resolveService(facts, service, random);
-    return withRoutes(facts, [dialled], undefined);
+    if (service !== undefined) return resolveService(facts, service, choice);
+    return withRoute(facts, dialled, undefined);
   };
 
-function resolveService(facts: Facts, service: Service, random: () => number): ReturnType<Step> {
-  const { port, ip } = facts.originalDestination;
+/** Chooses, each time it is asked, another endpoint of the Service from the mesh as it is by then. */
+export function furtherRoutes(
+  facts: Facts,
+  mesh: MeshReader,
+  { isSuspect, random }: EndpointChoice,
+): () => Route | undefined {
+  const { traceId = newTraceId() } = facts;
+  const tried = new Set<IpAddress>(facts.routes.map(({ target }) => target.ip));
+  return () => {
+    const { view } = mesh;
+    const service = facts.service === undefined ? undefined : view.services.get(facts.service);
+    if (service === undefined || tried.size >= maxAttempts) return undefined;
+    const target = chooseEndpoint(view, service, facts.originalDestination, { tried, isSuspect }, random);
+    if (target === undefined || isCallToTheMesh(view, target)) return undefined;
+    tried.add(target.ip);
+    return routeTo({ ...facts, view }, target, service, traceId);
+  };
+}
+
+function resolveService(
+  facts: Facts,
+  service: Service,
+  { isSuspect, random }: EndpointChoice,
+): ReturnType<Step> {
+  const { port } = facts.originalDestination;
   const named = { ...facts, service: service.key };
   if (!service.ports.some((candidate) => candidate.port === port && candidate.protocol === 'tcp')) {
     const ports = service.ports.map((candidate) => candidate.port).join(', ');
@@ -37,8 +66,9 @@ function resolveService(facts: Facts, service: Service, random: () => number): R
       }),
     );
   }
-  const targets = pickEndpoints(service.endpoints, port, isIpv4(ip), random);
-  if (targets.length === 0) {
+  const history = { tried: new Set<IpAddress>(), isSuspect };
+  const target = chooseEndpoint(facts.view, service, facts.originalDestination, history, random);
+  if (target === undefined) {
     return refuse(
       named,
       'resolve',
@@ -47,63 +77,26 @@ function resolveService(facts: Facts, service: Service, random: () => number): R
       }),
     );
   }
-  return withRoutes(named, targets, service);
+  return withRoute(named, target, service);
 }
 
-/** Ready endpoints of the dialled family in random order; those that serve but are leaving only when no other is left. */
-function pickEndpoints(
-  endpoints: readonly Endpoint[],
-  port: Port,
-  v4: boolean,
-  random: () => number,
-): SocketAddress[] {
-  const usable = endpoints.filter((endpoint) => isIpv4(endpoint.address) === v4 && endpoint.ports.has(port));
-  const ready = usable.filter((endpoint) => endpoint.ready && !endpoint.terminating);
-  const pool = ready.length > 0 ? ready : usable.filter((endpoint) => endpoint.ready && endpoint.terminating);
-  return sample(pool, maxAttempts, random).flatMap((endpoint) => {
-    const target = endpoint.ports.get(port);
-    return target === undefined ? [] : [{ ip: endpoint.address, port: target }];
-  });
-}
-
-/** `count` different items in random order (partial Fisher-Yates): cost ∝ count after one copy. */
-function sample<T>(items: readonly T[], count: number, random: () => number): T[] {
-  const pool = [...items];
-  const picked: T[] = [];
-  while (picked.length < count && pool.length > 0) {
-    const at = Math.floor(random() * pool.length);
-    picked.push(...pool.splice(at, 1));
-  }
-  return picked;
-}
-
-function withRoutes(
-  facts: Facts,
-  targets: readonly SocketAddress[],
-  service: Service | undefined,
-): ReturnType<Step> {
-  const [first] = targets;
-  const loop = targets.find((target) => isCallToTheMesh(facts.view, target));
-  if (first === undefined || loop !== undefined) {
+function withRoute(facts: Facts, target: SocketAddress, service: Service | undefined): ReturnType<Step> {
+  if (isCallToTheMesh(facts.view, target)) {
     return refuse(
       facts,
       'resolve',
-      new MeshError(
-        'RECURSIVE_CALL',
-        `${formatSocketAddress(loop ?? facts.originalDestination)} is a port of the mesh itself`,
-      ),
+      new MeshError('RECURSIVE_CALL', `${formatSocketAddress(target)} is a port of the mesh itself`),
     );
   }
   const traceId = newTraceId();
-  const routes = targets.map((target) => routeTo(facts, target, service, traceId));
-  const [route] = routes;
+  const route = routeTo(facts, target, service, traceId);
   return {
     ...facts,
-    routes,
-    destination: peerAt(facts.view, first),
-    path: route?.type === 'hbone' ? 'tunnel' : 'direct',
-    hboneAddress: route?.type === 'hbone' ? route.via : undefined,
     traceId,
+    routes: [route],
+    destination: peerAt(facts.view, target),
+    path: route.type === 'hbone' ? 'tunnel' : 'direct',
+    hboneAddress: route.type === 'hbone' ? route.via : undefined,
   };
 }
 

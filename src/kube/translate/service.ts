@@ -9,6 +9,7 @@ import {
   type Service,
   serviceKey,
   type ServicePort,
+  type WorkloadUid,
 } from '../../model/mesh.ts';
 import type { EndpointSlice, Service as KubeService, SourcedObject } from '../objects.ts';
 import type { Problem } from '../problem.ts';
@@ -120,7 +121,7 @@ type SliceEndpoint = EndpointSlice['endpoints'][number];
 
 /** The first address alone: the API says the others are the same endpoint, and kube-proxy reads no other. */
 function endpointOf(
-  { addresses, conditions = {} }: SliceEndpoint,
+  { addresses, conditions = {}, targetRef }: SliceEndpoint,
   ports: Endpoint['ports'],
 ): Endpoint | undefined {
   const address = tryParseIp(addresses[0] ?? '');
@@ -128,13 +129,17 @@ function endpointOf(
   const terminating = conditions.terminating === true;
   // The API: unknown readiness means ready; `ready` is never true while terminating, `serving` may be.
   const ready = terminating ? conditions.serving === true : conditions.ready !== false;
-  return { address, ports, ready, terminating };
+  const pod = targetRef?.kind === 'Pod' ? targetRef.uid : undefined;
+  const named = pod === undefined ? {} : { pod: pod as WorkloadUid };
+  return { address, ports, ready, terminating, ...named };
 }
 
 /** One address in two slices: its ports may be spread over them, or it is just being moved between them. */
 function merged(known: Endpoint | undefined, endpoint: Endpoint): Endpoint {
   if (known === undefined) return endpoint;
+  const { pod } = known.terminating ? endpoint : known;
   return {
+    ...(pod === undefined ? {} : { pod }),
     address: endpoint.address,
     ports: new Map([...known.ports, ...endpoint.ports]),
     ready: known.ready || endpoint.ready,
