@@ -15,6 +15,7 @@ import { type Facts, isRefusal, peerAt, type Refusal } from './facts.ts';
 import { responseHeaders } from './headers.ts';
 import { hboneFacts, inboundSteps, plaintextFacts } from './inbound.ts';
 import { type OriginalDestinationLookup, outboundFacts, outboundSteps } from './outbound.ts';
+import { SessionAffinity } from './session-affinity.ts';
 
 export interface DeciderDeps extends AccountDeps {
   readonly mesh: MeshReader;
@@ -28,6 +29,7 @@ export interface DeciderDeps extends AccountDeps {
 export function createDecider(deps: DeciderDeps): ConnectionDecider {
   const nextId = connectionIds();
   const inbound = inboundSteps(deps.authorizer);
+  const balance = { random: deps.random, affinity: new SessionAffinity(deps.now) };
   const originalOf = (arrival: Arrival): SocketAddress | undefined =>
     arrival.type === 'outbound' ? deps.originalDestination(arrival.client, arrival.local) : undefined;
   const isProbe = ({ pod }: Arrival, to: SocketAddress | undefined): boolean =>
@@ -36,7 +38,7 @@ export function createDecider(deps: DeciderDeps): ConnectionDecider {
   const judge = (view: MeshView, arrival: Arrival, original: SocketAddress | undefined): Facts | Refusal => {
     switch (arrival.type) {
       case 'outbound':
-        return outboundSteps(original, deps.random)(outboundFacts(view, arrival, original));
+        return outboundSteps(original, balance)(outboundFacts(view, arrival, original));
       case 'plaintext':
         return inbound(plaintextFacts(view, arrival));
       case 'hbone':

@@ -3,29 +3,36 @@
  * over its endpoints; a workload in the mesh is reached through HBONE; everything else goes straight through.
  */
 import { MeshError } from '../base/errors.ts';
-import { formatSocketAddress, isIpv4, type Port, type SocketAddress } from '../base/ip.ts';
+import { formatSocketAddress, type SocketAddress } from '../base/ip.ts';
 import { hbonePort, meshPorts } from '../base/ports.ts';
-import type { Endpoint, Service } from '../model/mesh.ts';
+import type { Service } from '../model/mesh.ts';
 import type { MeshView } from '../model/view.ts';
 import type { HboneRoute, Route } from '../net/engine.ts';
+import { usableEndpoints, vantageOf } from './endpoint-choice.ts';
 import { type Facts, peerAt, refuse, type Step } from './facts.ts';
 import { newTraceId, requestHeaders } from './headers.ts';
+import type { SessionAffinity } from './session-affinity.ts';
 
 /** Endpoints tried for one connection, before any byte has moved. */
 const maxAttempts = 3;
 
-/** @param random picks among equal endpoints: a number in [0, 1). */
+export interface Balance {
+  /** Picks among equal endpoints: a number in [0, 1). */
+  readonly random: () => number;
+  readonly affinity: SessionAffinity;
+}
+
 export const resolveDestination =
-  (random: () => number): Step =>
+  (balance: Balance): Step =>
   (facts) => {
     const dialled = facts.originalDestination;
     const service = facts.view.serviceByVip(dialled.ip);
-    if (service !== undefined) return resolveService(facts, service, random);
+    if (service !== undefined) return resolveService(facts, service, balance);
     return withRoutes(facts, [dialled], undefined);
   };
 
-function resolveService(facts: Facts, service: Service, random: () => number): ReturnType<Step> {
-  const { port, ip } = facts.originalDestination;
+function resolveService(facts: Facts, service: Service, balance: Balance): ReturnType<Step> {
+  const { port } = facts.originalDestination;
   const named = { ...facts, service: service.key };
   if (!service.ports.some((candidate) => candidate.port === port && candidate.protocol === 'tcp')) {
     const ports = service.ports.map((candidate) => candidate.port).join(', ');
@@ -37,33 +44,38 @@ function resolveService(facts: Facts, service: Service, random: () => number): R
       }),
     );
   }
-  const targets = pickEndpoints(service.endpoints, port, isIpv4(ip), random);
+  const targets = pickEndpoints(facts, service, balance);
   if (targets.length === 0) {
     return refuse(
       named,
       'resolve',
-      new MeshError('NO_HEALTHY_ENDPOINT', `service ${service.key} has no ready endpoint for port ${port}`, {
-        hint: `see: mesh-ebpf services -n ${service.namespace}`,
-      }),
+      new MeshError(
+        'NO_HEALTHY_ENDPOINT',
+        `service ${service.key} has no ready endpoint for port ${port}${whereOf(service, facts)}`,
+        { hint: `see: mesh-ebpf services -n ${service.namespace}` },
+      ),
     );
   }
   return withRoutes(named, targets, service);
 }
 
-/** Ready endpoints of the dialled family in random order; those that serve but are leaving only when no other is left. */
+const whereOf = ({ nodeLocal }: Service, { source }: Facts): string =>
+  nodeLocal === true ? ` on node ${source.workload?.node} (internalTrafficPolicy: Local)` : '';
+
+/** In the order in which to try them; the first is the one of the client's session, if the Service has sessions. */
 function pickEndpoints(
-  endpoints: readonly Endpoint[],
-  port: Port,
-  v4: boolean,
-  random: () => number,
-): SocketAddress[] {
-  const usable = endpoints.filter((endpoint) => isIpv4(endpoint.address) === v4 && endpoint.ports.has(port));
-  const ready = usable.filter((endpoint) => endpoint.ready && !endpoint.terminating);
-  const pool = ready.length > 0 ? ready : usable.filter((endpoint) => endpoint.ready && endpoint.terminating);
-  return sample(pool, maxAttempts, random).flatMap((endpoint) => {
-    const target = endpoint.ports.get(port);
-    return target === undefined ? [] : [{ ip: endpoint.address, port: target }];
-  });
+  { view, source, originalDestination }: Facts,
+  service: Service,
+  { random, affinity }: Balance,
+): readonly SocketAddress[] {
+  if (source.workload === undefined) return [];
+  const usable = usableEndpoints(service, originalDestination, vantageOf(view, source.workload));
+  const picked = sample(usable, maxAttempts, random);
+  if (service.affinityTimeoutMs === undefined) return picked;
+  const session = { client: source.address.ip, service: service.key, port: originalDestination.port };
+  const first = affinity.endpointFor(session, usable, service.affinityTimeoutMs);
+  if (first === undefined) return [];
+  return [first, ...picked.filter((other) => other !== first)].slice(0, maxAttempts);
 }
 
 /** `count` different items in random order (partial Fisher-Yates): cost ∝ count after one copy. */
