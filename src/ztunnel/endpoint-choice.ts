@@ -2,7 +2,7 @@
  * Which endpoints of a Service a client may use, by kube-proxy's rules (Kubernetes 1.36, `pkg/proxy/topology.go`): in
  * the mesh a pod is answered by those that would answer it without. Pure.
  */
-import { isIpv4, type SocketAddress } from '../base/ip.ts';
+import { isIpv4, type Port, type SocketAddress } from '../base/ip.ts';
 import type { Endpoint, NodeName, Service, TopologyHints, Workload } from '../model/mesh.ts';
 import type { MeshView } from '../model/view.ts';
 
@@ -22,18 +22,19 @@ export function usableEndpoints(
   service: Service,
   { ip, port }: SocketAddress,
   from: Vantage,
-): readonly SocketAddress[] {
+): readonly Endpoint[] {
   const offered = service.endpoints.filter(
     ({ address, ports }) => isIpv4(address) === isIpv4(ip) && ports.has(port),
   );
-  const usable =
-    service.nodeLocal === true
-      ? takers(offered.filter(({ node }) => node === from.node))
-      : nearest(takers(offered), from);
-  return usable.flatMap(({ address, ports }) => {
-    const target = ports.get(port);
-    return target === undefined ? [] : [{ ip: address, port: target }];
-  });
+  return service.nodeLocal === true
+    ? takers(offered.filter(({ node }) => node === from.node))
+    : nearest(takers(offered), from);
+}
+
+/** Where the endpoint serves a port of its Service; undefined: it does not. */
+export function targetOf({ address, ports }: Endpoint, port: Port): SocketAddress | undefined {
+  const target = ports.get(port);
+  return target === undefined ? undefined : { ip: address, port: target };
 }
 
 /** Those that are ready; those that leave and still serve only when no other is left. */

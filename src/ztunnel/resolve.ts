@@ -8,7 +8,7 @@ import { hbonePort, meshPorts } from '../base/ports.ts';
 import type { Service } from '../model/mesh.ts';
 import type { MeshView } from '../model/view.ts';
 import type { HboneRoute, Route } from '../net/engine.ts';
-import { usableEndpoints, vantageOf } from './endpoint-choice.ts';
+import { targetOf, usableEndpoints, vantageOf } from './endpoint-choice.ts';
 import { type Facts, peerAt, refuse, type Step } from './facts.ts';
 import { newTraceId, requestHeaders } from './headers.ts';
 import type { SessionAffinity } from './session-affinity.ts';
@@ -69,10 +69,13 @@ function pickEndpoints(
   { random, affinity }: Balance,
 ): readonly SocketAddress[] {
   if (source.workload === undefined) return [];
-  const usable = usableEndpoints(service, originalDestination, vantageOf(view, source.workload));
+  const { port } = originalDestination;
+  const usable = usableEndpoints(service, originalDestination, vantageOf(view, source.workload))
+    .map((endpoint) => targetOf(endpoint, port))
+    .filter((target) => target !== undefined);
   const picked = sample(usable, maxAttempts, random);
   if (service.affinityTimeoutMs === undefined) return picked;
-  const session = { client: source.address.ip, service: service.key, port: originalDestination.port };
+  const session = { client: source.address.ip, service: service.key, port };
   const first = affinity.endpointFor(session, usable, service.affinityTimeoutMs);
   if (first === undefined) return [];
   return [first, ...picked.filter((other) => other !== first)].slice(0, maxAttempts);

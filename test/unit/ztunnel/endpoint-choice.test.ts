@@ -1,11 +1,11 @@
 /** Which endpoints a client may use: the same as kube-proxy on its node would. */
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
-import { formatSocketAddress } from '../../../src/base/ip.ts';
+import { formatSocketAddress, parsePort } from '../../../src/base/ip.ts';
 import { translateService } from '../../../src/kube/translate/service.ts';
 import type { SourcedObject } from '../../../src/kube/objects.ts';
 import type { NodeName, Service } from '../../../src/model/mesh.ts';
-import { usableEndpoints, type Vantage } from '../../../src/ztunnel/endpoint-choice.ts';
+import { targetOf, usableEndpoints, type Vantage } from '../../../src/ztunnel/endpoint-choice.ts';
 import { at, type EndpointSpec, meshConfig, service } from '../../support/mesh-builder.ts';
 
 const here: Vantage = { node: 'node-a' as NodeName, zone: 'zone-1' };
@@ -46,7 +46,7 @@ describe('the endpoints a client may use', () => {
       at('10.96.0.1:80'),
       here,
     );
-    expect(usable.map(formatSocketAddress)).toEqual(expected.map((ip) => `${ip}:8080`));
+    expect(usable.map(({ address }) => address)).toEqual(expected);
   });
 
   it('are of its own node alone, or none, with internalTrafficPolicy: Local', () => {
@@ -55,7 +55,7 @@ describe('the endpoints a client may use', () => {
         { ...service('shop/cart', '10.96.0.1', '80:8080', endpoints), nodeLocal: true },
         at('10.96.0.1:80'),
         here,
-      ).map(({ ip }) => ip);
+      ).map(({ address }) => address);
     expect(local([near, far])).toEqual(['10.0.0.1']);
     expect(local([{ ...near, terminating: true }, far])).toEqual(['10.0.0.1']);
     expect(local([{ ...near, ready: false }, far])).toEqual([]);
@@ -213,7 +213,8 @@ it('chooses from the same endpoints as kube-proxy, whatever slices there are', (
         if (expected.size < kubeProxy(slices, false, { node: 'node-c' as NodeName, zone: undefined }).size)
           seen.fewer++;
         const usable = usableEndpoints(translated(slices, nodeLocal), at('10.96.0.1:80'), from);
-        expect(new Set(usable.map(formatSocketAddress))).toEqual(expected);
+        const targets = usable.map((endpoint) => targetOf(endpoint, parsePort(80)));
+        expect(new Set(targets.map((target) => target && formatSocketAddress(target)))).toEqual(expected);
       },
     ),
     { numRuns: 2000 },
