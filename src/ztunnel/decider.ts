@@ -3,7 +3,7 @@
  * turns the outcome into a decision with its accountant.
  */
 import { asMeshError, MeshError } from '../base/errors.ts';
-import type { Port, SocketAddress } from '../base/ip.ts';
+import type { IpAddress, Port, SocketAddress } from '../base/ip.ts';
 import { isProbeAddress } from '../base/probe-address.ts';
 import type { ConnectionFacts, ConnectionId } from '../model/connection.ts';
 import type { WorkloadUid } from '../model/mesh.ts';
@@ -15,7 +15,8 @@ import { type Facts, isRefusal, peerAt, type Refusal } from './facts.ts';
 import { responseHeaders } from './headers.ts';
 import { hboneFacts, inboundSteps, plaintextFacts } from './inbound.ts';
 import { type OriginalDestinationLookup, outboundFacts, outboundSteps } from './outbound.ts';
-import { type EndpointChoice, furtherRoutes } from './resolve.ts';
+import { type Balance, furtherRoutes } from './resolve.ts';
+import { SessionAffinity } from './session-affinity.ts';
 import { learning, Suspects } from './suspects.ts';
 
 export interface DeciderDeps extends AccountDeps {
@@ -28,13 +29,21 @@ export interface DeciderDeps extends AccountDeps {
 
 interface Deps extends DeciderDeps {
   readonly suspects: Suspects;
-  readonly choice: EndpointChoice;
+  readonly balance: Balance;
+}
+
+function withMemory(given: DeciderDeps): Deps {
+  const suspects = new Suspects(given.now);
+  const isSuspect = (ip: IpAddress): boolean => suspects.has(ip);
+  return {
+    ...given,
+    suspects,
+    balance: { random: given.random, affinity: new SessionAffinity(given.now), isSuspect },
+  };
 }
 
 export function createDecider(given: DeciderDeps): ConnectionDecider {
-  const suspects = new Suspects(given.now);
-  const choice: EndpointChoice = { random: given.random, isSuspect: (ip) => suspects.has(ip) };
-  const deps: Deps = { ...given, suspects, choice };
+  const deps = withMemory(given);
   const nextId = connectionIds();
   const inbound = inboundSteps(deps.authorizer);
   const originalOf = (arrival: Arrival): SocketAddress | undefined =>
@@ -45,7 +54,7 @@ export function createDecider(given: DeciderDeps): ConnectionDecider {
   const judge = (view: MeshView, arrival: Arrival, original: SocketAddress | undefined): Facts | Refusal => {
     switch (arrival.type) {
       case 'outbound':
-        return outboundSteps(original, choice)(outboundFacts(view, arrival, original));
+        return outboundSteps(original, deps.balance)(outboundFacts(view, arrival, original));
       case 'plaintext':
         return inbound(plaintextFacts(view, arrival));
       case 'hbone':
@@ -104,7 +113,7 @@ function inboundDecision({ destination, view, routes }: Facts, observer: Connect
 const outboundDecision = (facts: Facts, observer: ConnectionObserver, deps: Deps): Decision => ({
   type: 'forward',
   routes: facts.routes,
-  furtherRoute: furtherRoutes(facts, deps.mesh, deps.choice),
+  furtherRoute: furtherRoutes(facts, deps.mesh, deps.balance),
   observer: learning(deps.suspects, observer),
 });
 

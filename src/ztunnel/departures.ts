@@ -30,9 +30,7 @@ function endpointsLeaving(before: Service | undefined, after: Service | undefine
 }
 
 const preferred = (service: Service | undefined): readonly IpAddress[] =>
-  (service?.endpoints ?? [])
-    .filter(({ ready, terminating }) => ready && !terminating)
-    .map(({ address }) => address);
+  (service?.endpoints ?? []).filter(({ ready }) => ready).map(({ address }) => address);
 
 function workloadDeparture(
   view: MeshView,

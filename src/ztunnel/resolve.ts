@@ -9,51 +9,45 @@ import { hbonePort, meshPorts } from '../base/ports.ts';
 import type { Service } from '../model/mesh.ts';
 import type { MeshReader, MeshView } from '../model/view.ts';
 import type { HboneRoute, Route } from '../net/engine.ts';
-import { chooseEndpoint, type DialHistory } from './endpoints.ts';
+import { type DialHistory, endpointsToTry, targetOf, vantageOf } from './endpoint-choice.ts';
 import { type Facts, peerAt, refuse, type Step } from './facts.ts';
 import { newTraceId, requestHeaders } from './headers.ts';
+import type { SessionAffinity } from './session-affinity.ts';
 
 /** Endpoints tried for one connection, before any byte has moved. */
 const maxAttempts = 5;
 
-export interface EndpointChoice extends Pick<DialHistory, 'isSuspect'> {
+export interface Balance extends Pick<DialHistory, 'isSuspect'> {
   /** Picks among equal endpoints: a number in [0, 1). */
   readonly random: () => number;
+  readonly affinity: SessionAffinity;
 }
 
 export const resolveDestination =
-  (choice: EndpointChoice): Step =>
+  (balance: Balance): Step =>
   (facts) => {
     const dialled = facts.originalDestination;
     const service = facts.view.serviceByVip(dialled.ip);
-    if (service !== undefined) return resolveService(facts, service, choice);
+    if (service !== undefined) return resolveService(facts, service, balance);
     return withRoute(facts, dialled, undefined);
   };
 
 /** Chooses, each time it is asked, another endpoint of the Service from the mesh as it is by then. */
-export function furtherRoutes(
-  facts: Facts,
-  mesh: MeshReader,
-  { isSuspect, random }: EndpointChoice,
-): () => Route | undefined {
+export function furtherRoutes(facts: Facts, mesh: MeshReader, balance: Balance): () => Route | undefined {
   const { traceId = newTraceId() } = facts;
   const tried = new Set<IpAddress>(facts.routes.map(({ target }) => target.ip));
   return () => {
-    const { view } = mesh;
-    const service = facts.service === undefined ? undefined : view.services.get(facts.service);
+    const now = { ...facts, view: mesh.view };
+    const service = facts.service === undefined ? undefined : now.view.services.get(facts.service);
     if (service === undefined || tried.size >= maxAttempts) return undefined;
-    const target = chooseEndpoint(view, service, facts.originalDestination, { tried, isSuspect }, random);
-    if (target === undefined || isCallToTheMesh(view, target)) return undefined;
+    const target = pickOne(targetsOf(now, service, { tried, isSuspect: balance.isSuspect }), balance.random);
+    if (target === undefined || isCallToTheMesh(now.view, target)) return undefined;
     tried.add(target.ip);
-    return routeTo({ ...facts, view }, target, service, traceId);
+    return routeTo(now, target, service, traceId);
   };
 }
 
-function resolveService(
-  facts: Facts,
-  service: Service,
-  { isSuspect, random }: EndpointChoice,
-): ReturnType<Step> {
+function resolveService(facts: Facts, service: Service, balance: Balance): ReturnType<Step> {
   const { port } = facts.originalDestination;
   const named = { ...facts, service: service.key };
   if (!service.ports.some((candidate) => candidate.port === port && candidate.protocol === 'tcp')) {
@@ -66,19 +60,52 @@ function resolveService(
       }),
     );
   }
-  const history = { tried: new Set<IpAddress>(), isSuspect };
-  const target = chooseEndpoint(facts.view, service, facts.originalDestination, history, random);
+  const target = firstEndpoint(facts, service, balance);
   if (target === undefined) {
     return refuse(
       named,
       'resolve',
-      new MeshError('NO_HEALTHY_ENDPOINT', `service ${service.key} has no ready endpoint for port ${port}`, {
-        hint: `see: mesh-ebpf services -n ${service.namespace}`,
-      }),
+      new MeshError(
+        'NO_HEALTHY_ENDPOINT',
+        `service ${service.key} has no ready endpoint for port ${port}${whereOf(service, facts)}`,
+        { hint: `see: mesh-ebpf services -n ${service.namespace}` },
+      ),
     );
   }
   return withRoute(named, target, service);
 }
+
+const whereOf = ({ nodeLocal }: Service, { source }: Facts): string =>
+  nodeLocal === true ? ` on node ${source.workload?.node} (internalTrafficPolicy: Local)` : '';
+
+const untried: ReadonlySet<IpAddress> = new Set();
+
+/** The one of the client's session, if the Service has sessions; else any. */
+function firstEndpoint(
+  facts: Facts,
+  service: Service,
+  { random, affinity, isSuspect }: Balance,
+): SocketAddress | undefined {
+  const targets = targetsOf(facts, service, { tried: untried, isSuspect });
+  if (service.affinityTimeoutMs === undefined) return pickOne(targets, random);
+  const { source, originalDestination } = facts;
+  const session = { client: source.address.ip, service: service.key, port: originalDestination.port };
+  return affinity.endpointFor(session, targets, service.affinityTimeoutMs);
+}
+
+function targetsOf(
+  { view, source, originalDestination }: Facts,
+  service: Service,
+  history: DialHistory,
+): readonly SocketAddress[] {
+  if (source.workload === undefined) return [];
+  return endpointsToTry(view, service, originalDestination, vantageOf(view, source.workload), history)
+    .map((endpoint) => targetOf(endpoint, originalDestination.port))
+    .filter((target) => target !== undefined);
+}
+
+const pickOne = <T>(items: readonly T[], random: () => number): T | undefined =>
+  items[Math.floor(random() * items.length)];
 
 function withRoute(facts: Facts, target: SocketAddress, service: Service | undefined): ReturnType<Step> {
   if (isCallToTheMesh(facts.view, target)) {
@@ -92,11 +119,11 @@ function withRoute(facts: Facts, target: SocketAddress, service: Service | undef
   const route = routeTo(facts, target, service, traceId);
   return {
     ...facts,
-    traceId,
     routes: [route],
     destination: peerAt(facts.view, target),
     path: route.type === 'hbone' ? 'tunnel' : 'direct',
     hboneAddress: route.type === 'hbone' ? route.via : undefined,
+    traceId,
   };
 }
 

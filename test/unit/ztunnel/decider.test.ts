@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { MeshError } from '../../../src/base/errors.ts';
 import type { SocketAddress } from '../../../src/base/ip.ts';
 import type { ConnectionRecord, Verdict } from '../../../src/model/connection.ts';
-import type { Workload } from '../../../src/model/mesh.ts';
+import type { NodeName, Workload } from '../../../src/model/mesh.ts';
 import type { Arrival, Decision, EnginePod, HboneRoute } from '../../../src/net/engine.ts';
 import type { LiveConnection } from '../../../src/ztunnel/account.ts';
 import type { AccessRequest } from '../../../src/policy/authorize.ts';
@@ -21,13 +21,29 @@ const world: MeshSpec = {
     service('shop/empty', '10.96.0.12', '80:8080', [{ address: '10.244.2.7', ready: false }]),
     service('shop/leaving', '10.96.0.13', '80:8080', [{ address: '10.244.2.7', terminating: true }]),
     service('shop/web', '10.96.0.14', '80:9090', [{ address: '10.244.1.5' }]),
+    {
+      ...service('shop/sticky', '10.96.0.15', '80:8080', [
+        { address: '10.244.2.7' },
+        { address: '10.244.2.8' },
+      ]),
+      affinityTimeoutMs: 60_000,
+    },
+    {
+      ...service('shop/local', '10.96.0.16', '80:8080', [{ address: '10.244.2.7', node: 'node-b' }]),
+      nodeLocal: true,
+    },
+    service('shop/zoned', '10.96.0.17', '80:8080', [
+      { address: '10.244.2.7', zones: ['zone-1'] },
+      { address: '10.244.2.8', zones: ['zone-2'] },
+    ]),
   ],
+  nodes: [{ name: 'node-a' as NodeName, zone: 'zone-2' }],
 };
 
 const allow: Verdict = { allowed: true, policy: undefined, reason: 'no policy applies' };
 const deny: Verdict = { allowed: false, policy: undefined, reason: 'no rule matched' };
 
-function setup(options: { verdict?: Verdict; original?: SocketAddress } = {}) {
+function setup(options: { verdict?: Verdict; original?: SocketAddress; random?: () => number } = {}) {
   const opened: LiveConnection[] = [];
   const records: ConnectionRecord[] = [];
   const asked: AccessRequest[] = [];
@@ -40,7 +56,7 @@ function setup(options: { verdict?: Verdict; original?: SocketAddress } = {}) {
       asked.push(request);
       return options.verdict ?? allow;
     },
-    random: () => 0,
+    random: options.random ?? (() => 0),
     probeArrived: (uid, port) => uid === web.uid && port === 4711,
     now: () => now,
     ledger: { opened: (live) => opened.push(live), completed: (record) => records.push(record) },
@@ -176,6 +192,36 @@ describe('a connection an application opens', () => {
     ['it aims at the HBONE port of another pod', '10.244.2.7:15008', 'RECURSIVE_CALL'],
   ])('is refused when %s', (_why, original, code) => {
     expect(codeOf(setup({ original: at(original) }).decide(dial()))).toBe(code);
+  });
+
+  it('to a Service with session affinity begins with the client’s endpoint, and has another to fall back on', () => {
+    const ends = [0, 0.99, 0, 0.99];
+    const { decide } = setup({ original: at('10.96.0.15:80'), random: () => ends.shift() ?? 0 });
+    const decisions = [1, 2, 3].map(() => decide(dial()));
+    const targets = decisions.map((decision) => routesOf(decision).map(({ target }) => target));
+    expect(targets.map(([first]) => first)).toEqual(targets.map(() => targets[0]?.[0]));
+    const [other] = decisions.map(further);
+    expect(other).toBeDefined();
+    expect(other?.target).not.toEqual(targets[0]?.[0]);
+    const elsewhere = [setup({ original: at('10.96.0.15:80') }).decide(dial())].map(
+      (decision) => routesOf(decision)[0],
+    );
+    expect(elsewhere[0]?.target).toEqual(targets[0]?.[0]);
+  });
+
+  it('to a Service whose endpoints say for which zone they are goes to those of its node’s zone', () => {
+    const routes = routesOf(setup({ original: at('10.96.0.17:80') }).decide(dial()));
+    expect(routes.map(({ target }) => target)).toEqual([at('10.244.2.8:8080')]);
+  });
+
+  it('to a Service with internalTrafficPolicy: Local is refused when no endpoint is on its node, and says so', () => {
+    expect(setup({ original: at('10.96.0.16:80') }).decide(dial())).toMatchObject({
+      type: 'refuse',
+      error: {
+        code: 'NO_HEALTHY_ENDPOINT',
+        message: expect.stringContaining('on node node-a (internalTrafficPolicy: Local)'),
+      },
+    });
   });
 
   it('uses endpoints that serve but are leaving when no other is left', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { type ErrorCode, MeshError } from '../../../src/base/errors.ts';
-import { parseIp } from '../../../src/base/ip.ts';
+import { type IpAddress, parseIp } from '../../../src/base/ip.ts';
 import type { ConnectionObserver, Route } from '../../../src/net/engine.ts';
 import { learning, Suspects } from '../../../src/ztunnel/suspects.ts';
 import { at } from '../../support/mesh-builder.ts';
@@ -78,9 +78,10 @@ it('what becomes of a connection is told on', () => {
   expect(told).toEqual(['slow', 'failed', 'finished']);
 });
 
+const address = (n: number): IpAddress => parseIp(`10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`);
+
 it('however many fail, the memory of them is bounded, and the newest count', () => {
   const { suspects } = setup();
-  const address = (n: number) => parseIp(`10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`);
   for (let n = 0; n < 10_000; n++) suspects.add(address(n));
   const remembered = Array.from({ length: 10_000 }, (_, n) => n).filter((n) => suspects.has(address(n)));
   expect(remembered).toHaveLength(4096);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { type IpAddress, parseIp } from '../../../src/base/ip.ts';
-import type { Service, WorkloadUid } from '../../../src/model/mesh.ts';
-import { chooseEndpoint } from '../../../src/ztunnel/endpoints.ts';
+import type { NodeName, Service, WorkloadUid } from '../../../src/model/mesh.ts';
+import { endpointsToTry, type Vantage } from '../../../src/ztunnel/endpoint-choice.ts';
 import { at, meshOf, pod, service } from '../../support/mesh-builder.ts';
 
 const ips = (...texts: readonly string[]): ReadonlySet<IpAddress> => new Set(texts.map(parseIp));
@@ -10,31 +10,32 @@ const web = (...endpoints: Parameters<typeof service>[3]): Service =>
 const [a, b, c] = ['10.244.2.1', '10.244.2.2', '10.244.2.3'] as const;
 const { view } = meshOf({});
 
-/** Everything that could be chosen: the choice for luck of every kind. */
-function choices(
-  of: Service,
-  history: { tried?: ReadonlySet<IpAddress>; suspects?: ReadonlySet<IpAddress> } = {},
-  mesh = view,
-) {
-  const { tried = ips(), suspects = ips() } = history;
-  const chosen = [0, 0.2, 0.4, 0.6, 0.8, 0.999].map((luck) =>
-    chooseEndpoint(mesh, of, at('10.96.0.10:80'), { tried, isSuspect: (ip) => suspects.has(ip) }, () => luck),
-  );
-  return [...new Set(chosen.map((target) => target?.ip))];
+const from: Vantage = { node: 'node-a' as NodeName, zone: undefined };
+
+interface History {
+  readonly tried?: ReadonlySet<IpAddress>;
+  readonly suspects?: ReadonlySet<IpAddress>;
 }
 
+/** Addresses of those among which chance decides. */
+const choices = (
+  of: Service,
+  { tried = ips(), suspects = ips() }: History = {},
+  mesh = view,
+): readonly string[] =>
+  endpointsToTry(mesh, of, at('10.96.0.10:80'), from, { tried, isSuspect: (ip) => suspects.has(ip) }).map(
+    ({ address }) => address,
+  );
+
 describe('the endpoint a connection tries next', () => {
-  it('is any of those that are ready, on the endpoint’s own port', () => {
-    const three = web({ address: a }, { address: b }, { address: c, ready: false });
-    expect(choices(three)).toEqual([a, b]);
-    const history = { tried: ips(), isSuspect: () => false };
-    expect(chooseEndpoint(view, three, at('10.96.0.10:80'), history, () => 0)).toEqual(at(`${a}:8080`));
+  it('is any of those that are ready', () => {
+    expect(choices(web({ address: a }, { address: b }, { address: c, ready: false }))).toEqual([a, b]);
   });
 
   it('is none it has tried already', () => {
     const two = web({ address: a }, { address: b });
     expect(choices(two, { tried: ips(a) })).toEqual([b]);
-    expect(choices(two, { tried: ips(a, b) })).toEqual([undefined]);
+    expect(choices(two, { tried: ips(a, b) })).toEqual([]);
   });
 
   it('is one that failed just now only when no other ready one is left', () => {
@@ -52,10 +53,6 @@ describe('the endpoint a connection tries next', () => {
     expect(choices(leaving)).toEqual([b]);
     expect(choices(leaving, { suspects: ips(b) })).toEqual([b]);
     expect(choices(leaving, { tried: ips(b) })).toEqual([a]);
-  });
-
-  it('is of the family that was dialled', () => {
-    expect(choices(web({ address: 'fd00::7' }))).toEqual([undefined]);
   });
 
   it('is no pod that the mesh does not know: in the mesh or not, it cannot tell', () => {
