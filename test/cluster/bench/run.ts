@@ -74,13 +74,14 @@ interface Turn {
 
 /** Steady load in rounds, first one side first, then the other; what restarts things once, in order. */
 function turnsOf(rows: readonly ClusterRow[], rounds: number): readonly Turn[] {
-  const isSteady = (row: ClusterRow): boolean => steadyRows.includes(row);
-  const turns = (of: readonly ClusterRow[], round: number): readonly Turn[] =>
-    of.flatMap((row) => rotated(row.sides, round).map((side) => ({ row, side })));
-  const steady = rows.filter(isSteady);
-  const once = rows.filter((row) => !isSteady(row));
-  return [...Array.from({ length: rounds }, (_, round) => turns(steady, round)).flat(), ...turns(once, 0)];
+  const steady = rows.filter((row) => steadyRows.includes(row));
+  const once = rows.filter((row) => !steadyRows.includes(row));
+  const rounded = Array.from({ length: rounds }, (_, round) => steady.flatMap((row) => turns(row, round)));
+  return [...rounded.flat(), ...once.flatMap((row) => turns(row, 0))];
 }
+
+const turns = (row: ClusterRow, round: number): readonly Turn[] =>
+  rotated(row.sides, round).map((side) => ({ row, side }));
 
 async function play(
   stage: Stage,

@@ -73,16 +73,17 @@ const kills: ClusterRow = {
   metrics: counted,
   sides: meshAlone,
   async measure(_stage, { client, far }) {
-    const killing = async (): Promise<void> => {
-      for (const node of killedNodes) {
-        const pause = delay(betweenKillsMs);
-        await killWorker(node);
-        await pause;
-      }
-    };
-    return sampleOf(await loadDuring(client, far, fresh, killing));
+    return sampleOf(await loadDuring(client, far, fresh, killThrice));
   },
 };
+
+async function killThrice(): Promise<void> {
+  for (const node of killedNodes) {
+    const pause = delay(betweenKillsMs);
+    await killWorker(node);
+    await pause;
+  }
+}
 
 export const restartRows: readonly ClusterRow[] = [
   rollingRestart('pre-stop', 'with 4 s preStop', 4),
