@@ -9,15 +9,17 @@ import { type Argv, output } from './process.ts';
 export type Facts = Readonly<Record<string, string>>;
 
 export async function gatherFacts(ztunnel: string | undefined): Promise<Facts> {
-  const commit = await firstLine(['git', '-C', root, 'rev-parse', '--short', 'HEAD']);
   const iperf = await firstLine(['iperf3', '--version']);
   const haproxy = (await firstLine(['haproxy', '-v'])).replace(/ - .*/, '');
-  const node = await firstLine([
-    process.execPath,
-    '-p',
-    '`Node ${process.version}, OpenSSL ${process.versions.openssl}`',
-  ]);
   const peer = ztunnel === undefined ? 'no ztunnel' : `ztunnel ${await ztunnelVersion(ztunnel)}`;
+  return {
+    ...machineFacts(),
+    versions: `${await ownVersion()}; ${haproxy}; ${peer}; ${iperf.replace(/ \(.*/, '')}`,
+  };
+}
+
+/** When and where, without the versions of what is measured. */
+export function machineFacts(): Facts {
   return {
     date: new Date()
       .toISOString()
@@ -26,8 +28,13 @@ export async function gatherFacts(ztunnel: string | undefined): Promise<Facts> {
     machine: `${cpus().length} x ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, ${distribution()}`,
     kernel: release(),
     load: `${loadavg()[0]?.toFixed(2)} at the start`,
-    versions: `mesh-ebpf ${packageJson.version} (${commit}), ${node}; ${haproxy}; ${peer}; ${iperf.replace(/ \(.*/, '')}`,
   };
+}
+
+export async function ownVersion(): Promise<string> {
+  const commit = await firstLine(['git', '-C', root, 'rev-parse', '--short', 'HEAD']);
+  const node = `Node ${process.version}, OpenSSL ${process.versions.openssl}`;
+  return `mesh-ebpf ${packageJson.version} (${commit}), ${node}`;
 }
 
 async function ztunnelVersion(path: string): Promise<string> {
