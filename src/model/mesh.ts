@@ -53,6 +53,8 @@ export interface Endpoint {
   /** Answers its readiness probe, leaving or not. While it leaves, it is the last resort when nothing is ready. */
   readonly serving: boolean;
   readonly terminating: boolean;
+  /** The pod that has the address, where whoever made the endpoint says so. */
+  readonly pod?: WorkloadUid;
   /** Where it runs, if it is a pod. */
   readonly node?: NodeName;
   /** Clients of which zones and nodes shall use it; absent: whoever wrote the endpoints does not say. */

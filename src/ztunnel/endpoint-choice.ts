@@ -2,7 +2,7 @@
  * Which endpoints of a Service a client may use, by kube-proxy's rules (Kubernetes 1.36, `pkg/proxy/topology.go`): in
  * the mesh a pod is answered by those that would answer it without. Pure.
  */
-import { isIpv4, type Port, type SocketAddress } from '../base/ip.ts';
+import { type IpAddress, isIpv4, type Port, type SocketAddress } from '../base/ip.ts';
 import type { Endpoint, NodeName, Service, TopologyHints, Workload } from '../model/mesh.ts';
 import type { MeshView } from '../model/view.ts';
 
@@ -30,6 +30,33 @@ export function usableEndpoints(
     ? takers(offered.filter(({ node }) => node === from.node))
     : nearest(takers(offered), from);
 }
+
+/** What is known of endpoints from dialling them. */
+export interface DialHistory {
+  /** By this connection: not tried again. */
+  readonly tried: ReadonlySet<IpAddress>;
+  /** It failed some other connection just now: tried when no other is left. */
+  readonly isSuspect: (ip: IpAddress) => boolean;
+}
+
+/** The best that are left: as if those tried already were not there, and without those that are suspect if others are. */
+export function endpointsToTry(
+  view: MeshView,
+  service: Service,
+  dialled: SocketAddress,
+  from: Vantage,
+  { tried, isSuspect }: DialHistory,
+): readonly Endpoint[] {
+  const left = service.endpoints.filter(
+    (endpoint) => isKnown(view, endpoint) && !tried.has(endpoint.address),
+  );
+  const usable = usableEndpoints({ ...service, endpoints: left }, dialled, from);
+  const trusted = usable.filter(({ address }) => !isSuspect(address));
+  return trusted.length > 0 ? trusted : usable;
+}
+
+/** A pod the model does not know (yet, or any more) might be in the mesh: it must not be dialled in plaintext. */
+const isKnown = (view: MeshView, { pod }: Endpoint): boolean => pod === undefined || view.workloads.has(pod);
 
 /** Where the endpoint serves a port of its Service; undefined: it does not. */
 export function targetOf({ address, ports }: Endpoint, port: Port): SocketAddress | undefined {

@@ -1,22 +1,23 @@
 /**
- * Outbound: from the address an application dialled to the routes worth trying, in order. A Service is balanced
- * over its endpoints; a workload in the mesh is reached through HBONE; everything else goes straight through.
+ * Outbound: from the address an application dialled to the route worth trying, and to the next one when that fails. A
+ * Service is balanced over its endpoints; a workload in the mesh is reached through HBONE; everything else goes straight
+ * through.
  */
 import { MeshError } from '../base/errors.ts';
-import { formatSocketAddress, type SocketAddress } from '../base/ip.ts';
+import { formatSocketAddress, type IpAddress, type SocketAddress } from '../base/ip.ts';
 import { hbonePort, meshPorts } from '../base/ports.ts';
 import type { Service } from '../model/mesh.ts';
-import type { MeshView } from '../model/view.ts';
+import type { MeshReader, MeshView } from '../model/view.ts';
 import type { HboneRoute, Route } from '../net/engine.ts';
-import { targetOf, usableEndpoints, vantageOf } from './endpoint-choice.ts';
+import { type DialHistory, endpointsToTry, targetOf, vantageOf } from './endpoint-choice.ts';
 import { type Facts, peerAt, refuse, type Step } from './facts.ts';
 import { newTraceId, requestHeaders } from './headers.ts';
 import type { SessionAffinity } from './session-affinity.ts';
 
 /** Endpoints tried for one connection, before any byte has moved. */
-const maxAttempts = 3;
+const maxAttempts = 5;
 
-export interface Balance {
+export interface Balance extends Pick<DialHistory, 'isSuspect'> {
   /** Picks among equal endpoints: a number in [0, 1). */
   readonly random: () => number;
   readonly affinity: SessionAffinity;
@@ -28,8 +29,23 @@ export const resolveDestination =
     const dialled = facts.originalDestination;
     const service = facts.view.serviceByVip(dialled.ip);
     if (service !== undefined) return resolveService(facts, service, balance);
-    return withRoutes(facts, [dialled], undefined);
+    return withRoute(facts, dialled, undefined);
   };
+
+/** Chooses, each time it is asked, another endpoint of the Service from the mesh as it is by then. */
+export function furtherRoutes(facts: Facts, mesh: MeshReader, balance: Balance): () => Route | undefined {
+  const { traceId = newTraceId() } = facts;
+  const tried = new Set<IpAddress>(facts.routes.map(({ target }) => target.ip));
+  return () => {
+    const now = { ...facts, view: mesh.view };
+    const service = facts.service === undefined ? undefined : now.view.services.get(facts.service);
+    if (service === undefined || tried.size >= maxAttempts) return undefined;
+    const target = pickOne(targetsOf(now, service, { tried, isSuspect: balance.isSuspect }), balance.random);
+    if (target === undefined || isCallToTheMesh(now.view, target)) return undefined;
+    tried.add(target.ip);
+    return routeTo(now, target, service, traceId);
+  };
+}
 
 function resolveService(facts: Facts, service: Service, balance: Balance): ReturnType<Step> {
   const { port } = facts.originalDestination;
@@ -44,8 +60,8 @@ function resolveService(facts: Facts, service: Service, balance: Balance): Retur
       }),
     );
   }
-  const targets = pickEndpoints(facts, service, balance);
-  if (targets.length === 0) {
+  const target = firstEndpoint(facts, service, balance);
+  if (target === undefined) {
     return refuse(
       named,
       'resolve',
@@ -56,68 +72,57 @@ function resolveService(facts: Facts, service: Service, balance: Balance): Retur
       ),
     );
   }
-  return withRoutes(named, targets, service);
+  return withRoute(named, target, service);
 }
 
 const whereOf = ({ nodeLocal }: Service, { source }: Facts): string =>
   nodeLocal === true ? ` on node ${source.workload?.node} (internalTrafficPolicy: Local)` : '';
 
-/** In the order in which to try them; the first is the one of the client's session, if the Service has sessions. */
-function pickEndpoints(
+const untried: ReadonlySet<IpAddress> = new Set();
+
+/** The one of the client's session, if the Service has sessions; else any. */
+function firstEndpoint(
+  facts: Facts,
+  service: Service,
+  { random, affinity, isSuspect }: Balance,
+): SocketAddress | undefined {
+  const targets = targetsOf(facts, service, { tried: untried, isSuspect });
+  if (service.affinityTimeoutMs === undefined) return pickOne(targets, random);
+  const { source, originalDestination } = facts;
+  const session = { client: source.address.ip, service: service.key, port: originalDestination.port };
+  return affinity.endpointFor(session, targets, service.affinityTimeoutMs);
+}
+
+function targetsOf(
   { view, source, originalDestination }: Facts,
   service: Service,
-  { random, affinity }: Balance,
+  history: DialHistory,
 ): readonly SocketAddress[] {
   if (source.workload === undefined) return [];
-  const { port } = originalDestination;
-  const usable = usableEndpoints(service, originalDestination, vantageOf(view, source.workload))
-    .map((endpoint) => targetOf(endpoint, port))
+  return endpointsToTry(view, service, originalDestination, vantageOf(view, source.workload), history)
+    .map((endpoint) => targetOf(endpoint, originalDestination.port))
     .filter((target) => target !== undefined);
-  const picked = sample(usable, maxAttempts, random);
-  if (service.affinityTimeoutMs === undefined) return picked;
-  const session = { client: source.address.ip, service: service.key, port };
-  const first = affinity.endpointFor(session, usable, service.affinityTimeoutMs);
-  if (first === undefined) return [];
-  return [first, ...picked.filter((other) => other !== first)].slice(0, maxAttempts);
 }
 
-/** `count` different items in random order (partial Fisher-Yates): cost ∝ count after one copy. */
-function sample<T>(items: readonly T[], count: number, random: () => number): T[] {
-  const pool = [...items];
-  const picked: T[] = [];
-  while (picked.length < count && pool.length > 0) {
-    const at = Math.floor(random() * pool.length);
-    picked.push(...pool.splice(at, 1));
-  }
-  return picked;
-}
+const pickOne = <T>(items: readonly T[], random: () => number): T | undefined =>
+  items[Math.floor(random() * items.length)];
 
-function withRoutes(
-  facts: Facts,
-  targets: readonly SocketAddress[],
-  service: Service | undefined,
-): ReturnType<Step> {
-  const [first] = targets;
-  const loop = targets.find((target) => isCallToTheMesh(facts.view, target));
-  if (first === undefined || loop !== undefined) {
+function withRoute(facts: Facts, target: SocketAddress, service: Service | undefined): ReturnType<Step> {
+  if (isCallToTheMesh(facts.view, target)) {
     return refuse(
       facts,
       'resolve',
-      new MeshError(
-        'RECURSIVE_CALL',
-        `${formatSocketAddress(loop ?? facts.originalDestination)} is a port of the mesh itself`,
-      ),
+      new MeshError('RECURSIVE_CALL', `${formatSocketAddress(target)} is a port of the mesh itself`),
     );
   }
   const traceId = newTraceId();
-  const routes = targets.map((target) => routeTo(facts, target, service, traceId));
-  const [route] = routes;
+  const route = routeTo(facts, target, service, traceId);
   return {
     ...facts,
-    routes,
-    destination: peerAt(facts.view, first),
-    path: route?.type === 'hbone' ? 'tunnel' : 'direct',
-    hboneAddress: route?.type === 'hbone' ? route.via : undefined,
+    routes: [route],
+    destination: peerAt(facts.view, target),
+    path: route.type === 'hbone' ? 'tunnel' : 'direct',
+    hboneAddress: route.type === 'hbone' ? route.via : undefined,
     traceId,
   };
 }

@@ -11,6 +11,7 @@ import {
   serviceKey,
   type ServicePort,
   type TopologyHints,
+  type WorkloadUid,
 } from '../../model/mesh.ts';
 import type { EndpointSlice, Service as KubeService, SourcedObject } from '../objects.ts';
 import type { Problem } from '../problem.ts';
@@ -146,11 +147,12 @@ type SliceEndpoint = EndpointSlice['endpoints'][number];
 
 /** The first address alone: the API says the others are the same endpoint, and kube-proxy reads no other. */
 function endpointOf(
-  { addresses, conditions = {}, nodeName, hints }: SliceEndpoint,
+  { addresses, conditions = {}, nodeName, targetRef, hints }: SliceEndpoint,
   ports: Endpoint['ports'],
 ): Endpoint | undefined {
   const address = tryParseIp(addresses[0] ?? '');
   if (address === undefined) return undefined;
+  const pod = targetRef?.kind === 'Pod' ? targetRef.uid : undefined;
   return {
     address,
     ports,
@@ -158,6 +160,7 @@ function endpointOf(
     ready: conditions.ready !== false,
     serving: conditions.serving !== false,
     terminating: conditions.terminating === true,
+    ...(pod === undefined ? {} : { pod: pod as WorkloadUid }),
     ...(nodeName === undefined ? {} : { node: nodeName as NodeName }),
     ...(hints === undefined ? {} : { hints: topologyHints(hints) }),
   };
@@ -180,9 +183,11 @@ function withEndpoint(known: readonly Endpoint[], endpoint: Endpoint): readonly 
   return known.map((other) => (other === same ? merged(same, endpoint) : other));
 }
 
+/** What only one of them can say is what the one says that stays. */
 const merged = (known: Endpoint, endpoint: Endpoint): Endpoint => ({
   ...known,
   ...endpoint,
+  ...(endpoint.terminating ? known : {}),
   ports: new Map([...known.ports, ...endpoint.ports]),
   ready: known.ready || endpoint.ready,
   serving: known.serving || endpoint.serving,
