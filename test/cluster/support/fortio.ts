@@ -57,8 +57,8 @@ export const askFrom = async (api: ClusterApi, from: PodRef, url: string): Promi
 
 async function askAbout(api: ClusterApi, from: PodRef, url: string) {
   const text = await fortio(api, from, ['curl', '-quiet', '-timeout', '5s', `${url}/debug`]);
-  const [, pod, client] = / on (\S+) - request from \[?([0-9a-f.:]+?)\]?:\d+/.exec(text) ?? [];
-  if (pod !== undefined && client !== undefined) return { pod, client };
+  const [, pod, client] = / on (\S+) - request from (\S+):\d+/.exec(text) ?? [];
+  if (pod !== undefined && client !== undefined) return { pod, client: client.replace(/^\[|\]$/g, '') };
   throw new MeshError('UNAVAILABLE', `${url} did not say who it is: ${text.slice(0, 300)}`);
 }
 

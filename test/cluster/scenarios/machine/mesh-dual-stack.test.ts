@@ -23,6 +23,7 @@ let api: ClusterApi;
 let mesh: Mesh;
 let client: V1Pod;
 let server: V1Pod;
+let caller: Caller;
 
 const ref = (pod: V1Pod) => ({ namespace, name: pod.metadata?.name ?? '' });
 const only = { selector: { app: 'echo' } };
@@ -88,6 +89,7 @@ describe('in a cluster with both families and iptables', () => {
 
   it('in the mesh they do as well, and nothing crosses the link in plaintext', async () => {
     mesh = await timed('image loaded and mesh installed', installedMesh);
+    caller = new Caller(api, mesh, ref(client));
     const [open, closed] = [`open-${randomUUID()}`, `closed-${randomUUID()}`];
     for (const url of podUrls()) {
       const heard = await overhear(() => echo(api, ref(client), url, open));
@@ -95,6 +97,7 @@ describe('in a cluster with both families and iptables', () => {
     }
     await labelNamespace(api, namespace, 'ambient');
     await mesh.whenEnrolled(namespace, 2);
+    const since = new Date().toISOString();
     const heard = await overhear(async () => {
       for (const url of podUrls()) expect(await echo(api, ref(client), url, closed)).toContain(closed);
       for (const [way, target] of Object.entries(await ways())) {
@@ -112,10 +115,12 @@ describe('in a cluster with both families and iptables', () => {
     });
     expect(heard.bytes).toBeGreaterThan(10_000);
     expect(heard.contains(closed)).toBe(false);
+    // Names lead to the family that was asked for.
+    const dialled = (await caller.records(since)).map(({ originalDestination }) => originalDestination);
+    expect(dialled).toEqual(expect.arrayContaining(await addresses()));
   }, 480_000);
 
   it('in the mesh both pods of a Service answer in both families, each with its identity', async () => {
-    const caller = new Caller(api, mesh, ref(client));
     const both = [ref(client).name, ref(server).name].toSorted();
     const { 'a Service by address': v4 = [], 'a Service by address, IPv6': v6 = [] } = await ways();
     for (const [url = ''] of [v4, v6]) {
@@ -131,6 +136,19 @@ describe('in a cluster with both families and iptables', () => {
     expect(seen).toEqual(client.status?.podIPs?.map(({ ip }) => ip));
   }, 240_000);
 });
+
+/** What `ways` lead to in any case: a headless Service may lead to either pod. */
+async function addresses(): Promise<readonly string[]> {
+  const services = await Promise.all(
+    ['echo', 'v6'].map((name) => api.core.readNamespacedService({ namespace, name })),
+  );
+  const vips = services.flatMap(({ spec }) => spec?.clusterIPs ?? []);
+  const inBrackets = (ip: string): string => (ip.includes(':') ? `[${ip}]` : ip);
+  return [
+    ...vips.map((ip) => `${inBrackets(ip)}:80`),
+    ...(server.status?.podIPs ?? []).map(({ ip }) => `${inBrackets(ip)}:${ports.http}`),
+  ];
+}
 
 /** The other node's pod by address, in both families. */
 function podUrls(): readonly [string, string] {

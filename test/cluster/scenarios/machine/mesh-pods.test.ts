@@ -214,10 +214,14 @@ describe('an address that goes from one pod to the next', () => {
     const ip = await ipOf('second');
     await end('second', ip);
     expect(await start('third', 'old', { 'istio.io/dataplane-mode': 'none' })).toBe(ip);
+    const since = new Date().toISOString();
     expect(await web.call(`http://${ip}:8080/`, 'unmeshed')).toContain('unmeshed');
+    // A later connection that is on record: an earlier one would be as well.
+    await web.call(`http://shop.${namespace}/`, 'hello');
+    const records = await web.whenRecorded('the later call', (all) => all.length > 0, since);
+    expect(records.map(({ service }) => service)).toEqual([`${namespace}/shop`]);
     const workloads = await mesh.workloads(namespace);
     expect(workloads.filter(({ addresses }) => addresses.includes(ip))).toEqual([
-      expect.objectContaining({ name: 'third', enrolment: 'not-meshed' }),
       expect.objectContaining({ name: 'third', enrolment: 'not-meshed' }),
     ]);
   }, 300_000);
