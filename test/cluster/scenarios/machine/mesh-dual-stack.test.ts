@@ -117,7 +117,7 @@ describe('in a cluster with both families and iptables', () => {
     expect(heard.contains(closed)).toBe(false);
     // Names lead to the family that was asked for.
     const dialled = (await caller.records(since)).map(({ originalDestination }) => originalDestination);
-    expect(dialled).toEqual(expect.arrayContaining(await addresses()));
+    expect(dialled).toEqual(expect.arrayContaining([...(await addresses())]));
   }, 480_000);
 
   it('in the mesh both pods of a Service answer in both families, each with its identity', async () => {
