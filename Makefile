@@ -106,6 +106,11 @@ bench: build ## The project beside its peers: no mesh, HAProxy, and a ztunnel if
 	$(Q)tools/install-deps.sh bench
 	$(Q)$(NPM) run bench -- $(BENCH)
 
+.PHONY: bench-control
+bench-control: build ## What following the API costs a node program: a real API server, up to 10 000 pods (root). BENCH=--help
+	$(Q)tools/install-deps.sh cluster
+	$(Q)$(NPM) run bench-control -- $(BENCH)
+
 .PHONY: format
 format: modules ## Rewrite sources in the house format
 	$(Q)$(NPM) run format
