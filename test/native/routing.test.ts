@@ -4,7 +4,7 @@ import { makeNetns, type Netns } from './support/kernel-places.ts';
 import { expectNativeError } from './support/native-error.ts';
 
 let netns: Netns;
-beforeEach(() => (netns = makeNetns()));
+beforeEach(() => void (netns = makeNetns()));
 afterEach(() => netns.remove());
 
 const route = (family: 4 | 6) => ({ family, mark: 0x53a, mask: 0xfff, table: 100 });
