@@ -30,6 +30,7 @@ struct MarkRoute {
     uint32_t mark;
     uint32_t mask;
     uint8_t table;
+    uint32_t priority;
 };
 
 // One request: header, the family's own header, attributes (netlink(7)). Each part is padded to 4 bytes.
@@ -87,10 +88,12 @@ int ask(const UniqueFd &socket, Request request, const char *what) {
     return -error.error;
 }
 
-void ask(const UniqueFd &socket, Request request, const char *what, std::initializer_list<int> harmless) {
+// False for an error that means that it was so already.
+bool ask(const UniqueFd &socket, Request request, const char *what, std::initializer_list<int> harmless) {
     const int error = ask(socket, std::move(request), what);
     if (error != 0 && std::find(harmless.begin(), harmless.end(), error) == harmless.end())
         throw ErrnoError(error, what);
+    return error == 0;
 }
 
 Request rule_request(uint16_t type, uint16_t flags, const MarkRoute &route) {
@@ -101,6 +104,8 @@ Request rule_request(uint16_t type, uint16_t flags, const MarkRoute &route) {
     Request request(type, flags, header);
     request.add(FRA_FWMARK, route.mark);
     request.add(FRA_FWMASK, route.mask);
+    if (type == RTM_NEWRULE)
+        request.add(FRA_PRIORITY, route.priority);
     return request;
 }
 
@@ -130,13 +135,16 @@ void add_route_and_rule(const MarkRoute &route) {
     const UniqueFd socket = routing_socket();
     // The route first: a rule without it would send marked packets on to the next table.
     ask(socket, route_request(RTM_NEWROUTE, create, route), "RTM_NEWROUTE", {EEXIST});
+    // With a priority: without, the kernel chooses a new one, and takes an equal rule for another.
     ask(socket, rule_request(RTM_NEWRULE, create, route), "RTM_NEWRULE", {EEXIST});
 }
 
 void remove_rule_and_route(const MarkRoute &route) {
     const UniqueFd socket = routing_socket();
     const std::initializer_list<int> absent = {ENOENT, ESRCH, EAFNOSUPPORT, EOPNOTSUPP};
-    ask(socket, rule_request(RTM_DELRULE, 0, route), "RTM_DELRULE", absent);
+    // Of every priority: earlier versions let the kernel choose.
+    while (ask(socket, rule_request(RTM_DELRULE, 0, route), "RTM_DELRULE", absent))
+        continue;
     ask(socket, route_request(RTM_DELROUTE, 0, route), "RTM_DELROUTE", absent);
 }
 
@@ -153,6 +161,7 @@ MarkRoute mark_route_from(const Args &args) {
         .mark = u32("mark", 1),
         .mask = u32("mask", 1),
         .table = static_cast<uint8_t>(args.integer_of(object.Get("table"), "table", 1, 252)),
+        .priority = u32("priority", 1),
     };
 }
 

@@ -11,6 +11,8 @@ import { sourceMark } from '../net/tunnel/dialer.ts';
 
 const mask = 0xfff;
 const routingTable = 100;
+/** Before the main table's (32766). */
+const priority = 32_764;
 /** How `ip rule` shows our rule. */
 export const marker = `fwmark 0x${sourceMark.toString(16)}/0x${mask.toString(16)}`;
 
@@ -54,7 +56,7 @@ export const netnsRules = (native: Native): NetnsRules => ({
   },
 });
 
-const routeOf = (family: 4 | 6) => ({ family, mark: sourceMark, mask, table: routingTable });
+const routeOf = (family: 4 | 6) => ({ family, mark: sourceMark, mask, table: routingTable, priority });
 
 const refusalsNamed = (netns: string, work: Promise<void>): Promise<void> =>
   work.catch((cause: unknown) => {

@@ -79,13 +79,15 @@ export interface SocketSpec {
   readonly dualStack: boolean;
 }
 
-/** `fwmark MARK/MASK lookup TABLE`, and there `local default dev lo`: marked packets are this host's. */
+/** `priority PRIORITY fwmark MARK/MASK lookup TABLE`, and there `local default dev lo`: marked packets are this host's. */
 export interface MarkRoute {
   readonly family: 4 | 6;
   readonly mark: number;
   readonly mask: number;
   /** From 1 to 252; those above are the kernel's own. */
   readonly table: number;
+  /** Of the rule; not looked at when it is removed. */
+  readonly priority: number;
 }
 
 /** An object handle: opaque, closed explicitly, closed by the garbage collector as a last resort. */
@@ -174,7 +176,7 @@ export interface NativeBinding {
   // netns_routing
   /** The rule and its table's only route; what is there already stays. Runs on the same thread. */
   addMarkRoute(netns: string, route: MarkRoute): Promise<void>;
-  /** Removes them; what is not there is passed over. */
+  /** Removes them, rules of every priority; what is not there is passed over. */
   removeMarkRoute(netns: string, route: MarkRoute): Promise<void>;
   /** Writes `text` to each of the files, which must exist, as seen from the namespace: `/proc/sys/net/…`. */
   writeInNetns(netns: string, paths: readonly string[], text: string): Promise<void>;

@@ -34,7 +34,7 @@ const key = new Uint8Array(4);
 const value = new Uint8Array(8);
 const longPath = `/${'x'.repeat(5000)}`;
 const netns = '/proc/self/ns/net';
-const markRoute = { family: 4, mark: 1, mask: 1, table: 1 };
+const markRoute = { family: 4, mark: 1, mask: 1, table: 1, priority: 1 };
 const spec = (change: object): unknown[] => [{ ...clientSpec, ...change }];
 
 /** Descriptors that are not even numbers a descriptor could have. */
@@ -117,6 +117,7 @@ const table = (): (readonly [string, readonly unknown[]])[] => [
     ...[null, undefined, 'route', 7, [], {}].map((bad) => [name, [netns, bad]] as const),
     ...[5, 0, '4', null].map((family) => [name, [netns, { ...markRoute, family }]] as const),
     ...[...badU32s, 0].map((mark) => [name, [netns, { ...markRoute, mark }]] as const),
+    ...[...badU32s, 0].map((priority) => [name, [netns, { ...markRoute, priority }]] as const),
     ...[...badU32s, 0].map((mask) => [name, [netns, { ...markRoute, mask }]] as const),
     ...[...badU32s, 0, 253, 254, 256].map((table) => [name, [netns, { ...markRoute, table }]] as const),
   ]),
