@@ -7,7 +7,7 @@ import type { ProcessRef } from '../../src/lab/system/process.ts';
 import { findProcess, initRecord } from '../cluster/machine/daemons.ts';
 import { findNode } from '../cluster/machine/state.ts';
 import type { ClusterNode } from '../cluster/plan/layout.ts';
-import { BulkApi, type Call } from './bulk-api.ts';
+import { BulkApi, type Call } from '../cluster/support/bulk-api.ts';
 import { measuredNode } from './objects.ts';
 
 export interface BareCluster extends AsyncDisposable {

@@ -2,7 +2,7 @@
  * The cluster that the node program is shown: as many pods as asked, 1 000 Services and their slices, as the API server
  * of a real one would have them. Pure. Pods are API objects only, but seven on the measured node, which run.
  */
-import type { Call } from './bulk-api.ts';
+import type { Call } from '../cluster/support/bulk-api.ts';
 
 export const serviceCount = 1000;
 export const measuredNode = 'node-1';
