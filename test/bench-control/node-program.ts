@@ -45,21 +45,19 @@ export class NodeProgram {
     const { layout, trees, bin } = cluster.running.machine;
     const program = new NodeProgram(cluster);
     await makeCgroup(program.#cgroup);
-    const argv = await inNode(layout, cluster.node, [
-      findKeeperProgram(),
-      '--',
-      join(root, 'bin', 'mesh-ebpf'),
-      'node',
-      ...['--node-name', cluster.node.name],
-      ...['--kubeconfig', layout.adminKubeconfig],
-      ...['--cgroup-root', nodeCgroup(trees.v2, cluster.node)],
-      ...['--pin-root', pinRoot],
-      ...['--run-dir', program.#dir],
-      ...['--ready-socket', program.#readySocket],
-      ...['--ca-address', caAddress],
-      ...['--ca-root', caRoot],
-      ...['--token-file', tokenFile],
-    ]);
+    const flags = {
+      '--node-name': cluster.node.name,
+      '--kubeconfig': layout.adminKubeconfig,
+      '--cgroup-root': nodeCgroup(trees.v2, cluster.node),
+      '--pin-root': pinRoot,
+      '--run-dir': program.#dir,
+      '--ready-socket': program.#readySocket,
+      '--ca-address': caAddress,
+      '--ca-root': caRoot,
+      '--token-file': tokenFile,
+    };
+    const command = [join(root, 'bin', 'mesh-ebpf'), 'node', ...Object.entries(flags).flat()];
+    const argv = await inNode(layout, cluster.node, [findKeeperProgram(), '--', ...command]);
     await startRecorded(layout, 'mesh-ebpf', inCgroup(program.#cgroup, argv), bin);
     return program;
   }

@@ -119,7 +119,7 @@ const table = (): (readonly [string, readonly unknown[]])[] => [
     ...[...badU32s, 0].map((mark) => [name, [netns, { ...markRoute, mark }]] as const),
     ...[...badU32s, 0].map((priority) => [name, [netns, { ...markRoute, priority }]] as const),
     ...[...badU32s, 0].map((mask) => [name, [netns, { ...markRoute, mask }]] as const),
-    ...[...badU32s, 0, 253, 254, 256].map((table) => [name, [netns, { ...markRoute, table }]] as const),
+    ...[...badU32s, 0, 253, 254, 256].map((number) => [name, [netns, { ...markRoute, table: number }]] as const),
   ]),
   ...badPaths.map((path) => ['writeInNetns', [path, ['/dev/null'], '1']] as const),
   ...badPaths.map((path) => ['writeInNetns', [netns, [path], '1']] as const),

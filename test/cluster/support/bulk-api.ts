@@ -14,6 +14,8 @@ export interface Call {
 const atOnce = 16;
 const patienceMs = 60_000;
 
+const pem = (data: string | undefined): Buffer => Buffer.from(data ?? '', 'base64');
+
 export class BulkApi implements Disposable {
   readonly #server: URL;
   readonly #agent: Agent;
@@ -25,7 +27,6 @@ export class BulkApi implements Disposable {
     if (server === undefined) throw new Error(`${kubeconfigFile} names no server`);
     this.#server = new URL(server);
     const [cluster, user] = [kubeconfig.getCurrentCluster(), kubeconfig.getCurrentUser()];
-    const pem = (data: string | undefined): Buffer => Buffer.from(data ?? '', 'base64');
     this.#agent = new Agent({
       keepAlive: true,
       maxSockets: atOnce,

@@ -13,6 +13,9 @@ const sizes = (small: Values, large: Values): Report['sizes'] => [
   { pods: 10_000, values: large },
 ];
 
+const verdictOf = (resident: number) =>
+  judge(sizes({ resident: 9999 }, { resident })).find(({ title }) => title === figures.resident.title);
+
 const report = (measured: Report['sizes'], problems: readonly string[] = []): string =>
   renderReport({
     facts: { kernel: '6.1.0' },
@@ -24,8 +27,6 @@ const report = (measured: Report['sizes'], problems: readonly string[] = []): st
 
 describe('the targets', () => {
   it('are judged at the largest size, met at their limit and missed above it', () => {
-    const verdictOf = (resident: number) =>
-      judge(sizes({ resident: 9999 }, { resident })).find(({ title }) => title === figures.resident.title);
     expect(verdictOf(250)).toMatchObject({ met: true, shown: '250 RSS MB', limit: 'at most 250 RSS MB' });
     expect(verdictOf(250.1)?.met).toBe(false);
   });
