@@ -1,6 +1,7 @@
 /** The node program as it is shipped: the bundle, under its keeper, on the measured node. */
 import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { get } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { adminRequest } from '../../src/cli/admin-client.ts';
@@ -79,11 +80,12 @@ export class NodeProgram {
   }
 
   #isReady(): Promise<boolean> {
-    const signal = AbortSignal.timeout(patienceMs);
-    return adminRequest(this.#readySocket, { method: 'GET', target: '/healthz/ready', signal }).then(
-      ({ status }) => status === 200,
-      () => false,
-    );
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    get({ socketPath: this.#readySocket, path: '/healthz/ready', agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    }).on('error', () => resolve(false));
+    return promise;
   }
 
   /** Its admin API's answer. @throws MeshError */
