@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { adminRequest } from '../../src/cli/admin-client.ts';
 import { makeCgroup, processesIn } from '../../src/lab/system/cgroup.ts';
 import { inCgroup } from '../../src/lab/system/enter.ts';
+import { isAlive, type ProcessRef } from '../../src/lab/system/process.ts';
 import { findKeeperProgram } from '../../src/native/keeper-program.ts';
 import { cpuSeconds, residentBytes } from '../bench/cpu.ts';
 import { root } from '../bench/lab.ts';
@@ -36,6 +37,8 @@ export class NodeProgram {
   readonly #cgroup: string;
   readonly #dir: string;
   readonly #startedAt = performance.now();
+  /** Lives as long as the keeper. */
+  #starter: ProcessRef | undefined;
 
   private constructor(cluster: BareCluster) {
     this.#cgroup = join(nodeCgroup(cluster.running.machine.trees.v2, cluster.node), 'mesh');
@@ -59,7 +62,7 @@ export class NodeProgram {
     };
     const command = [join(root, 'bin', 'mesh-ebpf'), 'node', ...Object.entries(flags).flat()];
     const argv = await inNode(layout, cluster.node, [findKeeperProgram(), '--', ...command]);
-    await startRecorded(layout, 'mesh-ebpf', inCgroup(program.#cgroup, argv), bin);
+    program.#starter = await startRecorded(layout, 'mesh-ebpf', inCgroup(program.#cgroup, argv), bin);
     return program;
   }
 
@@ -71,8 +74,7 @@ export class NodeProgram {
   async whenReady(): Promise<number> {
     const deadline = performance.now() + patienceMs;
     while (!(await this.#isReady())) {
-      if ((await processesIn(this.#cgroup)).length === 0)
-        throw new Error('the node program ended; see its log');
+      if (this.#starter === undefined || !isAlive(this.#starter)) throw new Error('the node program ended');
       if (performance.now() > deadline) throw new Error(`not ready after ${patienceMs / 1000} s`);
       await delay(askEveryMs);
     }

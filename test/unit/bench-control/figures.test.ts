@@ -27,7 +27,7 @@ const report = (measured: Report['sizes'], problems: readonly string[] = []): st
 
 describe('the targets', () => {
   it('are judged at the largest size, met at their limit and missed above it', () => {
-    expect(verdictOf(250)).toMatchObject({ met: true, shown: '250 RSS MB', limit: 'at most 250 RSS MB' });
+    expect(verdictOf(250)).toMatchObject({ met: true, shown: '250 MB', limit: 'at most 250 MB' });
     expect(verdictOf(250.1)?.met).toBe(false);
   });
 
