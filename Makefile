@@ -111,6 +111,11 @@ bench-cluster: image ## No mesh beside the project in a real cluster on this mac
 	$(Q)tools/install-deps.sh cluster
 	$(Q)$(NPM) run cluster -- bench $(BENCH)
 
+.PHONY: bench-control
+bench-control: build ## What following the API costs a node program: a real API server, up to 10 000 pods (root). BENCH=--help
+	$(Q)tools/install-deps.sh cluster
+	$(Q)$(NPM) run bench-control -- $(BENCH)
+
 .PHONY: format
 format: modules ## Rewrite sources in the house format
 	$(Q)$(NPM) run format

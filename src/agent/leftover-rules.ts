@@ -5,6 +5,7 @@
 import { execFile } from 'node:child_process';
 import { readdir, readlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import type { NativeBinding } from '../native/binding.ts';
 import { marker, netnsRules } from './netns-rules.ts';
 
 const run = promisify(execFile);
@@ -21,8 +22,9 @@ export async function findLeftoverRules(): Promise<readonly string[]> {
   return found.map(({ name, path }) => `rule and route for ${marker} in ${name} (${path})`);
 }
 
-export async function removeLeftoverRules(): Promise<void> {
-  for (const { path } of await namespacesWithRules()) await netnsRules.remove(path);
+export async function removeLeftoverRules(native: NativeBinding): Promise<void> {
+  const rules = netnsRules(native);
+  for (const { path } of await namespacesWithRules()) await rules.remove(path);
 }
 
 async function namespacesWithRules(): Promise<readonly Namespace[]> {
