@@ -89,12 +89,6 @@ interface ApiStatus {
 /** Read, and shown: what something in between answers may be a page of HTML. */
 const longest = { read: 2000, shown: 300 };
 
-const quoted = (message: string, httpStatus: number): string =>
-  message === '' ? `HTTP ${httpStatus}` : message.slice(0, longest.shown);
-
-/** Read, and shown: what something in between answers may be a page of HTML. */
-const longest = { read: 2000, shown: 300 };
-
 /** A server that cannot now has refused nothing. */
 function wordsFor(
   reason: RefusalReason,
