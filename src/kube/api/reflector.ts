@@ -21,6 +21,8 @@ export interface ReflectorDeps {
   /** Called for each change, complete lists as one; `synced` when everything was read for the first time. */
   readonly changed: (change: ObjectChange) => void;
   readonly synced: () => void;
+  /** Called for each request that a missing permission refused. */
+  readonly forbidden: (error: ApiFailure) => void;
   /** Called when the server has begun to answer a watch: others who wait for it need not wait longer. */
   readonly reached: () => void;
 }
@@ -266,8 +268,12 @@ export class Reflector {
       case 'unavailable':
         this.#isInDoubt = true;
         break;
-      case 'busy':
       case 'forbidden':
+        this.#deps.forbidden(failure);
+        break;
+      case 'busy':
+      case 'invalid':
+      case 'conflict':
     }
     if (failure instanceof PageTooLong) this.#pageSize = Math.max(1, Math.floor(this.#pageSize / 2));
     this.#note(failure);

@@ -40,6 +40,7 @@ function setup(
 ) {
   const events: string[] = [];
   const keeper: Keeper = {
+    restarts: 0,
     take: (name) => held.get(name),
     hold: (name, fd) => void held.set(name, fd),
     drop: (prefix) => {
