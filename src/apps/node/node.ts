@@ -66,7 +66,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     occupancy,
     problemCount,
   });
-  let reportConditions: () => readonly SourceCondition[] = () => [];
+  let reportConditions: (() => readonly SourceCondition[]) | undefined;
   const api = createAdminApi({
     node: config.nodeName,
     version,
@@ -79,7 +79,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     occupancy,
     sourceProblems: () => [
       ...source.status().conditions.map((condition) => conditionProblem(condition)),
-      ...reportConditions().map((condition) => conditionProblem(condition, '')),
+      ...(reportConditions?.() ?? []).map((condition) => conditionProblem(condition, '')),
       ...source.problems.map(sourceProblem),
       ...cniProblems(cniInstaller),
     ],

@@ -70,7 +70,11 @@ export async function startModel(foundation: Foundation, stop: AbortSignal) {
   const giveUp = (): void => source.stop();
   stop.addEventListener('abort', giveUp);
   const answering = answerWhileWaiting(foundation, store, source);
-  await source.start().finally(() => answering.end());
+  try {
+    await source.start();
+  } finally {
+    await answering.end();
+  }
   stop.removeEventListener('abort', giveUp);
   return { store, source, server: objects.server };
 }

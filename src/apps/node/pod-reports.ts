@@ -2,7 +2,8 @@
  * What everybody can see of this node's pods in the API: compares, every second, what is annotated with what is
  * enrolled, and has the difference written. Nothing here is waited for by enrolment.
  */
-import type { Enrolment, PodState } from '../../agent/enrolment.ts';
+import type { Enrolment } from '../../agent/enrolment.ts';
+import type { PodState } from '../../agent/pod-state.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { SourceCondition } from '../../kube/source.ts';
 import { countForbidden, notingClient } from '../forbidden.ts';

@@ -65,7 +65,9 @@ export function answerWhileWaiting(
       return undefined;
     }
   };
-  const cancel = foundation.clock.after(patienceMs, () => (starting = start()));
+  const cancel = foundation.clock.after(patienceMs, () => {
+    starting = start();
+  });
   return {
     end: async () => {
       cancel();

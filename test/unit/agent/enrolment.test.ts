@@ -128,7 +128,11 @@ function setup(
       },
     },
   };
-  const enrolment = new Enrolment(deps, { node: 'node-a' as NodeName, verifyEveryMs: 5000, provedAtOnce: 2 });
+  const enrolment = new Enrolment(deps, {
+    node: 'node-a' as NodeName,
+    verifyEveryMs: 5000,
+    provedPerTurn: 2,
+  });
   const replace = (next: readonly Workload[]): void =>
     store.replace({ workloads: next, services: [], policies: [] });
   return { enrolment, events, kernel, clock, replace, held, namespaces, store };

@@ -12,11 +12,10 @@ const refuse = (httpStatus: number, body: unknown) =>
 it('counts requests that a missing permission refused by account, verb and resource, and no other failures', async () => {
   const metrics = new Metrics();
   const answers = [refuse(403, { message }), refuse(403, { message }), refuse(403, {}), refuse(500, {})];
-  const client = notingClient(
-    { request: async () => await Promise.reject(answers.shift() ?? new Error('none')) },
-    countForbidden(metrics),
-  );
-  for (const error of [...answers]) {
+  let next: Error = new Error('none');
+  const client = notingClient({ request: async () => await Promise.reject(next) }, countForbidden(metrics));
+  for (const error of answers) {
+    next = error;
     await expect(client.request({ method: 'POST', path: '/apis/x' })).rejects.toBe(error);
   }
   expect((await metrics.render()).split('\n').filter((line) => line.startsWith('mesh_'))).toEqual([

@@ -157,10 +157,10 @@ describe('an API server that is away', () => {
   });
 });
 
-describe('an API server that forbids Events', () => {
-  const isEvent = ({ path }: KubeRequest): boolean => path.includes('/events');
-  const eventsAsked = (): number => asked.filter(isEvent).length;
+const eventsAsked = (): number => asked.filter(isEvent).length;
+const isEvent = ({ path }: KubeRequest): boolean => path.includes('/events');
 
+describe('an API server that forbids Events', () => {
   it('is named, gets annotations all the same, and is asked again every half minute until it permits them', async () => {
     let isGranted = false;
     const request = async (each: KubeRequest): Promise<unknown> => {
