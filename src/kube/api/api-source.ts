@@ -181,5 +181,5 @@ function heldBy(waiting: Promise<void>): Promise<void> {
   return waiting.finally(() => clearInterval(hold));
 }
 
-const feedCondition = ({ feed, failure }: Reflector): SourceCondition[] =>
-  failure === undefined ? [] : [{ subject: feed.name, error: failure.error, since: failure.since }];
+const feedCondition = ({ feed, condition }: Reflector): SourceCondition[] =>
+  condition === undefined ? [] : [{ subject: feed.name, ...condition }];
