@@ -1,7 +1,6 @@
 /** `uninstall`: takes everything of the mesh off this machine, and with `--verify` proves that nothing is left. */
 import { type Command, Option } from 'commander';
 import { asMeshError, MeshError } from '../../base/errors.ts';
-import type { Leftover } from '../../datapath/uninstall.ts';
 import { type CommandContext, examples, type OutputOptions, withOutput } from '../command.ts';
 import type { Cleaner, CliEnv, ClusterUninstallOptions } from '../env.ts';
 import { errorText } from '../error-text.ts';
@@ -67,11 +66,10 @@ async function uninstall(context: CommandContext, options: Options): Promise<Exi
     screen.hint('nothing was removed');
     return exitCodes.findings;
   }
-  // One node of several: its objects must be known beforehand to tell them from the others'.
-  const own = options.pinRoot === undefined ? undefined : installedIn(env, roots);
+  const verifier =
+    options.verify === true ? verifierFor(env, screen, { roots, cleaners }, options) : undefined;
   const steps = planned.length === 0 ? [] : await remove(env, screen, { roots, cleaners });
-  const left = options.verify === true ? await leftovers(env, { roots, cleaners }, own) : undefined;
-  return report(screen, options, steps, left);
+  return report(screen, options, steps, await verifier?.());
 }
 
 async function uninstallCluster(env: CliEnv, options: Options): Promise<ExitCode> {
@@ -137,26 +135,31 @@ async function remove(env: CliEnv, screen: Screen, { roots, cleaners }: Scope): 
   return steps;
 }
 
-const installedIn = (env: CliEnv, roots: readonly PinRoot[]): readonly Leftover[] =>
-  roots.flatMap(({ path }) => env.datapath.installed(path));
-
-/** The kernel's word, on `own` objects or on everything that looks like the mesh's. */
-async function leftovers(
+/**
+ * Asks the kernel what is left. What is the mesh's has to be known beforehand, to tell it from that of other
+ * installations with the same kernel.
+ */
+function verifierFor(
   { datapath }: CliEnv,
+  screen: Screen,
   { roots, cleaners }: Scope,
-  own: readonly Leftover[] | undefined,
-): Promise<readonly string[]> {
-  const paths = roots.length > 0 ? roots.map(({ path }) => path) : [anyRoot];
-  const found = new Set<string>();
-  for (const path of paths) {
-    for (const { kind, name } of await datapath.leftovers(path, own)) found.add(`${kind} ${name}`);
-  }
-  for (const cleaner of cleaners) for (const line of await cleaner.find()) found.add(line);
-  return [...found];
+  { pinRoot }: Options,
+): () => Promise<readonly string[]> {
+  const paths = roots.map(({ path }) => path);
+  const owned = datapath.owned(paths, pinRoot === undefined);
+  return async () => {
+    const left = await datapath.leftovers(paths, owned);
+    const unclaimed = datapath.unclaimed(owned);
+    if (unclaimed.length > 0) {
+      const names = unclaimed.map(({ kind, name }) => `${kind} ${name}`).join(', ');
+      screen.hint(
+        `not counted, for they are attached nowhere (another mesh that is starting?): ${printable(names)}`,
+      );
+    }
+    const found = await Promise.all(cleaners.map(async (cleaner) => await cleaner.find()));
+    return [...left.map(({ kind, name }) => `${kind} ${name}`), ...found.flat()];
+  };
 }
-
-/** Programs and maps of ours are searched in the whole kernel, whatever root is named. */
-const anyRoot = '/sys/fs/bpf/mesh-ebpf';
 
 function report(
   screen: Screen,
@@ -184,7 +187,7 @@ function printReport(screen: Screen, steps: readonly Step[], left: readonly stri
   if (left === undefined) return;
   const verdict =
     left.length === 0
-      ? `${screen.paint('green', 'clean')}: the kernel has nothing of the mesh left`
+      ? `${screen.paint('green', 'clean')}: the kernel has nothing of this mesh left`
       : `${screen.paint('red', 'LEFT')}: ${plural(left.length, 'thing')}`;
   screen.data(verdict);
   for (const line of left) screen.data(`  ${printable(line)}`);
