@@ -53,6 +53,8 @@ export interface DatapathAccess {
   owned(pinRoots: readonly string[], machine: boolean): Owned;
   /** What is still there of it, and of the nodes' pins. */
   leftovers(pinRoots: readonly string[], owned: Owned): Promise<readonly Leftover[]>;
+  /** Inodes of the network namespaces that other installations capture. */
+  othersNamespaces(owned: Owned): ReadonlySet<bigint>;
   /** What looks like the mesh's, and belongs to nobody that can be seen. */
   unclaimed(owned: Owned): readonly Leftover[];
 }
@@ -61,9 +63,9 @@ export interface DatapathAccess {
 export interface Cleaner {
   /** What it removes, in the plural: `rules and routes of pods`. */
   readonly name: string;
-  /** What is there, a line each. */
-  find(): Promise<readonly string[]>;
-  remove(): Promise<void>;
+  /** What is there, a line each. @param others inodes of network namespaces that are other installations' */
+  find(others: ReadonlySet<bigint>): Promise<readonly string[]>;
+  remove(others: ReadonlySet<bigint>): Promise<void>;
 }
 
 /** Which cluster, and where in it the mesh is. */

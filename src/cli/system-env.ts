@@ -10,7 +10,13 @@ import { requireCgroup2 } from '../base/mounts.ts';
 import { dumpMap, listMaps } from '../datapath/inspect/maps.ts';
 import { listPrograms } from '../datapath/inspect/programs.ts';
 import { probeFeatures } from '../datapath/probe.ts';
-import { findLeftovers, findUnclaimed, ownedBy, uninstallDatapath } from '../datapath/uninstall.ts';
+import {
+  findLeftovers,
+  findOthersNamespaces,
+  findUnclaimed,
+  ownedBy,
+  uninstallDatapath,
+} from '../datapath/uninstall.ts';
 import { fromKubeconfig } from '../kube/client/kube-config.ts';
 import { HttpKubeClient } from '../kube/client/kube-client.ts';
 import { startInPod } from '../kube/client/pod-exec.ts';
@@ -96,6 +102,7 @@ function datapathAccess(loadNative: () => NativeBinding): DatapathAccess {
     uninstall: (pinRoot) => uninstallDatapath(loadNative(), pinRoot),
     owned: (pinRoots, machine) => ownedBy(loadNative(), pinRoots, machine ? machineCgroup() : undefined),
     leftovers: async (pinRoots, owned) => await findLeftovers(loadNative(), pinRoots, owned),
+    othersNamespaces: (owned) => findOthersNamespaces(loadNative(), owned),
     unclaimed: (owned) => findUnclaimed(loadNative(), owned),
   };
 }

@@ -36,17 +36,28 @@ export const programEntry = ({ id, name }: ProgramInfo): Leftover => ({
 export const mapEntry = ({ id, name }: MapInfo): Leftover => ({ kind: 'map', name: `${name} (${id})` });
 
 /** `enum bpf_link_type`. */
-const cgroupLink = 3;
+const linkTypes = { cgroup: 3, netns: 5 } as const;
 
 /** The id is 0 once the cgroup is gone. */
 export const cgroupOf = ({ type, targetId }: LinkInfo): bigint | undefined =>
-  type === cgroupLink && targetId !== 0n ? targetId : undefined;
+  type === linkTypes.cgroup && targetId !== 0n ? targetId : undefined;
+
+const namespaceOf = ({ type, targetId }: LinkInfo): bigint | undefined =>
+  type === linkTypes.netns && targetId !== 0n ? targetId : undefined;
 
 /** Of all that looks like the mesh's in the kernel, what is the owner's. */
 export const ownedObjects = (kernel: KernelObjects, owned: Owned): readonly Leftover[] =>
   installationsIn(kernel)
     .filter((installation) => isOwned(installation, owned))
     .flatMap(entriesOf);
+
+/** Inodes of the network namespaces that other installations capture: what is in them is theirs. */
+export const othersNamespaces = (kernel: KernelObjects, owned: Owned): ReadonlySet<bigint> =>
+  new Set(
+    installationsIn(kernel)
+      .filter((installation) => !isOwned(installation, owned))
+      .flatMap(({ links }) => links.flatMap((link) => namespaceOf(link) ?? [])),
+  );
 
 /**
  * What is neither the owner's nor attached anywhere: of an installation that is just starting, or of nobody but a

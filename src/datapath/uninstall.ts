@@ -12,6 +12,7 @@ import {
   type Leftover,
   linkEntry,
   mapEntry,
+  othersNamespaces,
   type Owned,
   ownedObjects,
   programEntry,
@@ -64,6 +65,10 @@ export async function findLeftovers(
 /** What looks like the mesh's, and nobody that can be seen has it. */
 export const findUnclaimed = (native: NativeBinding, owned: Owned): readonly Leftover[] =>
   unclaimedObjects(kernelObjects(native), owned);
+
+/** Network namespaces that other installations with this kernel capture, by inode. */
+export const findOthersNamespaces = (native: NativeBinding, owned: Owned): ReadonlySet<bigint> =>
+  othersNamespaces(kernelObjects(native), owned);
 
 function pinPaths(native: NativeBinding, pinRoot: string): readonly Leftover[] {
   if (!existsSync(pinRoot)) return [];

@@ -113,6 +113,7 @@ export const noDatapath: CliEnv['datapath'] = {
   uninstall: refuse,
   owned: refuse,
   unclaimed: refuse,
+  othersNamespaces: refuse,
   leftovers: () => Promise.reject(new MeshError('UNSUPPORTED', 'the native addon is not built')),
 };
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import {
   type KernelObjects,
+  othersNamespaces,
   type Owned,
   ownedObjects,
   unclaimedObjects,
@@ -34,7 +35,7 @@ const map = (id: number, name: string) => ({
 
 /** A node's: two programs that share the map of pods, one attached to its cgroup, one to a pod. */
 const node = (base: number, cgroup: bigint): KernelObjects => ({
-  links: [link(base, base, cgroup), { ...link(base + 1, base + 1, 77n), type: 5 }],
+  links: [link(base, base, cgroup), { ...link(base + 1, base + 1, BigInt(base + 77)), type: 5 }],
   programs: [
     program(base, 'mesh_connect4', base, base + 1),
     program(base + 1, 'mesh_sk_lookup', base, base + 2),
@@ -72,6 +73,10 @@ describe('of two installations in one kernel', () => {
 
   it('one is known by any object that was pinned, whatever else is pinned no more', () => {
     expect(names(ownedObjects(kernel, owned({ objects: ['flows (12)'] })))).toEqual(namesOfFirst);
+  });
+
+  it('has its pods’ namespaces to itself', () => {
+    expect(othersNamespaces(kernel, owned({ cgroups: [1n] }))).toEqual(new Set([97n]));
   });
 
   it('the other is nobody’s business, and nothing is unclaimed', () => {

@@ -4,6 +4,9 @@ import type { DatapathAccess } from '../../../../src/cli/env.ts';
 import { rootOf, kernelWorld } from '../fake-kernel.ts';
 import { run, type World } from '../harness.ts';
 
+/** Network namespaces of another installation. */
+const others: ReadonlySet<bigint> = new Set([4_026_531_999n]);
+
 const guarded = new MeshError('ALREADY_EXISTS', 'another process is in charge', { hint: 'stop it' });
 
 interface Machine {
@@ -33,14 +36,17 @@ function machine(
       asked.push({ roots, whole, removed: removed.length });
       return { objects: new Set(), cgroups: new Set() };
     },
+    othersNamespaces: () => others,
     unclaimed: () => (options.unclaimed ?? []).map((name) => ({ kind: 'program' as const, name })),
     leftovers: () =>
       Promise.resolve((options.left ?? []).map((name) => ({ kind: 'program' as const, name }))),
   };
   const cleaner = {
     name: 'rules and routes of pods',
-    find: () => Promise.resolve(removed.includes('rules') ? [] : ['rule in pod shop/web-1']),
-    remove: () => {
+    find: (notOurs: ReadonlySet<bigint>) =>
+      Promise.resolve(removed.includes('rules') || notOurs !== others ? [] : ['rule in pod shop/web-1']),
+    remove: (notOurs: ReadonlySet<bigint>) => {
+      if (notOurs !== others) throw new Error('would take others’ rules');
       removed.push('rules');
       return Promise.resolve();
     },
@@ -128,7 +134,10 @@ describe('mesh-ebpf uninstall', () => {
   it('is content when nothing is installed', async () => {
     const { code, out } = await run(
       'uninstall --verify',
-      kernelWorld({ owned: ownsNothing, leftovers: nothingLeft, unclaimed: () => [] }, []),
+      kernelWorld(
+        { owned: ownsNothing, leftovers: nothingLeft, unclaimed: () => [], othersNamespaces: () => others },
+        [],
+      ),
     );
     expect(code).toBe(0);
     expect(out).toMatch(/nothing is installed\nclean/);
