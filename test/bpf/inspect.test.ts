@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { dumpMap, findRows, listMaps } from '../../src/datapath/inspect/maps.ts';
 import { listPrograms } from '../../src/datapath/inspect/programs.ts';
 import { probeFeatures } from '../../src/datapath/probe.ts';
-import { findLeftovers, installedObjects, uninstallDatapath } from '../../src/datapath/uninstall.ts';
+import { findLeftovers, installedObjects, ownedBy, uninstallDatapath } from '../../src/datapath/uninstall.ts';
 import { native } from './support/lab.ts';
 import { type Mesh, startMesh, stopAgent, stopMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
@@ -137,14 +137,15 @@ describe('probing the kernel', () => {
 describe('uninstalling', () => {
   it('leaves no pin, link, program or map, and pods work as if there had been no mesh', async () => {
     const { lab, a, b, x } = mesh;
-    const pins = (await findLeftovers(native, lab.pinRoot)).filter(({ kind }) => kind === 'pin');
+    const owned = ownedBy(native, [lab.pinRoot]);
+    const pins = (await findLeftovers(native, [lab.pinRoot], owned)).filter(({ kind }) => kind === 'pin');
     expect(pins.map(({ name }) => name)).toContain(lab.pin('maps', 'pods'));
 
     const installed = installedObjects(native, lab.pinRoot);
     const count = (wanted: string): number => installed.filter(({ kind }) => kind === wanted).length;
     expect([count('link'), count('program'), count('map')]).toEqual([7, 6, 9]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(installed.length);
-    expect(await findLeftovers(native, lab.pinRoot, installed)).toEqual([]);
+    expect(await findLeftovers(native, [lab.pinRoot], owned)).toEqual([]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(0);
     expect(await lab.run(a, scripts.connect, [b.ip4, 8080])).toMatchObject({ data: 'application b' });
     expect(await lab.run(x, scripts.connect, [a.ip6, 8080])).toMatchObject({ data: 'application a' });
@@ -158,9 +159,9 @@ describe('uninstalling', () => {
     );
     mesh.datapath.close();
     const held = native.openPinned(lab.pin('maps', 'pods'));
-    const installed = installedObjects(native, lab.pinRoot);
+    const owned = ownedBy(native, [lab.pinRoot]);
     uninstallDatapath(native, lab.pinRoot);
-    const left = await findLeftovers(native, lab.pinRoot, installed);
+    const left = await findLeftovers(native, [lab.pinRoot], owned);
     expect(left).toEqual([{ kind: 'map', name: expect.stringMatching(/^pods \(\d+\)$/) }]);
     native.closeFd(held);
   });
