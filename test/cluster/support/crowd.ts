@@ -1,5 +1,4 @@
 /** Pods that are API objects only, on nodes that do not exist: a large cluster, as its node programs see it. */
-import type { Call } from './bulk-api.ts';
 import type { Stored } from './etcd-writer.ts';
 
 export interface Crowd {
@@ -16,16 +15,10 @@ const numbers = ({ pods }: Crowd): readonly number[] => Array.from({ length: pod
 
 /** In a namespace that exists. */
 export const crowdObjects = (crowd: Crowd): readonly Stored[] =>
-  numbers(crowd).map((i) => ({ key: `pods/${crowd.namespace}/${nameOf(i)}`, object: podOf(crowd, i) }));
+  numbers(crowd).map((i) => ({ key: `${crowdKey(crowd)}/${nameOf(i)}`, object: podOf(crowd, i) }));
 
-/** All at once. */
-export const disperse = (crowd: Crowd): Call => ({
-  method: 'DELETE',
-  path: pathOf(crowd),
-  body: { apiVersion: 'v1', kind: 'DeleteOptions', gracePeriodSeconds: 0 },
-});
-
-const pathOf = ({ namespace }: Crowd): string => `/api/v1/namespaces/${namespace}/pods`;
+/** What all of them have before their names. */
+export const crowdKey = ({ namespace }: Crowd): string => `pods/${namespace}`;
 
 const podOf = ({ namespace }: Crowd, i: number): object => ({
   apiVersion: 'v1',
