@@ -6,6 +6,7 @@
 import { execFile } from 'node:child_process';
 import { readdir, readlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import type { NativeBinding } from '../native/binding.ts';
 import { marker, netnsRules } from './netns-rules.ts';
 
 const run = promisify(execFile);
@@ -24,8 +25,9 @@ export async function findLeftoverRules(others: Inodes): Promise<readonly string
   return found.map(({ name, path }) => `rule and route for ${marker} in ${name} (${path})`);
 }
 
-export async function removeLeftoverRules(others: Inodes): Promise<void> {
-  for (const { path } of await namespacesWithRules(others)) await netnsRules.remove(path);
+export async function removeLeftoverRules(native: NativeBinding, others: Inodes): Promise<void> {
+  const rules = netnsRules(native);
+  for (const { path } of await namespacesWithRules(others)) await rules.remove(path);
 }
 
 async function namespacesWithRules(others: Inodes): Promise<readonly Namespace[]> {

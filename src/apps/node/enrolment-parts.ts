@@ -59,7 +59,7 @@ export function buildEnrolment(
       keeper,
       verifier: new CaptureVerifier({ prove: (pod) => probe.prove(pod), clock }),
       capture: captureThrough(datapath),
-      rules: netnsRules,
+      rules: netnsRules(native),
       engine,
       clock,
       log: log.child({ scope: 'enrolment' }),

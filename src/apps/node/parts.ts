@@ -22,6 +22,7 @@ import { startMetricsServer, startReadinessServer } from '../../telemetry/node-s
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Readiness } from '../../telemetry/readiness.ts';
 import { createDecider } from '../../ztunnel/decider.ts';
+import { departuresIn } from '../../ztunnel/departures.ts';
 import { PolicyWatch } from '../../ztunnel/policy-watch.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { serveAdmin } from './admin-socket.ts';
@@ -149,6 +150,11 @@ export function startZtunnel(
     clock,
     log: scoped,
   });
+  cleanup.defer(
+    store.subscribe((view, diff) =>
+      departuresIn(view, diff).forEach((departure, ip) => engine.peerDeparts(ip, departure)),
+    ),
+  );
   cleanup.defer(() => void draining.push(engine.drain(AbortSignal.timeout(config.drainMs))));
   return engine;
 }
