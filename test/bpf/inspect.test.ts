@@ -1,4 +1,5 @@
 /** What the CLI can tell of an installation from its pins alone, and that uninstalling leaves none of it. */
+import { mkdirSync, rmdirSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { dumpMap, findRows, listMaps } from '../../src/datapath/inspect/maps.ts';
 import { listPrograms } from '../../src/datapath/inspect/programs.ts';
@@ -135,6 +136,32 @@ describe('probing the kernel', () => {
 });
 
 describe('uninstalling', () => {
+  it('is proved of one installation, while another with the same kernel goes on', async () => {
+    const { lab } = mesh;
+    const cgroupRoot = `${lab.cgroupRoot}/beside`;
+    const beside = { pinRoot: `${lab.pinRoot}-beside`, cgroupRoot, ztunnelCgroup: `${cgroupRoot}/ztunnel` };
+    mkdirSync(beside.ztunnelCgroup, { recursive: true });
+    const first = installedObjects(native, lab.pinRoot);
+    const second = await lab.open(beside);
+    second.activate();
+    second.close();
+    const owned = ownedBy(native, [beside.pinRoot]);
+    const found = (await findLeftovers(native, [beside.pinRoot], owned)).map(({ name }) => name);
+    expect(found).toEqual(
+      expect.arrayContaining(installedObjects(native, beside.pinRoot).map(({ name }) => name)),
+    );
+    expect(found.filter((name) => first.some((object) => object.name === name))).toEqual([]);
+
+    expect(uninstallDatapath(native, beside.pinRoot)).toBeGreaterThan(0);
+    expect(await findLeftovers(native, [beside.pinRoot], owned)).toEqual([]);
+    expect(installedObjects(native, lab.pinRoot)).toEqual(first);
+    // What is pinned nowhere that we know is found by the cgroup it is attached to.
+    const byCgroup = ownedBy(native, [], statSync(lab.cgroupRoot, { bigint: true }).ino);
+    expect(await findLeftovers(native, [], byCgroup)).toEqual(expect.arrayContaining([...first]));
+    for (const path of [beside.ztunnelCgroup, cgroupRoot]) rmdirSync(path);
+    // Where something is left, the kernel is given three seconds to free it.
+  }, 30_000);
+
   it('leaves no pin, link, program or map, and pods work as if there had been no mesh', async () => {
     const { lab, a, b, x } = mesh;
     const owned = ownedBy(native, [lab.pinRoot]);
