@@ -11,6 +11,7 @@ import { type Pair, pairManifest, whenPairReady } from '../support/pair.ts';
 import {
   jobManifest,
   probedManifest,
+  sidecarManifest,
   squatterManifest,
   statefulManifest,
   twoContainersManifest,
@@ -80,6 +81,24 @@ describe('in a namespace of the mesh', () => {
         );
         expect(await whenTunnel(pair.web.name, name, port)).toMatchObject({ outcome: 'completed' });
       }
+    },
+    4 * minutes,
+  );
+
+  it(
+    'a native sidecar serves before the pod’s own containers start, and as long as they run',
+    async () => {
+      await api.apply(sidecarManifest(namespace, `http://cart.${namespace}/`));
+      const [pod] = await api.whenPodsReady(namespace, 'app=assisted', 1);
+      const name = pod?.metadata?.name ?? '';
+      expect(await whenTunnel(name, pair.cart.name)).toMatchObject({ outcome: 'completed' });
+      for (const port of [8080, 9090]) {
+        expect(await echo(api, pair.web, `http://${pod?.status?.podIP}:${port}/`, 'hello')).toContain(
+          'hello',
+        );
+        expect(await whenTunnel(pair.web.name, name, port)).toMatchObject({ outcome: 'completed' });
+      }
+      expect(pod?.status?.initContainerStatuses?.map(({ restartCount }) => restartCount)).toEqual([0, 0]);
     },
     4 * minutes,
   );
