@@ -7,6 +7,15 @@ import { rowResult } from '../bench/support.ts';
 const verdicts = (row: string, metric: string, values: Parameters<typeof rowResult>[2]) =>
   judge([rowResult(row, metric, values)], clusterTargets).map(({ title, shown, met }) => [title, shown, met]);
 
+const reboot = (enrolled: number) => {
+  const [one, other] = [
+    rowResult('reboot', 'enrolled', { mesh: enrolled }),
+    rowResult('reboot', 'of', { mesh: 3 }),
+  ];
+  const row = { ...one, metrics: [...one.metrics, ...other.metrics] };
+  return judge([row], clusterTargets).map(({ shown, met }) => [shown, met]);
+};
+
 describe('the targets of the cluster', () => {
   it('allow no failed request through a rolling restart, whatever fails without the mesh', () => {
     expect(verdicts('abrupt', 'failed', { none: 39, mesh: 1 })).toEqual([
@@ -31,14 +40,6 @@ describe('the targets of the cluster', () => {
   });
 
   it('want every labelled pod back after a reboot', () => {
-    const reboot = (enrolled: number) => {
-      const [one, other] = [
-        rowResult('reboot', 'enrolled', { mesh: enrolled }),
-        rowResult('reboot', 'of', { mesh: 3 }),
-      ];
-      const row = { ...one, metrics: [...one.metrics, ...other.metrics] };
-      return judge([row], clusterTargets).map(({ shown, met }) => [shown, met]);
-    };
     expect(reboot(3)).toEqual([['3 of 3', true]]);
     expect(reboot(2)).toEqual([['2 of 3', false]]);
   });
