@@ -56,6 +56,11 @@ export class StreamEnd implements NearEnd {
     if (this.#failure !== undefined) this.onReset(this.#failure);
   }
 
+  /** Whoever is attached next is told what fails until then. */
+  detach(): void {
+    this.#sink = undefined;
+  }
+
   resume(): void {
     this.#paused = false;
     if (!this.#started) this.#deliverHeld();
