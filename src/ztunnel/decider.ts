@@ -9,7 +9,7 @@ import type { ConnectionFacts, ConnectionId } from '../model/connection.ts';
 import type { WorkloadUid } from '../model/mesh.ts';
 import type { MeshReader, MeshView } from '../model/view.ts';
 import type { Arrival, ConnectionDecider, Decision, EnginePod } from '../net/engine.ts';
-import { type AccountDeps, accountFor, rejectedRecord } from './account.ts';
+import { Account, type AccountDeps, rejectedRecord } from './account.ts';
 import type { Authorizer } from './authorize.ts';
 import { type Facts, isRefusal, peerAt, type Refusal } from './facts.ts';
 import { responseHeaders } from './headers.ts';
@@ -76,10 +76,10 @@ const answered: Decision = {
 function decisionOn(id: ConnectionId, result: Facts | Refusal, deps: DeciderDeps): Decision {
   if (isRefusal(result)) {
     const { error } = result.refused;
-    return { type: 'refuse', error, hop: result.refused.hop, observer: accountFor(id, result.facts, deps) };
+    return { type: 'refuse', error, hop: result.refused.hop, observer: new Account(id, result.facts, deps) };
   }
   const { destination, direction, view, routes } = result;
-  const observer = accountFor(id, result, deps);
+  const observer = new Account(id, result, deps);
   const headers =
     direction === 'inbound' && destination.workload !== undefined
       ? { responseHeaders: responseHeaders(destination.workload, view.config.clusterId) }
