@@ -3,6 +3,8 @@ import type { IpAddress } from '../base/ip.ts';
 import type {
   AuthorizationPolicy,
   MeshConfig,
+  MeshNode,
+  NodeName,
   PolicyKey,
   Service,
   ServiceKey,
@@ -19,6 +21,7 @@ export interface MeshView {
   readonly services: ReadonlyMap<ServiceKey, Service>;
   /** The same map in every version in which no policy changed. */
   readonly policies: ReadonlyMap<PolicyKey, AuthorizationPolicy>;
+  readonly nodes: ReadonlyMap<NodeName, MeshNode>;
   /** Whose address it is; never a host-network workload. Of several, the newest that is not terminating. */
   workloadByIp(ip: IpAddress): Workload | undefined;
   /** Of several services that claim one address, the first by key. */
@@ -38,6 +41,7 @@ export interface MeshDiff {
   readonly workloads: readonly Change<WorkloadUid, Workload>[];
   readonly services: readonly Change<ServiceKey, Service>[];
   readonly policies: readonly Change<PolicyKey, AuthorizationPolicy>[];
+  readonly nodes: readonly Change<NodeName, MeshNode>[];
 }
 
 /** Read access for components: the current view, and every later one with its diff. */

@@ -9,6 +9,7 @@ import type {
   ConnectionSummary,
   Verdict,
 } from '../model/connection.ts';
+import type { MeshReader, MeshView } from '../model/view.ts';
 import { denial } from './authorize.ts';
 import { peerAt, settle, type Facts, type SettledFacts } from './facts.ts';
 import type { ByteCounts, ConnectionObserver, EngineFailure, LiveControl, Route } from '../net/engine.ts';
@@ -33,6 +34,7 @@ export interface LiveConnection {
 }
 
 export interface AccountDeps {
+  readonly mesh: MeshReader;
   readonly ledger: Ledger;
   readonly now: () => number;
 }
@@ -83,6 +85,10 @@ export class Account implements ConnectionObserver, LiveConnection {
     this.#settleOn(route);
   }
 
+  routeSlow(): void {
+    // Nothing to account for.
+  }
+
   finished({
     counts,
     failure,
@@ -96,7 +102,9 @@ export class Account implements ConnectionObserver, LiveConnection {
   }
 
   #settleOn(route: Route): void {
-    if (this.#unsettled !== undefined) this.#facts = settleOn(this.#unsettled, route);
+    if (this.#unsettled !== undefined) {
+      this.#facts = settleOn(this.#unsettled, route, this.#deps.mesh.view);
+    }
   }
 
   #summary(counts: ByteCounts): ConnectionSummary {
@@ -105,10 +113,12 @@ export class Account implements ConnectionObserver, LiveConnection {
 }
 
 /** Facts narrowed to the route in use: the endpoint behind a Service is known only now. */
-function settleOn(undecided: Facts, route: Route): SettledFacts {
+function settleOn(undecided: Facts, route: Route, current: MeshView): SettledFacts {
   const facts = settle(undecided);
   if (facts.direction === 'inbound') return facts;
-  const peer = peerAt(undecided.view, route.target);
+  // A later choice is of a later mesh; and what has left the mesh since had a name when it was chosen.
+  const now = peerAt(current, route.target);
+  const peer = now.workload === undefined ? peerAt(undecided.view, route.target) : now;
   return route.type === 'hbone'
     ? {
         ...facts,

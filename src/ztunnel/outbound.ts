@@ -9,7 +9,7 @@ import { isProbeAddress } from '../base/probe-address.ts';
 import type { MeshView } from '../model/view.ts';
 import type { OutboundArrival } from '../net/engine.ts';
 import { type Facts, peerAt, pipeline, refuse, type Step } from './facts.ts';
-import { resolveDestination } from './resolve.ts';
+import { type Balance, resolveDestination } from './resolve.ts';
 
 /** Where a captured connection was going: the kernel's record, which is used up by asking. */
 export type OriginalDestinationLookup = (
@@ -82,5 +82,5 @@ const refuseProbeAddress: Step = (facts) =>
       )
     : facts;
 
-export const outboundSteps = (original: SocketAddress | undefined, random: () => number): Step =>
-  pipeline(requireCapture(original), requireSource, refuseProbeAddress, resolveDestination(random));
+export const outboundSteps = (original: SocketAddress | undefined, balance: Balance): Step =>
+  pipeline(requireCapture(original), requireSource, refuseProbeAddress, resolveDestination(balance));

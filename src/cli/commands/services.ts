@@ -25,7 +25,7 @@ export const addServicesCommand = listCommand<ServiceList, ServiceItem>({
 });
 
 const ready = (item: ServiceItem): number =>
-  item.endpoints.filter((endpoint) => endpoint.ready && !endpoint.terminating).length;
+  item.endpoints.filter((endpoint) => endpoint.ready).length;
 
 const columns: readonly Column<ServiceItem>[] = [
   { header: 'SERVICE', cell: ({ namespace, name }) => `${namespace}/${name}`, shrink: true },

@@ -7,6 +7,7 @@ import type { PendingWorkload } from '../../model/pod-lookup.ts';
 import { isOfKind, parseObjectKey, type ObjectKey, type SourcedObject } from '../objects.ts';
 import type { Problem } from '../problem.ts';
 import type { ObjectChange } from '../source.ts';
+import { Nodes } from './nodes.ts';
 import { Policies } from './policies.ts';
 import { Services } from './services.ts';
 import { Workloads } from './workloads.ts';
@@ -15,6 +16,7 @@ export class Translator {
   readonly #workloads: Workloads;
   readonly #services: Services;
   readonly #policies: Policies;
+  readonly #nodes = new Nodes();
 
   constructor(config: MeshConfig) {
     this.#workloads = new Workloads(config);
@@ -34,6 +36,7 @@ export class Translator {
       workloads: this.#workloads.takeChanges(),
       services: this.#services.takeChanges(),
       policies: this.#policies.takeChanges(),
+      nodes: this.#nodes.takeChanges(),
     };
   }
 
@@ -42,13 +45,14 @@ export class Translator {
     return this.#workloads.pending(namespace, name);
   }
 
-  /** Nodes and service accounts are no part of the model. */
+  /** Service accounts are no part of the model. */
   #set(sourced: SourcedObject): void {
     if (isOfKind(sourced, 'Pod')) this.#workloads.setPod(sourced);
     else if (isOfKind(sourced, 'EndpointSlice')) this.#services.setSlice(sourced);
     else if (isOfKind(sourced, 'Service')) this.#services.setService(sourced);
     else if (isOfKind(sourced, 'Namespace')) this.#workloads.setNamespace(sourced);
     else if (isOfKind(sourced, 'AuthorizationPolicy')) this.#policies.set(sourced);
+    else if (isOfKind(sourced, 'Node')) this.#nodes.set(sourced);
   }
 
   #delete(key: ObjectKey): void {
@@ -65,6 +69,7 @@ export class Translator {
       case 'AuthorizationPolicy':
         return this.#policies.delete(namespace, name);
       case 'Node':
+        return this.#nodes.delete(name);
       case 'ServiceAccount':
     }
   }

@@ -14,7 +14,9 @@ import type {
   LiveControl,
   Route,
 } from '../engine.ts';
+import { type Answer, firstToAnswer } from './attempts.ts';
 import type { ByteEnd, NearEnd } from './byte-end.ts';
+import type { Departures } from './departures.ts';
 import { failureOf } from './hop-of.ts';
 import { Relay, type RelayDeps, type RelayOwner } from './relay.ts';
 
@@ -22,6 +24,8 @@ export interface FlowDeps extends RelayDeps {
   readonly decider: ConnectionDecider;
   readonly log: Logger;
   readonly decisionTimeoutMs: number;
+  readonly nextRouteAfterMs: number;
+  readonly departures: Departures;
   /** @throws MeshError */
   readonly open: (arrival: Arrival, route: Route, signal: AbortSignal) => Promise<ByteEnd>;
   /** The flow is over. */
@@ -29,6 +33,12 @@ export interface FlowDeps extends RelayDeps {
 }
 
 type Forward = Extract<Decision, { type: 'forward' }>;
+
+/** Those decided on at first, then whatever is chosen later. */
+function routesOf({ routes, furtherRoute }: Forward): () => Route | undefined {
+  let taken = 0;
+  return () => (taken < routes.length ? routes[taken++] : furtherRoute?.());
+}
 
 const nothing: ByteCounts = { sent: 0, received: 0 };
 
@@ -107,7 +117,7 @@ export class Flow implements LiveControl, RelayOwner {
 
   async #forward(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<void> {
     try {
-      const [route, far] = await this.#openFirst(arrival, decision, signal);
+      const { route, end: far } = await this.#openFirst(arrival, decision, signal);
       if (signal.aborted) {
         far.reset(asMeshError(signal.reason));
         this.#refuse(decision.observer, failureOf(asMeshError(signal.reason)));
@@ -119,21 +129,16 @@ export class Flow implements LiveControl, RelayOwner {
     }
   }
 
-  async #openFirst(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<[Route, ByteEnd]> {
-    let failure: MeshError | undefined;
-    for (const [i, route] of decision.routes.entries()) {
-      try {
-        return [route, await this.#deps.open(arrival, route, signal)];
-      } catch (thrown) {
-        const error = asMeshError(thrown);
-        failure = error;
-        if (signal.aborted) break;
-        if (i + 1 < decision.routes.length) {
-          this.#tell(() => decision.observer.routeFailed(route, failureOf(error)));
-        }
-      }
-    }
-    throw failure ?? new MeshError('INTERNAL', 'a decision to forward named no route');
+  #openFirst(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<Answer> {
+    const { observer } = decision;
+    const deps = {
+      ...this.#deps,
+      open: (route: Route, ending: AbortSignal) => this.#deps.open(arrival, route, ending),
+      failed: (route: Route, error: MeshError) =>
+        this.#tell(() => observer.routeFailed(route, failureOf(error))),
+      slow: (route: Route) => this.#tell(() => observer.routeSlow(route)),
+    };
+    return firstToAnswer(routesOf(decision), deps, signal);
   }
 
   #carry({ observer, responseHeaders = [] }: Forward, route: Route, far: ByteEnd): void {
