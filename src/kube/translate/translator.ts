@@ -7,6 +7,7 @@ import type { PendingWorkload } from '../../model/pod-lookup.ts';
 import { isOfKind, parseObjectKey, type ObjectKey, type SourcedObject } from '../objects.ts';
 import type { Problem } from '../problem.ts';
 import type { ObjectChange } from '../source.ts';
+import { Accesses } from './accesses.ts';
 import { Policies } from './policies.ts';
 import { Services } from './services.ts';
 import { Workloads } from './workloads.ts';
@@ -15,6 +16,7 @@ export class Translator {
   readonly #workloads: Workloads;
   readonly #services: Services;
   readonly #policies: Policies;
+  readonly #accesses = new Accesses();
 
   constructor(config: MeshConfig) {
     this.#workloads = new Workloads(config);
@@ -24,7 +26,9 @@ export class Translator {
 
   /** All that is wrong with the objects now. */
   get problems(): readonly Problem[] {
-    return [this.#workloads, this.#services, this.#policies].flatMap(({ problems }) => problems);
+    return [this.#workloads, this.#services, this.#policies, this.#accesses].flatMap(
+      ({ problems }) => problems,
+    );
   }
 
   apply({ set, deleted }: ObjectChange): MeshChange {
@@ -34,6 +38,7 @@ export class Translator {
       workloads: this.#workloads.takeChanges(),
       services: this.#services.takeChanges(),
       policies: this.#policies.takeChanges(),
+      access: this.#accesses.takeChanges(),
     };
   }
 
@@ -49,6 +54,7 @@ export class Translator {
     else if (isOfKind(sourced, 'Service')) this.#services.setService(sourced);
     else if (isOfKind(sourced, 'Namespace')) this.#workloads.setNamespace(sourced);
     else if (isOfKind(sourced, 'AuthorizationPolicy')) this.#policies.set(sourced);
+    else if (isOfKind(sourced, 'NamespaceAccess')) this.#accesses.set(sourced);
   }
 
   #delete(key: ObjectKey): void {
@@ -64,6 +70,8 @@ export class Translator {
         return this.#workloads.deleteNamespace(name);
       case 'AuthorizationPolicy':
         return this.#policies.delete(namespace, name);
+      case 'NamespaceAccess':
+        return this.#accesses.delete(namespace, name);
       case 'Node':
       case 'ServiceAccount':
     }

@@ -103,7 +103,7 @@ export class Lab {
       ztunnelCgroup: this.ztunnelCgroup,
       nodeNetns: this.nodeNetns,
       objectPath,
-      sizes: { pods: 16, destinations: 64, flows: 64 },
+      sizes: { pods: 16, destinations: 64, flows: 64, egress: 64 },
       log: silentLogger,
       ...options,
     });

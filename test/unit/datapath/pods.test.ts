@@ -75,6 +75,7 @@ const deps = (): PodDeps => ({
     },
     attachedPods: () => [...links.keys()],
   },
+  egressSet: () => 0n,
   netnsInode: (netns) => BigInt(netns.replace(/\D/g, '')),
   nodeCookie,
   log: silentLogger,
