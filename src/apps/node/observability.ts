@@ -9,6 +9,7 @@ import type { CertificateManager, CertificateObserver } from '../../identity/cer
 import type { MeshReader } from '../../model/view.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
 import { AccessLog } from '../../telemetry/access-log.ts';
+import { type DenialAccount, denialAccount } from '../../telemetry/denial-account.ts';
 import { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
 import { FailureThrottle } from '../../telemetry/failure-throttle.ts';
 import { Metrics } from '../../telemetry/metrics.ts';
@@ -19,6 +20,7 @@ export interface Observability {
   readonly metrics: Metrics;
   readonly registry: ConnectionRegistry;
   readonly traffic: TrafficAccount;
+  readonly denials: DenialAccount;
 }
 
 export function createObservability(mesh: MeshReader, clock: Clock, log: Logger): Observability {
@@ -37,7 +39,7 @@ export function createObservability(mesh: MeshReader, clock: Clock, log: Logger)
     registry,
     metrics: new TrafficMetrics({ metrics, clock, labels: { clusterId, service } }),
   });
-  return { metrics, registry, traffic };
+  return { metrics, registry, traffic, denials: denialAccount({ accessLog, registry, metrics }) };
 }
 
 export interface WatchedParts {
