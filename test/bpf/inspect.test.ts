@@ -50,7 +50,7 @@ describe('the contents of a map', () => {
       expect.objectContaining({ podId: 2, pod: 'test/b', uid: b.uid, ip4: b.ip4, ip6: b.ip6 }),
     );
     expect(dump('listeners')).toContainEqual(expect.objectContaining({ podId: 1, pod: 'test/a' }));
-    expect(dump('config')).toEqual([expect.objectContaining({ captureUnknown: false, abi: 2 })]);
+    expect(dump('config')).toEqual([expect.objectContaining({ captureUnknown: false, abi: 3 })]);
     expect(dump('cookies')).toEqual([]);
   });
 

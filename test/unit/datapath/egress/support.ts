@@ -8,17 +8,22 @@ import { meshOf, pod, service } from '../../../support/mesh-builder.ts';
 
 export const web = pod('shop/web', { ips: ['10.244.1.2'], labels: { app: 'web' } });
 
+/** Whom rules may name, outside of the mesh: what goes there is egress. */
+export const unmeshedCrowd = () => ({
+  workloads: [
+    pod('data/db', { ips: ['10.1.2.3', 'fd00:1::3'], protocol: 'tcp' }),
+    pod('data/cache', { ips: ['10.1.2.4'], protocol: 'tcp' }),
+  ],
+  services: [
+    service('data/db', '10.96.0.7', '5432:5432', [{ address: '10.1.2.3' }]),
+    service('kube-system/kube-dns', '10.96.0.10', '53:53', [{ address: '10.1.9.9' }]),
+  ],
+});
+
 export const meshWith = (objects: readonly NamespaceAccess[]) =>
   meshOf({
-    workloads: [
-      web,
-      pod('data/db', { ips: ['10.1.2.3', 'fd00:1::3'] }),
-      pod('data/cache', { ips: ['10.1.2.4'] }),
-    ],
-    services: [
-      service('data/db', '10.96.0.7', '5432:5432', [{ address: '10.1.2.3' }]),
-      service('kube-system/kube-dns', '10.96.0.10', '53:53', [{ address: '10.1.9.9' }]),
-    ],
+    workloads: [web, ...unmeshedCrowd().workloads],
+    services: unmeshedCrowd().services,
     access: objects,
   });
 
@@ -70,9 +75,12 @@ const anyAccess = (name: string): fc.Arbitrary<NamespaceAccess> =>
     .tuple(fc.constantFrom('allow' as const, 'deny' as const), fc.array(anyRule, { maxLength: 4 }))
     .map(([byDefault, rules]) => access(name, { egress: { default: byDefault, rules } }));
 
-export const anyAccesses: fc.Arbitrary<readonly NamespaceAccess[]> = fc
-  .tuple(anyAccess('shop/a'), fc.option(anyAccess('shop/b'), { nil: undefined }))
-  .map((objects) => objects.filter((object) => object !== undefined));
+export const anyAccessesIn = (namespace: string): fc.Arbitrary<readonly NamespaceAccess[]> =>
+  fc
+    .tuple(anyAccess(`${namespace}/a`), fc.option(anyAccess(`${namespace}/b`), { nil: undefined }))
+    .map((objects) => objects.filter((object) => object !== undefined));
+
+export const anyAccesses = anyAccessesIn('shop');
 
 export const addresses: readonly IpAddress[] = [
   '10.1.2.2',
