@@ -34,16 +34,18 @@ afterAll(async () => {
   stopMesh(mesh);
 });
 
-/** The mesh as it always is, with these objects. */
+/** The mesh as it always is, with these objects; the pods have their names as labels. */
 function viewWith(objects: readonly NamespaceAccess[]): MeshView {
   const { workloads, services } = wholeMesh(mesh);
-  return meshOf({ workloads: [...workloads.values()], services: [...services.values()], access: objects }).view;
+  const labelled = [...workloads.values()].map((each) => ({ ...each, labels: { app: each.name } }));
+  return meshOf({ workloads: labelled, services: [...services.values()], access: objects }).view;
 }
 
 const under = (...objects: readonly NamespaceAccess[]): void => void mesh.datapath.apply(viewWith(objects));
 
+/** For pod a only. */
 const closed = (...rules: ReturnType<typeof rule>[]): NamespaceAccess =>
-  access('test/closed', { egress: { default: 'deny', rules } });
+  access('test/closed', { labels: { app: 'a' }, egress: { default: 'deny', rules } });
 
 const fromA = (script: string, arg: unknown): Promise<unknown> => mesh.lab.run(mesh.a, script, arg);
 const answered = expect.stringMatching(/^datagram \d+$/);
@@ -116,6 +118,14 @@ describe('under a default of Deny', () => {
     expect(await lab.run(x, egress.udpAsk, ask)).toEqual([answered]);
     expect(await lab.run(lab.ztunnelIn(a.netns), egress.udpAsk, ask)).toEqual([answered]);
     expect(await lab.run(x, scripts.connect, [a.ip4, 8080])).toMatchObject({ data: `plaintext ${a.ip4} 8080` });
+  });
+
+  it('a server’s answers are datagrams like any other: it answers whom it may send to', async () => {
+    const { lab, a, x } = mesh;
+    under(closed());
+    expect(await lab.run(x, egress.udpAsk, [[a.ip4, port]])).toEqual(['timeout']);
+    under(closed(rule('allow', `${x.ip4} udp`)));
+    expect(await lab.run(x, egress.udpAsk, [[a.ip4, port]])).toEqual([answered]);
   });
 
   it('what a rule allows goes, by its protocol and port only', async () => {
@@ -256,7 +266,7 @@ describe('without an agent', () => {
     under(closed(rule('allow', `${x.ip6} ${port}/udp`)));
     const entries = dumpMap(native, mesh.lab.pinRoot, 'egress');
     expect(entries).toContainEqual({
-      pods: 'test/a, test/b',
+      pods: 'test/a',
       destination: `${x.ip6}/128`,
       name: '',
       open: `${port}/udp`,

@@ -15,7 +15,7 @@ def outcome(action):
 
 def datagrams(ip, protocol=0):
     s = socket.socket(family(ip), socket.SOCK_DGRAM, protocol)
-    s.settimeout(5)
+    s.settimeout(2)
     return s
 
 def ask(s, ip, port):
@@ -36,7 +36,7 @@ def serve():
     while True:
         _, peer = s.recvfrom(100)
         count += 1
-        s.sendto(f'datagram {count}'.encode(), peer)
+        outcome(lambda: s.sendto(f'datagram {count}'.encode(), peer))
 threading.Thread(target=serve, daemon=True).start()
 say('listening')
 sys.stdin.read()
