@@ -1,5 +1,5 @@
 /** What enrolled pods may send out of the mesh, and by UDP anywhere: in the real kernel, by every way there is to send. */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,11 +19,13 @@ import * as scripts from './support/scripts.ts';
 
 const port = 5353;
 
+// Many processes each.
+jest.setTimeout(60_000);
+
 let mesh: Mesh;
-let servers: (() => Promise<void>)[];
+const servers: (() => Promise<void>)[] = [];
 beforeAll(async () => {
   mesh = await startMesh();
-  servers = [];
   for (const pod of [mesh.a, mesh.b, mesh.x]) {
     servers.push(await mesh.lab.hold(pod, egress.udpServer, port));
   }
@@ -245,7 +247,7 @@ describe('any objects', () => {
         everyQuestion.map(({ ip, port: to, protocol }) => !naive(objects, view, ip, to, protocol)),
       );
     }
-  }, 120_000);
+  });
 });
 
 describe('when the egress map is too small', () => {

@@ -104,6 +104,8 @@ describe('the list of programs', () => {
       ['mesh_sockops', true],
       ['mesh_peername4', true],
       ['mesh_peername6', true],
+      ['mesh_sendmsg4', true],
+      ['mesh_sendmsg6', true],
       ['mesh_connect4', true],
       ['mesh_connect6', true],
       ['mesh_sk_lookup', true],
@@ -142,7 +144,7 @@ describe('uninstalling', () => {
 
     const installed = installedObjects(native, lab.pinRoot);
     const count = (wanted: string): number => installed.filter(({ kind }) => kind === wanted).length;
-    expect([count('link'), count('program'), count('map')]).toEqual([7, 6, 9]);
+    expect([count('link'), count('program'), count('map')]).toEqual([9, 8, 12]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(installed.length);
     expect(await findLeftovers(native, lab.pinRoot, installed)).toEqual([]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(0);

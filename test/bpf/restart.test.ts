@@ -117,7 +117,7 @@ describe('the next agent', () => {
     withPin('links', `netns-${inode}`, (fd) => native.linkDetach(fd));
     expect(await dial('x', mesh.a.ip4)).toBe('application a');
     await restart();
-    expect(listPrograms(native, mesh.lab.pinRoot).map(({ attached }) => attached)).toEqual(Array(7).fill(true));
+    expect(listPrograms(native, mesh.lab.pinRoot).map(({ attached }) => attached)).toEqual(Array(9).fill(true));
   });
 
   it('with other programs updates the links in place, on the same maps', async () => {
