@@ -103,8 +103,8 @@ async def main():
     for port, habit in enumerate(habits, 7000):
         for family, host in ((socket.AF_INET6, '::'), (socket.AF_INET, '0.0.0.0')):
             await asyncio.start_server(serving(port, habit), host, port, family=family, backlog=4096)
-    for family, host in ((socket.AF_INET6, '::'), (socket.AF_INET, '0.0.0.0')):
-        await asyncio.get_running_loop().create_datagram_endpoint(Datagrams, (host, 7006), family=family)
+    # Of both families: for datagrams, unlike for servers, asyncio leaves IPv6 sockets as they are.
+    await asyncio.get_running_loop().create_datagram_endpoint(Datagrams, ('::', 7006))
     tell(event='listening')
     await asyncio.Event().wait()
 
