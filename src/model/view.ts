@@ -4,6 +4,8 @@ import type { NamespaceAccess } from './access.ts';
 import type {
   AuthorizationPolicy,
   MeshConfig,
+  MeshNode,
+  NodeName,
   PolicyKey,
   Service,
   ServiceKey,
@@ -22,6 +24,7 @@ export interface MeshView {
   readonly policies: ReadonlyMap<PolicyKey, AuthorizationPolicy>;
   /** Likewise. */
   readonly access: ReadonlyMap<PolicyKey, NamespaceAccess>;
+  readonly nodes: ReadonlyMap<NodeName, MeshNode>;
   /** Whose address it is; never a host-network workload. Of several, the newest that is not terminating. */
   workloadByIp(ip: IpAddress): Workload | undefined;
   /** Of several services that claim one address, the first by key. */
@@ -42,6 +45,7 @@ export interface MeshDiff {
   readonly services: readonly Change<ServiceKey, Service>[];
   readonly policies: readonly Change<PolicyKey, AuthorizationPolicy>[];
   readonly access: readonly Change<PolicyKey, NamespaceAccess>[];
+  readonly nodes: readonly Change<NodeName, MeshNode>[];
 }
 
 /** Read access for components: the current view, and every later one with its diff. */

@@ -101,7 +101,10 @@ export interface ServiceItem {
     readonly address: string;
     /** `NAMESPACE/NAME` of the pod, where the address is one's. */
     readonly workload: string | null;
+    /** Takes connections. */
     readonly ready: boolean;
+    /** Answers its readiness probe; while it is terminating, it takes connections when no other is ready. */
+    readonly serving: boolean;
     readonly terminating: boolean;
     /** Service port to endpoint port. */
     readonly ports: Readonly<Record<string, number>>;

@@ -9,6 +9,7 @@ import type {
   ConnectionSummary,
   Verdict,
 } from '../model/connection.ts';
+import type { MeshReader, MeshView } from '../model/view.ts';
 import { denial } from './authorize.ts';
 import { peerAt, settle, type Facts, type SettledFacts } from './facts.ts';
 import type { ByteCounts, ConnectionObserver, EngineFailure, Route } from '../net/engine.ts';
@@ -33,6 +34,7 @@ export interface LiveConnection {
 }
 
 export interface AccountDeps {
+  readonly mesh: MeshReader;
   readonly ledger: Ledger;
   readonly now: () => number;
 }
@@ -40,7 +42,11 @@ export interface AccountDeps {
 const nothing = (): ByteCounts => ({ sent: 0, received: 0 });
 
 /** The observer of one decided connection. */
-export function accountFor(id: ConnectionId, facts: Facts, { ledger, now }: AccountDeps): ConnectionObserver {
+export function accountFor(
+  id: ConnectionId,
+  facts: Facts,
+  { ledger, mesh, now }: AccountDeps,
+): ConnectionObserver {
   const openedAt = now();
   let unsettled: Facts | undefined = facts;
   let settled = settle(facts);
@@ -49,7 +55,7 @@ export function accountFor(id: ConnectionId, facts: Facts, { ledger, now }: Acco
   const summary = (): ConnectionSummary => summaryOf(id, settled, openedAt, counts());
   return {
     established(route, live) {
-      if (unsettled !== undefined) settled = settleOn(unsettled, route);
+      if (unsettled !== undefined) settled = settleOn(unsettled, route, mesh.view);
       unsettled = undefined;
       counts = live.counts;
       const revoke = (verdict: Verdict): void => {
@@ -59,8 +65,9 @@ export function accountFor(id: ConnectionId, facts: Facts, { ledger, now }: Acco
       ledger.opened({ id, facts: settled, meshVersion, summary, revoke });
     },
     routeFailed(route) {
-      if (unsettled !== undefined) settled = settleOn(unsettled, route);
+      if (unsettled !== undefined) settled = settleOn(unsettled, route, mesh.view);
     },
+    routeSlow() {},
     finished(outcome) {
       counts = () => outcome.counts;
       const error = failureOf(outcome.failure);
@@ -70,10 +77,12 @@ export function accountFor(id: ConnectionId, facts: Facts, { ledger, now }: Acco
 }
 
 /** Facts narrowed to the route in use: the endpoint behind a Service is known only now. */
-function settleOn(undecided: Facts, route: Route): SettledFacts {
+function settleOn(undecided: Facts, route: Route, current: MeshView): SettledFacts {
   const facts = settle(undecided);
   if (facts.direction === 'inbound') return facts;
-  const peer = peerAt(undecided.view, route.target);
+  // A later choice is of a later mesh; and what has left the mesh since had a name when it was chosen.
+  const now = peerAt(current, route.target);
+  const peer = now.workload === undefined ? peerAt(undecided.view, route.target) : now;
   return route.type === 'hbone'
     ? {
         ...facts,

@@ -3,28 +3,29 @@
  * judges what it does not capture; this is for what came here all the same: a Service with endpoints in and outside of
  * the mesh, or all connections while the kernel's list of destinations is incomplete.
  */
-import { type Facts, peerAt, refuse, type Step } from './facts.ts';
-import { denial } from './authorize.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import type { Verdict } from '../model/connection.ts';
 import { egressVerdict } from '../policy/egress.ts';
+import { denial } from './authorize.ts';
+import { type Facts, refuse, type Step } from './facts.ts';
+
+/** The verdict that keeps a connection within the mesh; undefined: it may leave. */
+export function egressDenial({ source, originalDestination, view }: Facts): Verdict | undefined {
+  if (source.workload === undefined) return undefined;
+  const verdict = egressVerdict(view, source.workload, { ...originalDestination, protocol: 'tcp' });
+  return verdict?.allowed === false ? verdict : undefined;
+}
+
+/** Of a connection that may not leave the mesh the endpoints inside, if there are any. */
+export function withinEgress(facts: Facts, targets: readonly SocketAddress[]): readonly SocketAddress[] {
+  const isMeshed = ({ ip }: SocketAddress): boolean => facts.view.workloadByIp(ip)?.protocol === 'hbone';
+  if (targets.every(isMeshed) || egressDenial(facts) === undefined) return targets;
+  const inside = targets.filter(isMeshed);
+  return inside.length > 0 ? inside : targets;
+}
 
 export const enforceEgress: Step = (facts) => {
-  const { source, routes, originalDestination, view } = facts;
-  if (source.workload === undefined || routes.every(({ type }) => type === 'hbone')) return facts;
-  const verdict = egressVerdict(view, source.workload, { ...originalDestination, protocol: 'tcp' });
-  if (verdict === undefined || verdict.allowed) return facts;
-  return withinMesh(facts) ?? refuse({ ...facts, verdict }, 'policy', denial(verdict));
+  if (facts.routes.every(({ type }) => type === 'hbone')) return facts;
+  const verdict = egressDenial(facts);
+  return verdict === undefined ? facts : refuse({ ...facts, verdict }, 'policy', denial(verdict));
 };
-
-/** By the routes through the mesh alone, if there are any: at their end the destination's own policies decide. */
-function withinMesh(facts: Facts): Facts | undefined {
-  const routes = facts.routes.filter((route) => route.type === 'hbone');
-  const [first] = routes;
-  if (first === undefined) return undefined;
-  return {
-    ...facts,
-    routes,
-    destination: peerAt(facts.view, first.target),
-    path: 'tunnel',
-    hboneAddress: first.via,
-  };
-}

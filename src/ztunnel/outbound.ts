@@ -10,7 +10,7 @@ import type { MeshView } from '../model/view.ts';
 import type { OutboundArrival } from '../net/engine.ts';
 import { enforceEgress } from './egress.ts';
 import { type Facts, peerAt, pipeline, refuse, type Step } from './facts.ts';
-import { resolveDestination } from './resolve.ts';
+import { type Balance, resolveDestination } from './resolve.ts';
 
 /** Where a captured connection was going: the kernel's record, which is used up by asking. */
 export type OriginalDestinationLookup = (
@@ -83,11 +83,11 @@ const refuseProbeAddress: Step = (facts) =>
       )
     : facts;
 
-export const outboundSteps = (original: SocketAddress | undefined, random: () => number): Step =>
+export const outboundSteps = (original: SocketAddress | undefined, balance: Balance): Step =>
   pipeline(
     requireCapture(original),
     requireSource,
     refuseProbeAddress,
-    resolveDestination(random),
+    resolveDestination(balance),
     enforceEgress,
   );

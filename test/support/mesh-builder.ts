@@ -5,7 +5,9 @@ import type { NamespaceAccess } from '../../src/model/access.ts';
 import { parseTrustDomain, spiffeId } from '../../src/model/identity.ts';
 import {
   type AuthorizationPolicy,
+  type Endpoint,
   type MeshConfig,
+  type MeshNode,
   type NodeName,
   type Protocol,
   type Service,
@@ -56,7 +58,10 @@ export function pod(name: string, spec: PodSpec): Workload {
 export interface EndpointSpec {
   readonly address: string;
   readonly ready?: boolean;
+  readonly serving?: boolean;
   readonly terminating?: boolean;
+  readonly node?: string;
+  readonly zones?: readonly string[];
 }
 
 /** `service('shop/web', '10.96.0.1', '80:8080', [...])`: every endpoint serves the one port. */
@@ -75,12 +80,22 @@ export function service(
     hostname: `${serviceName}.${namespace}.svc.cluster.local`,
     vips: [parseIp(vip)],
     ports: [{ name: 'tcp', port, protocol: 'tcp' }],
-    endpoints: endpoints.map(({ address, ready = true, terminating = false }) => ({
-      address: parseIp(address),
-      ports: new Map([[port, target]]),
-      ready,
-      terminating,
-    })),
+    endpoints: endpoints.map((given) => endpoint(given, port, target)),
+  };
+}
+
+function endpoint(
+  { address, terminating = false, node, zones, ...given }: EndpointSpec,
+  port: Port,
+  target: Port,
+): Endpoint {
+  const ready = given.ready ?? !terminating;
+  return {
+    address: parseIp(address),
+    ports: new Map([[port, target]]),
+    ...{ ready, serving: given.serving ?? (ready || terminating), terminating },
+    ...(node === undefined ? {} : { node: node as NodeName }),
+    ...(zones === undefined ? {} : { hints: { zones, nodes: [] } }),
   };
 }
 
@@ -89,10 +104,11 @@ export interface MeshSpec {
   readonly services?: readonly Service[];
   readonly policies?: readonly AuthorizationPolicy[];
   readonly access?: readonly NamespaceAccess[];
+  readonly nodes?: readonly MeshNode[];
 }
 
-export function meshOf({ workloads = [], services = [], policies = [], access = [] }: MeshSpec): MeshStore {
+export function meshOf(spec: MeshSpec): MeshStore {
   const store = new MeshStore({ log: silentLogger }, meshConfig);
-  store.replace({ workloads, services, policies, access });
+  store.replace({ workloads: [], services: [], policies: [], ...spec });
   return store;
 }

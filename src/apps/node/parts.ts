@@ -23,6 +23,7 @@ import { startAdminServer } from '../../telemetry/admin-server.ts';
 import { startMetricsServer, startReadinessServer } from '../../telemetry/node-servers.ts';
 import type { Readiness } from '../../telemetry/readiness.ts';
 import { createDecider } from '../../ztunnel/decider.ts';
+import { departuresIn } from '../../ztunnel/departures.ts';
 import { PolicyWatch } from '../../ztunnel/policy-watch.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { followDestinations, followIdentities } from './followers.ts';
@@ -142,6 +143,11 @@ export function startZtunnel(
     clock,
     log: scoped,
   });
+  cleanup.defer(
+    store.subscribe((view, diff) =>
+      departuresIn(view, diff).forEach((departure, ip) => engine.peerDeparts(ip, departure)),
+    ),
+  );
   cleanup.defer(() => void draining.push(engine.drain(AbortSignal.timeout(config.drainMs))));
   return engine;
 }

@@ -44,6 +44,9 @@ interface Mentions {
   readonly services: ReadonlySet<ServiceKey>;
 }
 
+/** What of a change can touch a set whose objects are the same. */
+type Touching = Pick<MeshDiff, 'workloads' | 'services'>;
+
 interface AppliedSet {
   readonly entries: Entries;
   /** Undefined: found in the map, and nothing else is known of it. */
@@ -113,7 +116,7 @@ export class EgressReconciler {
     return { sets, pods };
   }
 
-  #isStale(set: bigint, objects: readonly NamespaceAccess[], diff: MeshDiff | undefined): boolean {
+  #isStale(set: bigint, objects: readonly NamespaceAccess[], diff: Touching | undefined): boolean {
     const from = this.#sets.get(set)?.from;
     if (from === undefined || diff === undefined) return true;
     const same =
@@ -179,7 +182,7 @@ export class EgressReconciler {
 const speakingOf = (view: MeshView, workload: Workload): readonly NamespaceAccess[] =>
   accessLookup(view)(workload).filter(({ egress }) => egress !== undefined);
 
-const nothingChanged: MeshDiff = { workloads: [], services: [], policies: [], access: [] };
+const nothingChanged = { workloads: [], services: [] } as const;
 
 /**
  * The name of a set of objects, which tells it in the next agent, too: a hash, so that it never means something else
@@ -202,7 +205,7 @@ function mentionsOf({ rules }: EgressRules): Mentions {
   };
 }
 
-function touches({ services, workloads }: MeshDiff, mentions: Mentions): boolean {
+function touches({ services, workloads }: Touching, mentions: Mentions): boolean {
   const isNamed = ({ before, after }: Change<unknown, HasNamespace>): boolean =>
     mentions.namespaces.has(before?.namespace ?? '') || mentions.namespaces.has(after?.namespace ?? '');
   return (

@@ -8,6 +8,7 @@ import { isOfKind, parseObjectKey, type ObjectKey, type SourcedObject } from '..
 import type { Problem } from '../problem.ts';
 import type { ObjectChange } from '../source.ts';
 import { Accesses } from './accesses.ts';
+import { Nodes } from './nodes.ts';
 import { Policies } from './policies.ts';
 import { Services } from './services.ts';
 import { Workloads } from './workloads.ts';
@@ -17,6 +18,7 @@ export class Translator {
   readonly #services: Services;
   readonly #policies: Policies;
   readonly #accesses = new Accesses();
+  readonly #nodes = new Nodes();
 
   constructor(config: MeshConfig) {
     this.#workloads = new Workloads(config);
@@ -39,6 +41,7 @@ export class Translator {
       services: this.#services.takeChanges(),
       policies: this.#policies.takeChanges(),
       access: this.#accesses.takeChanges(),
+      nodes: this.#nodes.takeChanges(),
     };
   }
 
@@ -47,7 +50,7 @@ export class Translator {
     return this.#workloads.pending(namespace, name);
   }
 
-  /** Nodes and service accounts are no part of the model. */
+  /** Service accounts are no part of the model. */
   #set(sourced: SourcedObject): void {
     if (isOfKind(sourced, 'Pod')) this.#workloads.setPod(sourced);
     else if (isOfKind(sourced, 'EndpointSlice')) this.#services.setSlice(sourced);
@@ -55,6 +58,7 @@ export class Translator {
     else if (isOfKind(sourced, 'Namespace')) this.#workloads.setNamespace(sourced);
     else if (isOfKind(sourced, 'AuthorizationPolicy')) this.#policies.set(sourced);
     else if (isOfKind(sourced, 'NamespaceAccess')) this.#accesses.set(sourced);
+    else if (isOfKind(sourced, 'Node')) this.#nodes.set(sourced);
   }
 
   #delete(key: ObjectKey): void {
@@ -73,6 +77,7 @@ export class Translator {
       case 'NamespaceAccess':
         return this.#accesses.delete(namespace, name);
       case 'Node':
+        return this.#nodes.delete(name);
       case 'ServiceAccount':
     }
   }

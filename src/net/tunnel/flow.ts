@@ -14,7 +14,9 @@ import type {
   EngineFailure,
   Route,
 } from '../engine.ts';
+import { type Answer, firstToAnswer } from './attempts.ts';
 import type { ByteEnd, NearEnd } from './byte-end.ts';
+import type { Departures } from './departures.ts';
 import { failureOf } from './hop-of.ts';
 import { Relay } from './relay.ts';
 
@@ -24,6 +26,8 @@ export interface FlowDeps {
   readonly log: Logger;
   readonly halfCloseLingerMs: number;
   readonly decisionTimeoutMs: number;
+  readonly nextRouteAfterMs: number;
+  readonly departures: Departures;
   /** @throws MeshError */
   readonly open: (arrival: Arrival, route: Route, signal: AbortSignal) => Promise<ByteEnd>;
   /** The flow is over. */
@@ -31,6 +35,12 @@ export interface FlowDeps {
 }
 
 type Forward = Extract<Decision, { type: 'forward' }>;
+
+/** Those decided on at first, then whatever is chosen later. */
+function routesOf({ routes, furtherRoute }: Forward): () => Route | undefined {
+  let taken = 0;
+  return () => (taken < routes.length ? routes[taken++] : furtherRoute?.());
+}
 
 const nothing: ByteCounts = { sent: 0, received: 0 };
 
@@ -103,7 +113,7 @@ export class Flow {
 
   async #forward(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<void> {
     try {
-      const [route, far] = await this.#openFirst(arrival, decision, signal);
+      const { route, end: far } = await this.#openFirst(arrival, decision, signal);
       if (signal.aborted) {
         far.reset(asMeshError(signal.reason));
         this.#refuse(decision.observer, failureOf(asMeshError(signal.reason)));
@@ -115,21 +125,16 @@ export class Flow {
     }
   }
 
-  async #openFirst(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<[Route, ByteEnd]> {
-    let failure: MeshError | undefined;
-    for (const [i, route] of decision.routes.entries()) {
-      try {
-        return [route, await this.#deps.open(arrival, route, signal)];
-      } catch (thrown) {
-        const error = asMeshError(thrown);
-        failure = error;
-        if (signal.aborted) break;
-        if (i + 1 < decision.routes.length) {
-          this.#tell(() => decision.observer.routeFailed(route, failureOf(error)));
-        }
-      }
-    }
-    throw failure ?? new MeshError('INTERNAL', 'a decision to forward named no route');
+  #openFirst(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<Answer> {
+    const { observer } = decision;
+    const deps = {
+      ...this.#deps,
+      open: (route: Route, ending: AbortSignal) => this.#deps.open(arrival, route, ending),
+      failed: (route: Route, error: MeshError) =>
+        this.#tell(() => observer.routeFailed(route, failureOf(error))),
+      slow: (route: Route) => this.#tell(() => observer.routeSlow(route)),
+    };
+    return firstToAnswer(routesOf(decision), deps, signal);
   }
 
   #carry({ observer, responseHeaders = [] }: Forward, route: Route, far: ByteEnd): void {

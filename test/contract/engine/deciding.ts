@@ -171,7 +171,7 @@ export function describeDeciding(factory: EngineFactory): void {
       const app = await rig.application((socket) => socket.pipe(socket));
       rig.routes = [rig.hboneRoute(server, app)];
       rig.decide = (arrival) =>
-        rig.forward(arrival, { established: oops, routeFailed: oops, finished: oops });
+        rig.forward(arrival, { established: oops, routeFailed: oops, routeSlow: oops, finished: oops });
       const socket = await rig.dial(client.outbound);
       socket.end('all the same');
       expect(String(await readAll(socket))).toBe('all the same');

@@ -87,6 +87,7 @@ describe('the mesh store', () => {
     expect(seen).toHaveLength(1);
     expect(seen[0]?.diff).toEqual({
       access: [],
+      nodes: [],
       workloads: [
         { key: web.uid, before: web, after: movedWeb },
         { key: api.uid, before: api, after: undefined },

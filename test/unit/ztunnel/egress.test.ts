@@ -3,6 +3,8 @@ import { describe, expect, it } from '@jest/globals';
 import type { OutboundArrival } from '../../../src/net/engine.ts';
 import { isRefusal } from '../../../src/ztunnel/facts.ts';
 import { outboundFacts, outboundSteps } from '../../../src/ztunnel/outbound.ts';
+import { furtherRoutes } from '../../../src/ztunnel/resolve.ts';
+import { SessionAffinity } from '../../../src/ztunnel/session-affinity.ts';
 import { access, rule } from '../../support/egress.ts';
 import { at, meshOf, pod, service } from '../../support/mesh-builder.ts';
 
@@ -10,7 +12,7 @@ const web = pod('shop/web', { ips: ['10.244.1.5'] });
 const meshed = pod('shop/meshed', { ips: ['10.244.2.7'] });
 const bare = pod('shop/bare', { ips: ['10.244.2.9'], protocol: 'tcp' });
 
-const view = (...rules: readonly ReturnType<typeof rule>[]) =>
+const mesh = (...rules: readonly ReturnType<typeof rule>[]) =>
   meshOf({
     workloads: [web, meshed, bare],
     services: [
@@ -18,9 +20,11 @@ const view = (...rules: readonly ReturnType<typeof rule>[]) =>
       service('shop/bare', '10.96.0.2', '80:80', [{ address: '10.244.2.9' }]),
     ],
     access: [access('shop/closed', { egress: { default: 'deny', rules } })],
-  }).view;
+  });
 
+/** What becomes of it, and where it would be tried after that. */
 function decide(dialled: string, ...rules: readonly ReturnType<typeof rule>[]) {
+  const reader = mesh(...rules);
   const pods = { uid: web.uid, identity: web.identity, addresses: web.addresses, netns: '' };
   const arrival: OutboundArrival = {
     type: 'outbound',
@@ -29,7 +33,10 @@ function decide(dialled: string, ...rules: readonly ReturnType<typeof rule>[]) {
     local: at('10.244.1.5:15001'),
   };
   const original = at(dialled);
-  return outboundSteps(original, () => 0)(outboundFacts(view(...rules), arrival, original));
+  const balance = { random: () => 0, affinity: new SessionAffinity(() => 0), isSuspect: () => false };
+  const result = outboundSteps(original, balance)(outboundFacts(reader.view, arrival, original));
+  if (isRefusal(result)) return result;
+  return { ...result, next: furtherRoutes(result, reader, balance)() };
 }
 
 describe('a captured connection', () => {
@@ -42,17 +49,17 @@ describe('a captured connection', () => {
     }
   });
 
-  it('to a Service with endpoints in and outside of the mesh goes to those inside', () => {
+  it('to a Service with endpoints in and outside of the mesh goes to those inside, and nowhere else after them', () => {
     const result = decide('10.96.0.1:80');
     if (isRefusal(result)) throw result.refused.error;
     expect(result).toMatchObject({ path: 'tunnel', destination: { workload: { name: 'meshed' } } });
-    expect(result.routes.map(({ type }) => type)).toEqual(['hbone']);
+    expect(result.next).toBeUndefined();
   });
 
-  it('goes to all of them where a rule allows what was dialled', () => {
+  it('goes to any of them where a rule allows what was dialled', () => {
     const result = decide('10.96.0.1:80', rule('allow', 'shop/mixed'));
     if (isRefusal(result)) throw result.refused.error;
-    expect(result.routes.map(({ type }) => type).toSorted()).toEqual(['direct', 'hbone']);
+    expect([result.routes[0]?.type, result.next?.type]).toEqual(['direct', 'hbone']);
   });
 
   it('into the mesh is not egress', () => {

@@ -59,6 +59,19 @@ describe('the translator', () => {
     expect([endpoints(), endpoints(slice('shop')), endpoints()]).toEqual([0, 1, 0]);
   });
 
+  it('knows of a node its zone, as long as it has one', () => {
+    const mesh = new FollowedMesh();
+    const node = (labels: string) =>
+      objects(`{apiVersion: v1, kind: Node, metadata: {name: node-a, labels: {${labels}}}}`);
+    const zones = (given: ReturnType<typeof objects>) => {
+      mesh.become(given);
+      return [...mesh.store.view.nodes.values()];
+    };
+    expect(zones(node('topology.kubernetes.io/zone: zone-1'))).toEqual([{ name: 'node-a', zone: 'zone-1' }]);
+    expect(zones(node(''))).toEqual([{ name: 'node-a', zone: undefined }]);
+    expect(zones([])).toEqual([]);
+  });
+
   it('makes the same objects of the same objects, so that nothing is compared twice', () => {
     const translator = new FollowedMesh();
     const given = objects(pod('web'), service, slice('shop'));
