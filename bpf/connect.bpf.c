@@ -104,7 +104,8 @@ static __always_inline enum verdict decide_for_pod(struct bpf_sock_addr *ctx, co
         count(MESH_COUNTER_CAPTURED);
         return capture(ctx, pod, dst, port);
     }
-    /* Absence means "not in the mesh" only while the map holds the whole mesh. ztunnel knows, and judges egress, too. */
+    /* Absence means "not in the mesh" only while the map holds the whole mesh. ztunnel knows, and judges
+     * egress, too. */
     if (node->flags & MESH_CONFIG_CAPTURE_UNKNOWN) {
         count(MESH_COUNTER_CAPTURED_UNKNOWN);
         return capture(ctx, pod, dst, port);
@@ -153,7 +154,7 @@ static __always_inline enum verdict decide(struct bpf_sock_addr *ctx, struct mes
     if (is_ztunnel && is_cookie_probe(ctx, dst))
         return answer_cookie_probe(ctx);
     if (is_datagram(ctx->protocol))
-        return datagram_allowed(ctx, is_ztunnel, dst) ? ALLOW : REFUSE;
+        return datagram_allowed(ctx, is_ztunnel, dst, true) ? ALLOW : REFUSE;
     if (ctx->protocol != IPPROTO_TCP)
         return ALLOW; /* the mesh carries TCP, and judges UDP */
     if (is_ztunnel && !is_probe_address(dst))

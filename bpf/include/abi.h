@@ -54,6 +54,7 @@ enum mesh_counter {
     MESH_COUNTER_DROPPED_NO_LISTENER, /* inbound while the pod's plaintext listener is missing */
     MESH_COUNTER_DENIED_EGRESS,       /* connections and datagrams that `egress` does not allow */
     MESH_COUNTER_DENIALS_UNTOLD,      /* of those, the ones that are in no record of `denials` */
+    MESH_COUNTER_DENIED_CONNECTING,   /* UDP sockets not connected, to where TCP is let through */
     MESH_COUNTER_COUNT,
 };
 

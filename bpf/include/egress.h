@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * May a pod send there? Asked of TCP connections outside the mesh when they connect, and of UDP when it connects and for
- * each datagram with an address of its own. Nothing has left the pod yet; the application sees a refusal as EPERM.
+ * May a pod send there? Asked of TCP connections outside the mesh when they connect, and of UDP when it
+ * connects and for each datagram with an address of its own. Nothing has left the pod yet; the application
+ * sees a refusal as EPERM.
  */
 #pragma once
 
@@ -13,7 +14,8 @@
 #include "counters.h"
 #include "maps.h"
 
-/* Each refusal costs the agent a record and a line of log: a pod that tries the same again and again gets so many. */
+/* Each refusal costs the agent a record and a line of log: a pod that tries the same again and again gets so
+ * many. */
 #define DENIALS_PER_WINDOW 16
 #define DENIAL_WINDOW_NS 1000000000ull
 
@@ -28,8 +30,8 @@ static __always_inline bool is_own(const struct mesh_pod *pod, const struct mesh
     return pod_id && *pod_id == pod->id;
 }
 
-static __always_inline bool egress_allows(const struct mesh_pod *pod, const struct mesh_addr *dst,
-                                          __u16 port, __u8 protocol) {
+static __always_inline bool egress_allows(const struct mesh_pod *pod, const struct mesh_addr *dst, __u16 port,
+                                          __u8 protocol) {
     if (pod->egress_set == 0)
         return true; /* no object has a say about this pod */
     struct mesh_egress_key key = {.bits = MESH_EGRESS_KEY_BITS, .set = pod->egress_set, .base = *dst};
@@ -46,8 +48,8 @@ static __always_inline bool egress_allows(const struct mesh_pod *pod, const stru
     return false;
 }
 
-/* Counts it against the pod's share: true if it is to be told of, with what was left out before in `untold`. Pods of
- * several CPUs may get a few more. */
+/* Counts it against the pod's share: true if it is to be told of, with what was left out before in `untold`.
+ * Pods of several CPUs may get a few more. */
 static __always_inline bool is_told(__u32 pod_id, __u64 now, __u32 *untold) {
     struct mesh_denial_rate *rate = bpf_map_lookup_elem(&denial_rates, &pod_id);
     if (!rate) {
@@ -83,10 +85,16 @@ static __always_inline void denied(const struct mesh_pod *pod, const struct mesh
         count(MESH_COUNTER_DENIALS_UNTOLD);
 }
 
-/* Whether this process may send this datagram, or connect a UDP socket to where it is to go. The mesh carries no UDP, so
- * this is asked of destinations inside the mesh, too. */
+/* Resolvers connect datagram sockets to all addresses of a name to put them in order, and send nothing. Where
+ * TCP, which was probably meant, is let through, that is nobody's news. */
+static __always_inline bool is_resolver(const struct mesh_pod *pod, const struct mesh_addr *dst, __u16 port) {
+    return bpf_map_lookup_elem(&destinations, dst) || egress_allows(pod, dst, port, IPPROTO_TCP);
+}
+
+/* Whether this process may send this datagram, or connect a UDP socket to where it is to go. The mesh carries
+ * no UDP, so this is asked of destinations inside the mesh, too. */
 static __always_inline bool datagram_allowed(struct bpf_sock_addr *ctx, bool is_ztunnel,
-                                             const struct mesh_addr *dst) {
+                                             const struct mesh_addr *dst, bool connecting) {
     if (is_ztunnel)
         return true; /* the mesh itself */
     __u64 netns = bpf_get_netns_cookie(ctx);
@@ -98,7 +106,10 @@ static __always_inline bool datagram_allowed(struct bpf_sock_addr *ctx, bool is_
     __u16 port = bpf_ntohs(ctx->user_port);
     if (egress_allows(pod, dst, port, IPPROTO_UDP))
         return true;
-    denied(pod, dst, port, IPPROTO_UDP);
+    if (connecting && is_resolver(pod, dst, port))
+        count(MESH_COUNTER_DENIED_CONNECTING);
+    else
+        denied(pod, dst, port, IPPROTO_UDP);
     return false;
 }
 

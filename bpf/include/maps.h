@@ -89,8 +89,9 @@ struct {
     __type(value, __u64);
 } counters SEC(".maps") __weak;
 
-/* What enrolled pods may reach outside the mesh, and by UDP anywhere. Written by the agent, in an order in which no
- * address is ever judged by anything but the old rules or the new ones (src/datapath/egress/reconcile.ts). */
+/* What enrolled pods may reach outside the mesh, and by UDP anywhere. Written by the agent, in an order in
+ * which no address is ever judged by anything but the old rules or the new ones
+ * (src/datapath/egress/reconcile.ts). */
 struct {
     __uint(type, BPF_MAP_TYPE_LPM_TRIE);
     __uint(map_flags, BPF_F_NO_PREALLOC);

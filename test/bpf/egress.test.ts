@@ -292,6 +292,20 @@ describe('without an agent', () => {
 });
 
 describe('a refusal', () => {
+  it('to connect a UDP socket where TCP is let through, as resolvers do, is nobody’s news', async () => {
+    const { b, x, datapath } = mesh;
+    under(closed(rule('allow', `${x.ip4} 8080/tcp`)));
+    const before = datapath.counters();
+    const resolved = [
+      [b.ip4, 8080],
+      [x.ip4, 8080],
+    ];
+    expect(await fromA(egress.udpConnect, resolved)).toEqual(['EPERM', 'EPERM']);
+    expect(await fromA(egress.udpConnect, [[x.ip4, 8081]])).toEqual(['EPERM']);
+    const { deniedConnecting, deniedEgress } = datapath.counters();
+    expect([deniedConnecting - before.deniedConnecting, deniedEgress - before.deniedEgress]).toEqual([2n, 1n]);
+  });
+
   it('is counted, and told with who it was and what was dialled; of too many only some', async () => {
     const { x, b, a, datapath } = mesh;
     under(closed());

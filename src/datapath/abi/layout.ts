@@ -49,6 +49,8 @@ export const counterHelp = {
   droppedNoListener: 'inbound connections dropped: the pod has no plaintext listener',
   deniedEgress: 'connections and datagrams refused by a NamespaceAccess',
   denialsUntold: 'of those, the ones that were counted and not told: too many at a time',
+  deniedConnecting:
+    'UDP sockets that were not connected to where TCP is let through: resolvers do so to order addresses',
 } as const;
 
 export type CounterName = keyof typeof counterHelp;
