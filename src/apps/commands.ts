@@ -83,6 +83,14 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
       '--max-flows <n>',
       `connections that are being captured, or the node’s to its pods (default: ${defaultMapSizes.flows})`,
     )
+    .option(
+      '--max-egress <n>',
+      `prefixes that NamespaceAccess objects name for this node’s pods (default: ${defaultMapSizes.egress})`,
+    )
+    .option(
+      '--cluster-dns <a,b>',
+      'who answers DNS, addresses or NAMESPACE/NAME of Services: open to all pods (default: kube-system/kube-dns)',
+    )
     .action(
       context.action<NodeFlags>(async (flags) => {
         const config = nodeConfig(flags, deps.environment, cgroup2Root());

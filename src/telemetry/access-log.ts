@@ -85,6 +85,7 @@ export class AccessLog {
       'dst.identity': destination.identity,
       'dst.cluster': destination.workload && clusterId,
       direction: summary.direction,
+      protocol: summary.transport,
       trace_id: summary.traceId,
     };
   }
