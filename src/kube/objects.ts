@@ -5,10 +5,6 @@
 import type { TObject } from 'typebox';
 import type { Brand } from '../base/brand.ts';
 import {
-  type AuthorizationPolicyObject,
-  AuthorizationPolicySchema,
-} from './resources/authorization-policy.ts';
-import {
   type Namespace,
   NamespaceSchema,
   type Node,
@@ -17,17 +13,30 @@ import {
   ServiceAccountSchema,
 } from './resources/cluster.ts';
 import { type Pod, PodSchema } from './resources/pod.ts';
+import {
+  type AuthorizationPolicyObject,
+  AuthorizationPolicySchema,
+  type PeerAuthenticationObject,
+  PeerAuthenticationSchema,
+} from './resources/security.ts';
 import { type EndpointSlice, EndpointSliceSchema, type Service, ServiceSchema } from './resources/service.ts';
 import type { ObjectReference, SourcePosition } from './problem.ts';
 
-export type { AuthorizationPolicyObject } from './resources/authorization-policy.ts';
+export type { AuthorizationPolicyObject, PeerAuthenticationObject } from './resources/security.ts';
 export type { Namespace, Node, ServiceAccount } from './resources/cluster.ts';
 export type { Container, Pod, Probe } from './resources/pod.ts';
 export { type EndpointSlice, type Service, serviceNameLabel } from './resources/service.ts';
 
 /** Any object of a known kind; `kind` tells which. */
 export type KubeObject =
-  Namespace | ServiceAccount | Node | Pod | Service | EndpointSlice | AuthorizationPolicyObject;
+  | Namespace
+  | ServiceAccount
+  | Node
+  | Pod
+  | Service
+  | EndpointSlice
+  | AuthorizationPolicyObject
+  | PeerAuthenticationObject;
 
 export type Kind = KubeObject['kind'];
 
@@ -40,6 +49,10 @@ export interface KindInfo {
 }
 
 const core = { apiVersions: ['v1'] } as const;
+const security = {
+  apiVersions: ['security.istio.io/v1', 'security.istio.io/v1beta1'],
+  namespaced: true,
+} as const;
 
 export const kinds: Readonly<Record<Kind, KindInfo>> = {
   Namespace: { ...core, schema: NamespaceSchema, namespaced: false },
@@ -52,11 +65,8 @@ export const kinds: Readonly<Record<Kind, KindInfo>> = {
     apiVersions: ['discovery.k8s.io/v1'],
     namespaced: true,
   },
-  AuthorizationPolicy: {
-    schema: AuthorizationPolicySchema,
-    apiVersions: ['security.istio.io/v1', 'security.istio.io/v1beta1'],
-    namespaced: true,
-  },
+  AuthorizationPolicy: { ...security, schema: AuthorizationPolicySchema },
+  PeerAuthentication: { ...security, schema: PeerAuthenticationSchema },
 };
 
 export const isKind = (text: string): text is Kind => Object.hasOwn(kinds, text);

@@ -10,16 +10,15 @@ import type { Logger } from '../base/log.ts';
 import { AddressClaims } from './claims.ts';
 import { EarlyWorkloads, sameAddresses } from './early-workloads.ts';
 import type {
-  AuthorizationPolicy,
   MeshChange,
   MeshConfig,
   MeshState,
-  PolicyKey,
   Service,
   ServiceKey,
   Workload,
   WorkloadUid,
 } from './mesh.ts';
+import type { AuthorizationPolicy, PeerAuthentication, PolicyKey } from './policy.ts';
 import { VersionedMap } from './versioned-map.ts';
 import type { Change, MeshDiff, MeshReader, MeshView } from './view.ts';
 
@@ -62,11 +61,16 @@ export class MeshStore implements MeshReader {
 
   /** Makes `state` the current version: for a writer that knows whole states only. Costs what the state holds. */
   replace(state: MeshState): void {
-    const { workloads, services, policies } = this.#version;
+    const { workloads, services, policies, peerAuthentications } = this.#version;
     this.apply({
       workloads: changesTowards(workloads, state.workloads, (workload) => workload.uid),
       services: changesTowards(services, state.services, (service) => service.key),
       policies: changesTowards(policies, state.policies, (policy) => policy.key),
+      peerAuthentications: changesTowards(
+        peerAuthentications,
+        state.peerAuthentications,
+        (policy) => policy.key,
+      ),
     });
   }
 
@@ -91,13 +95,14 @@ export class MeshStore implements MeshReader {
 
   #commit(change: MeshChange): void {
     if (this.#notifying) throw new MeshError('INTERNAL', 'a listener of the mesh store tried to write to it');
-    const { workloads, services, policies } = this.#version;
+    const { workloads, services, policies, peerAuthentications } = this.#version;
     const diff: MeshDiff = {
       workloads: news(workloads, change.workloads),
       services: news(services, change.services),
       policies: news(policies, change.policies),
+      peerAuthentications: news(peerAuthentications, change.peerAuthentications),
     };
-    if (diff.workloads.length + diff.services.length + diff.policies.length === 0) return;
+    if (Object.values(diff).every((changes: readonly unknown[]) => changes.length === 0)) return;
     this.#version = this.#next(diff);
     this.#notify(diff);
   }
@@ -113,6 +118,7 @@ export class MeshStore implements MeshReader {
       workloads: last.workloads.with(newValues(diff.workloads)),
       services: last.services.with(newValues(diff.services)),
       policies: last.policies.with(newValues(diff.policies)),
+      peerAuthentications: last.peerAuthentications.with(newValues(diff.peerAuthentications)),
       byIp: last.byIp.with(mapValues(this.#workloadsByIp.update(diff.workloads), newest)),
       byVip: last.byVip.with(mapValues(this.#servicesByVip.update(diff.services), (all) => inOrder(all)[0])),
       byEndpoint: last.byEndpoint.with(
@@ -147,7 +153,12 @@ export class MeshStore implements MeshReader {
   }
 }
 
-const nothing: MeshChange = { workloads: new Map(), services: new Map(), policies: new Map() };
+const nothing: MeshChange = {
+  workloads: new Map(),
+  services: new Map(),
+  policies: new Map(),
+  peerAuthentications: new Map(),
+};
 
 interface VersionFields {
   readonly version: number;
@@ -155,6 +166,7 @@ interface VersionFields {
   readonly workloads: VersionedMap<WorkloadUid, Workload>;
   readonly services: VersionedMap<ServiceKey, Service>;
   readonly policies: VersionedMap<PolicyKey, AuthorizationPolicy>;
+  readonly peerAuthentications: VersionedMap<PolicyKey, PeerAuthentication>;
   readonly byIp: VersionedMap<IpAddress, Workload>;
   readonly byVip: VersionedMap<IpAddress, Service>;
   readonly byEndpoint: VersionedMap<IpAddress, readonly Service[]>;
@@ -177,6 +189,7 @@ const emptyVersion = (config: MeshConfig): Version =>
     workloads: VersionedMap.empty(),
     services: VersionedMap.empty(),
     policies: VersionedMap.empty(),
+    peerAuthentications: VersionedMap.empty(),
     byIp: VersionedMap.empty(),
     byVip: VersionedMap.empty(),
     byEndpoint: VersionedMap.empty(),

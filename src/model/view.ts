@@ -1,14 +1,7 @@
 /** The read-only face of the model: what every component but the source may see. */
 import type { IpAddress } from '../base/ip.ts';
-import type {
-  AuthorizationPolicy,
-  MeshConfig,
-  PolicyKey,
-  Service,
-  ServiceKey,
-  Workload,
-  WorkloadUid,
-} from './mesh.ts';
+import type { MeshConfig, Service, ServiceKey, Workload, WorkloadUid } from './mesh.ts';
+import type { AuthorizationPolicy, PeerAuthentication, PolicyKey } from './policy.ts';
 
 /** One immutable version of the mesh. Look-ups are O(1). */
 export interface MeshView {
@@ -19,6 +12,8 @@ export interface MeshView {
   readonly services: ReadonlyMap<ServiceKey, Service>;
   /** The same map in every version in which no policy changed. */
   readonly policies: ReadonlyMap<PolicyKey, AuthorizationPolicy>;
+  /** Likewise. */
+  readonly peerAuthentications: ReadonlyMap<PolicyKey, PeerAuthentication>;
   /** Whose address it is; never a host-network workload. Of several, the newest that is not terminating. */
   workloadByIp(ip: IpAddress): Workload | undefined;
   /** Of several services that claim one address, the first by key. */
@@ -38,6 +33,7 @@ export interface MeshDiff {
   readonly workloads: readonly Change<WorkloadUid, Workload>[];
   readonly services: readonly Change<ServiceKey, Service>[];
   readonly policies: readonly Change<PolicyKey, AuthorizationPolicy>[];
+  readonly peerAuthentications: readonly Change<PolicyKey, PeerAuthentication>[];
 }
 
 /** Read access for components: the current view, and every later one with its diff. */

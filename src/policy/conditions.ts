@@ -3,126 +3,157 @@
  * Semantics are those of Istio's L4 policies (ztunnel): values are alternatives; a connection without a proved
  * identity satisfies no positive condition on identity, and every negative one.
  */
-import { type IpAddress, type IpPrefix, type Port, prefixContains } from '../base/ip.ts';
-import { identityParts, type SpiffeId } from '../model/identity.ts';
-import type { PolicyRule } from '../model/mesh.ts';
+import type { IpPrefix, Port } from '../base/ip.ts';
+import type { PolicyMatch } from '../model/policy.ts';
+import { type AddressWords, containsAddress, type PrefixWords, prefixWords } from './address-words.ts';
+import { type Attributes, withoutScheme } from './attributes.ts';
+import { matchesPattern, PatternMap } from './pattern-map.ts';
+import { PrefixMap } from './prefix-map.ts';
 
-/** What a decision may depend on: proved by TLS or by TCP, nothing the client merely said. */
-export interface AccessFacts {
-  /** From the certificate; undefined for plaintext. */
-  readonly identity: SpiffeId | undefined;
-  readonly sourceIp: IpAddress;
-  /** On the destination workload. */
-  readonly port: Port;
-}
+export type PolicyField = keyof PolicyMatch;
+/** A field that says what must be so. */
+export type PositiveField = Exclude<PolicyField, `not${string}`>;
 
-/** The facts in the forms that fields compare; identity forms are undefined without an identity. */
-export interface Attributes {
-  readonly principal: string | undefined;
-  readonly namespace: string | undefined;
-  readonly serviceAccount: string | undefined;
-  readonly sourceIp: IpAddress;
-  readonly port: Port;
-}
-
-export type RuleField = keyof PolicyRule;
+/** The values of a condition in the form that the index of rules files them under. */
+export type ConditionValues =
+  | { readonly type: 'patterns'; readonly values: readonly string[] }
+  | {
+      readonly type: 'prefixes';
+      readonly values: readonly PrefixWords[];
+      readonly given: readonly IpPrefix[];
+    }
+  | { readonly type: 'ports'; readonly values: readonly Port[] };
 
 export interface Condition {
-  readonly field: RuleField;
-  readonly values: readonly string[];
+  readonly field: PositiveField;
+  /** Holds when none of the values matches. */
+  readonly negated: boolean;
+  readonly values: ConditionValues;
   holds(attributes: Attributes): boolean;
-  /** The connection's value that the field looks at; undefined if it has none. */
-  actual(attributes: Attributes): string | undefined;
 }
 
-const scheme = 'spiffe://';
+/** Up to so many values are compared one by one; more get an index of their own. */
+const fewValues = 8;
 
-export function attributesOf({ identity, sourceIp, port }: AccessFacts): Attributes {
-  if (identity === undefined) {
-    return { principal: undefined, namespace: undefined, serviceAccount: undefined, sourceIp, port };
+type TextField = 'namespaces' | 'principals' | 'serviceAccounts' | 'trustDomains';
+type AddressField = 'ipBlocks' | 'destinationIps';
+
+/** undefined: the connection has none, for lack of an identity. */
+export function textOf(field: TextField, attributes: Attributes): string | undefined {
+  switch (field) {
+    case 'namespaces':
+      return attributes.namespace;
+    case 'principals':
+      return attributes.principal;
+    case 'serviceAccounts':
+      return attributes.serviceAccount;
+    case 'trustDomains':
+      return attributes.trustDomain;
   }
-  const { namespace, serviceAccount } = identityParts(identity);
-  return {
-    principal: identity.slice(scheme.length),
-    namespace,
-    serviceAccount: `${namespace}/${serviceAccount}`,
-    sourceIp,
-    port,
-  };
 }
 
-/** The conditions of a rule, all of which must hold; a field without values is no condition. */
-export function conditionsOf(rule: PolicyRule): readonly Condition[] {
-  const principals = rule.principals?.map(withoutScheme);
-  const notPrincipals = rule.notPrincipals?.map(withoutScheme);
+export const addressOf = (field: AddressField, { source, destination }: Attributes): AddressWords =>
+  field === 'ipBlocks' ? source : destination;
+
+/** The conditions of a match, all of which must hold; a field without values is none. */
+export function conditionsOf(match: PolicyMatch): readonly Condition[] {
   return [
-    ...text('namespaces', rule.namespaces, (a) => a.namespace),
-    ...text('principals', principals, (a) => a.principal),
-    ...serviceAccounts('serviceAccounts', rule.serviceAccounts),
-    ...blocks('ipBlocks', rule.ipBlocks),
-    ...ports('ports', rule.ports),
-    ...text('notNamespaces', rule.notNamespaces, (a) => a.namespace).map(negated),
-    ...text('notPrincipals', notPrincipals, (a) => a.principal).map(negated),
-    ...serviceAccounts('notServiceAccounts', rule.notServiceAccounts).map(negated),
-    ...blocks('notIpBlocks', rule.notIpBlocks).map(negated),
-    ...ports('notPorts', rule.notPorts).map(negated),
+    ...text('namespaces', match.namespaces),
+    ...text('principals', match.principals?.map(withoutScheme)),
+    ...text('serviceAccounts', match.serviceAccounts),
+    ...text('trustDomains', match.trustDomains),
+    ...blocks('ipBlocks', match.ipBlocks),
+    ...blocks('destinationIps', match.destinationIps),
+    ...ports(match.ports),
+    ...text('namespaces', match.notNamespaces).map(negate),
+    ...text('principals', match.notPrincipals?.map(withoutScheme)).map(negate),
+    ...text('serviceAccounts', match.notServiceAccounts).map(negate),
+    ...text('trustDomains', match.notTrustDomains).map(negate),
+    ...blocks('ipBlocks', match.notIpBlocks).map(negate),
+    ...blocks('destinationIps', match.notDestinationIps).map(negate),
+    ...ports(match.notPorts).map(negate),
   ];
 }
 
-/** Users write both forms; an identity is compared without the scheme. */
-const withoutScheme = (pattern: string): string =>
-  pattern.startsWith(scheme) ? pattern.slice(scheme.length) : pattern;
-
-const negated = (condition: Condition): Condition => ({
+const negate = (condition: Condition): Condition => ({
   ...condition,
+  negated: true,
   holds: (attributes) => !condition.holds(attributes),
 });
 
-type Attribute = (attributes: Attributes) => string | undefined;
-
-function text(field: RuleField, values: readonly string[] = [], actual: Attribute): readonly Condition[] {
+function text(field: TextField, values: readonly string[] = []): readonly Condition[] {
   if (values.length === 0) return [];
-  const matches = stringMatcher(values);
-  const holds = (attributes: Attributes): boolean => {
-    const value = actual(attributes);
-    return value !== undefined && matches(value);
+  const matches = field === 'serviceAccounts' ? exactMatcher(values) : patternMatcher(values);
+  return [
+    {
+      field,
+      negated: false,
+      values: { type: 'patterns', values },
+      holds(attributes) {
+        const value = textOf(field, attributes);
+        return value !== undefined && matches(value);
+      },
+    },
+  ];
+}
+
+function exactMatcher(values: readonly string[]): (value: string) => boolean {
+  if (values.length <= fewValues) return (value) => values.includes(value);
+  const all = new Set(values);
+  return (value) => all.has(value);
+}
+
+function patternMatcher(patterns: readonly string[]): (value: string) => boolean {
+  if (patterns.length <= fewValues) {
+    return (value) => patterns.some((pattern) => matchesPattern(pattern, value));
+  }
+  const all = new PatternMap<true>();
+  for (const pattern of patterns) all.at(pattern, () => true);
+  return (value) => {
+    let found = false;
+    all.visit(value, () => (found = true));
+    return found;
   };
-  return [{ field, values, holds, actual }];
 }
 
-const isSuffix = (pattern: string): boolean => pattern.startsWith('*');
-const isPrefix = (pattern: string): boolean => pattern.endsWith('*') && !isSuffix(pattern);
-
-/** `abc` itself, `abc*` a prefix, `*abc` a suffix, `*` anything at all; other asterisks are literal. */
-function stringMatcher(patterns: readonly string[]): (value: string) => boolean {
-  const prefixes = patterns.filter(isPrefix).map((pattern) => pattern.slice(0, -1));
-  const suffixes = patterns.filter(isSuffix).map((pattern) => pattern.slice(1));
-  const exact = new Set(patterns.filter((pattern) => !isPrefix(pattern) && !isSuffix(pattern)));
-  return (value) =>
-    exact.has(value) ||
-    prefixes.some((prefix) => value.startsWith(prefix)) ||
-    suffixes.some((suffix) => value.endsWith(suffix));
-}
-
-function serviceAccounts(field: RuleField, values: readonly string[] = []): readonly Condition[] {
+function blocks(field: AddressField, values: readonly IpPrefix[] = []): readonly Condition[] {
   if (values.length === 0) return [];
-  const wanted = new Set(values);
-  const holds = ({ serviceAccount }: Attributes): boolean =>
-    serviceAccount !== undefined && wanted.has(serviceAccount);
-  return [{ field, values, holds, actual: (attributes) => attributes.serviceAccount }];
+  const prefixes = values.map(prefixWords);
+  const contains = prefixMatcher(prefixes);
+  return [
+    {
+      field,
+      negated: false,
+      values: { type: 'prefixes', values: prefixes, given: values },
+      holds: (attributes) => contains(addressOf(field, attributes)),
+    },
+  ];
 }
 
-function blocks(field: RuleField, values: readonly IpPrefix[] = []): readonly Condition[] {
-  if (values.length === 0) return [];
-  const holds = ({ sourceIp }: Attributes): boolean =>
-    values.some((prefix) => prefixContains(prefix, sourceIp));
-  const written = values.map(({ base, length }) => `${base}/${length}`);
-  return [{ field, values: written, holds, actual: (attributes) => attributes.sourceIp }];
+function prefixMatcher(prefixes: readonly PrefixWords[]): (address: AddressWords) => boolean {
+  if (prefixes.length <= fewValues) {
+    return (address) => prefixes.some((prefix) => containsAddress(prefix, address));
+  }
+  const all = new PrefixMap<true>();
+  for (const prefix of prefixes) all.at(prefix, () => true);
+  return (address) => {
+    let found = false;
+    all.visit(address, () => (found = true));
+    return found;
+  };
 }
 
-function ports(field: RuleField, values: readonly Port[] = []): readonly Condition[] {
+function ports(values: readonly Port[] = []): readonly Condition[] {
   if (values.length === 0) return [];
-  const wanted = new Set<Port>(values);
-  const holds = ({ port }: Attributes): boolean => wanted.has(port);
-  return [{ field, values: values.map(String), holds, actual: (attributes) => String(attributes.port) }];
+  const wanted = values.length <= fewValues ? values : new Set(values);
+  const includes = (port: Port): boolean =>
+    wanted instanceof Set ? wanted.has(port) : wanted.includes(port);
+  return [
+    {
+      field: 'ports',
+      negated: false,
+      values: { type: 'ports', values },
+      holds: ({ facts }) => includes(facts.port),
+    },
+  ];
 }

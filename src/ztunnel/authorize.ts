@@ -34,6 +34,6 @@ export function verdictOn(facts: SettledFacts, authorizer: Authorizer, view: Mes
     identity: source.identity,
     source: source.address,
     destination: view.workloads.get(destination.workload.uid) ?? destination.workload,
-    port: destination.address.port,
+    target: destination.address,
   });
 }

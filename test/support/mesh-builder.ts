@@ -3,7 +3,6 @@ import { silentLogger } from '../../src/base/log.ts';
 import { parseIp, parsePort, type Port, parseSocketAddress, type SocketAddress } from '../../src/base/ip.ts';
 import { parseTrustDomain, spiffeId } from '../../src/model/identity.ts';
 import {
-  type AuthorizationPolicy,
   type MeshConfig,
   type NodeName,
   type Protocol,
@@ -12,6 +11,7 @@ import {
   type Workload,
   type WorkloadUid,
 } from '../../src/model/mesh.ts';
+import type { AuthorizationPolicy, PeerAuthentication } from '../../src/model/policy.ts';
 import { MeshStore } from '../../src/model/store.ts';
 
 export const meshConfig: MeshConfig = {
@@ -86,10 +86,16 @@ export interface MeshSpec {
   readonly workloads?: readonly Workload[];
   readonly services?: readonly Service[];
   readonly policies?: readonly AuthorizationPolicy[];
+  readonly peerAuthentications?: readonly PeerAuthentication[];
 }
 
-export function meshOf({ workloads = [], services = [], policies = [] }: MeshSpec): MeshStore {
+export function meshOf({
+  workloads = [],
+  services = [],
+  policies = [],
+  peerAuthentications = [],
+}: MeshSpec): MeshStore {
   const store = new MeshStore({ log: silentLogger }, meshConfig);
-  store.replace({ workloads, services, policies });
+  store.replace({ workloads, services, policies, peerAuthentications });
   return store;
 }

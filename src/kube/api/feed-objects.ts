@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Kind, kinds, type ObjectKey, objectKey, type SourcedObject } from '../objects.ts';
 import { formatField, type ObjectReference, type Problem } from '../problem.ts';
 import type { ObjectChange } from '../source.ts';
-import { type Feed, keep } from './feed.ts';
+import { type Feed, keep, strictReading } from './feed.ts';
 import type { RawObject } from './feed-client.ts';
 
 const nothing: ObjectChange = { set: [], deleted: [] };
@@ -115,7 +115,9 @@ export class FeedObjects {
           hint,
         })),
       );
-      return known;
+      if (known !== undefined) return known;
+      const strict = strictReading(this.#feed, raw);
+      return strict === undefined ? undefined : { object: strict, position: undefined };
     }
     faults.delete(key);
     const isSame = known !== undefined && isDeepStrictEqual(known.object, kept.object);

@@ -129,7 +129,7 @@ function setup(
   };
   const enrolment = new Enrolment(deps, { node: 'node-a' as NodeName, verifyEveryMs: 5000, provedAtOnce: 2 });
   const replace = (next: readonly Workload[]): void =>
-    store.replace({ workloads: next, services: [], policies: [] });
+    store.replace({ workloads: next, services: [], policies: [], peerAuthentications: [] });
   return { enrolment, events, kernel, clock, replace, held, namespaces, store };
 }
 

@@ -160,7 +160,11 @@ describe('a connection that arrives through HBONE', () => {
     expect(routesOf(decide(connect('10.244.1.5:9090')))).toEqual([
       { type: 'direct', target: at('10.244.1.5:9090'), source: '10.244.2.7' },
     ]);
-    expect(asked[0]).toMatchObject({ identity: cart.identity, port: 9090, destination: { name: 'web' } });
+    expect(asked[0]).toMatchObject({
+      identity: cart.identity,
+      target: { port: 9090 },
+      destination: { name: 'web' },
+    });
   });
 
   it('may name a Service this pod serves', () => {
