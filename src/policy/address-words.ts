@@ -15,10 +15,8 @@ export function addressWords(ip: IpAddress): AddressWords {
   return { family: 6, words: [view.getInt32(0), view.getInt32(4), view.getInt32(8), view.getInt32(12)] };
 }
 
-function ipv4Word(ip: IpAddress): number {
-  const [a = 0, b = 0, c = 0, d = 0] = ip.split('.');
-  return (Number(a) << 24) | (Number(b) << 16) | (Number(c) << 8) | Number(d);
-}
+const ipv4Word = (ip: IpAddress): number =>
+  ip.split('.').reduce((word, octet) => (word << 8) | Number(octet), 0);
 
 /** A prefix ready to be compared. */
 export interface PrefixWords {
@@ -35,9 +33,11 @@ export function prefixWords({ base, length }: IpPrefix): PrefixWords {
   return { family, bits, words: masked(words, bits) };
 }
 
-export const containsAddress = (prefix: PrefixWords, address: AddressWords): boolean =>
-  prefix.family === address.family &&
-  prefix.words.every((word, i) => word === ((address.words[i] ?? 0) & wordMask(prefix.bits, i)));
+export function containsAddress({ family, bits, words }: PrefixWords, address: AddressWords): boolean {
+  const [a, b, c, d] = masked(address.words, bits);
+  const isSame = a === words[0] && b === words[1] && c === words[2] && d === words[3];
+  return isSame && family === address.family;
+}
 
 /** Equal for an address and a prefix exactly if the prefix of so many bits contains the address. */
 export function prefixKey({ family, words }: Pick<AddressWords, 'family' | 'words'>, bits: number): string {

@@ -4,7 +4,7 @@
  */
 import type { IpAddress } from '../base/ip.ts';
 import type { ServiceKey, Workload } from '../model/mesh.ts';
-import type { AuthorizationPolicy, PolicyScope } from '../model/policy.ts';
+import type { PolicyScope } from '../model/policy.ts';
 import type { MeshView } from '../model/view.ts';
 import { withDefault } from './with-default.ts';
 
@@ -39,7 +39,7 @@ export function applicableLookup<T extends Scoped>(
   policies: Iterable<T>,
   { config: { rootNamespace }, services }: Surroundings,
 ): ApplicableLookup<T> {
-  const all = [...policies].sort((a, b) => (a.key < b.key ? -1 : 1));
+  const all = [...policies].toSorted((a, b) => (a.key < b.key ? -1 : 1));
   const mesh = all.filter(({ scope }) => scope.type === 'mesh');
   const byNamespace = new Map([...Map.groupBy(all, ({ namespace }) => namespace)].map(sortedByScope));
   const everywhere = selectorIndex((byNamespace.get(rootNamespace) ?? none).selecting);
@@ -72,19 +72,15 @@ const addressesBehind = (keys: readonly ServiceKey[], services: Surroundings['se
   new Map(keys.map((key) => [key, new Set(services.get(key)?.endpoints.map(({ address }) => address))]));
 
 /** The Services whose endpoints a policy concerns. */
-export const servicesNamed = ({ scope }: Scoped): readonly ServiceKey[] =>
+export const servicesNamed = ({ scope }: Pick<Scoped, 'scope'>): readonly ServiceKey[] =>
   scope.type === 'services' ? scope.services : [];
 
 function selects(scope: PolicyScope, { labels, addresses }: Workload, serving: AddressesBehind): boolean {
-  switch (scope.type) {
-    case 'mesh':
-    case 'namespace':
-      return true;
-    case 'selector':
-      return Object.entries(scope.labels).every(([name, value]) => ownLabel(labels, name) === value);
-    case 'services':
-      return scope.services.some((key) => addresses.some((ip) => serving.get(key)?.has(ip) === true));
+  if (scope.type === 'selector') {
+    return Object.entries(scope.labels).every(([name, value]) => ownLabel(labels, name) === value);
   }
+  const named = servicesNamed({ scope });
+  return named.some((key) => addresses.some((ip) => serving.get(key)?.has(ip) === true));
 }
 
 const ownLabel = (labels: Workload['labels'], name: string): string | undefined =>
@@ -97,7 +93,7 @@ type SelectorIndex<T> = (workload: Workload) => readonly T[];
 function selectorIndex<T extends Scoped>(policies: readonly T[]): SelectorIndex<T> {
   const shared = new Map<string, number>();
   for (const label of policies.flatMap(labelsOf)) shared.set(label, (shared.get(label) ?? 0) + 1);
-  const rarity = (label: string): number => shared.get(label) ?? 0;
+  const rarity = (label: string): number => Number(shared.get(label));
   const byLabel = Map.groupBy(
     policies,
     (policy) => labelsOf(policy).toSorted((a, b) => rarity(a) - rarity(b))[0],
@@ -105,21 +101,10 @@ function selectorIndex<T extends Scoped>(policies: readonly T[]): SelectorIndex<
   return ({ labels }) =>
     [undefined, ...Object.entries(labels).map(labelText)]
       .flatMap((label) => byLabel.get(label) ?? [])
-      .sort((a, b) => (a.key < b.key ? -1 : 1));
+      .toSorted((a, b) => (a.key < b.key ? -1 : 1));
 }
 
 const labelText = ([name, value]: readonly [string, string]): string => `${name}=${value}`;
 
 const labelsOf = ({ scope }: Scoped): readonly string[] =>
   scope.type === 'selector' ? Object.entries(scope.labels).map(labelText) : [];
-
-/** The policies that apply to a workload, by key. */
-export type PolicyLookup = (workload: Workload) => readonly AuthorizationPolicy[];
-
-export function policyLookup(view: MeshView): PolicyLookup {
-  const lookup = applicableLookup(view.policies.values(), view);
-  return (workload) => {
-    const { mesh, namespace, selected } = lookup(workload);
-    return [...mesh, ...namespace, ...selected].sort((a, b) => (a.key < b.key ? -1 : 1));
-  };
-}

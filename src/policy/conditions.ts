@@ -16,9 +16,10 @@ export type PositiveField = Exclude<PolicyField, `not${string}`>;
 
 /** The values of a condition in the form that the index of rules files them under. */
 export type ConditionValues =
-  | { readonly type: 'patterns'; readonly values: readonly string[] }
+  | { readonly type: 'patterns'; readonly field: TextField; readonly values: readonly string[] }
   | {
       readonly type: 'prefixes';
+      readonly field: AddressField;
       readonly values: readonly PrefixWords[];
       readonly given: readonly IpPrefix[];
     }
@@ -35,8 +36,8 @@ export interface Condition {
 /** Up to so many values are compared one by one; more get an index of their own. */
 const fewValues = 8;
 
-type TextField = 'namespaces' | 'principals' | 'serviceAccounts' | 'trustDomains';
-type AddressField = 'ipBlocks' | 'destinationIps';
+export type TextField = 'namespaces' | 'principals' | 'serviceAccounts' | 'trustDomains';
+export type AddressField = 'ipBlocks' | 'destinationIps';
 
 /** undefined: the connection has none, for lack of an identity. */
 export function textOf(field: TextField, attributes: Attributes): string | undefined {
@@ -88,7 +89,7 @@ function text(field: TextField, values: readonly string[] = []): readonly Condit
     {
       field,
       negated: false,
-      values: { type: 'patterns', values },
+      values: { type: 'patterns', field, values },
       holds(attributes) {
         const value = textOf(field, attributes);
         return value !== undefined && matches(value);
@@ -124,7 +125,7 @@ function blocks(field: AddressField, values: readonly IpPrefix[] = []): readonly
     {
       field,
       negated: false,
-      values: { type: 'prefixes', values: prefixes, given: values },
+      values: { type: 'prefixes', field, values: prefixes, given: values },
       holds: (attributes) => contains(addressOf(field, attributes)),
     },
   ];

@@ -1,4 +1,5 @@
 /** How each rule of each policy fares, for people: nothing is skipped once the decision is clear. Pure. */
+import type { IpPrefix } from '../base/ip.ts';
 import type { Verdict } from '../model/connection.ts';
 import { type PolicyAction, policyActions, type PolicyKey } from '../model/policy.ts';
 import { type AccessFacts, type Attributes, attributesOf } from './attributes.ts';
@@ -6,7 +7,7 @@ import type { Condition, PolicyField } from './conditions.ts';
 import { evaluate } from './evaluate.ts';
 import { type EffectiveMode, effectiveMode } from './peer-authentication.ts';
 import type { PolicySet } from './policy-set.ts';
-import { actualValue, conditionSentence, fieldName, writtenValues } from './reason.ts';
+import { actualValue, conditionSentence, fieldName } from './reason.ts';
 import { alternativeHolds, type Clause, type CompiledRule, ruleMatches } from './rules.ts';
 
 export interface ConditionFinding {
@@ -84,3 +85,8 @@ const conditionFinding = (condition: Condition, attributes: Attributes): Conditi
   holds: condition.holds(attributes),
   sentence: conditionSentence(condition, attributes),
 });
+
+const writtenValues = ({ values }: Condition): readonly string[] =>
+  values.type === 'prefixes' ? values.given.map(prefixText) : values.values.map(String);
+
+const prefixText = ({ base, length }: IpPrefix): string => `${base}/${length}`;

@@ -42,16 +42,16 @@ export class PatternMap<T> {
     }
   }
 
-  /** Visits what is filed under any pattern that matches. */
+  /** Visits what is filed under any pattern that matches. Of a value that is too short a slice is too, and not found. */
   visit(value: string, visitor: (found: T) => void): void {
     const exact = this.#exact.get(value);
     if (exact !== undefined) visitor(exact);
     for (const [length, values] of this.#prefixes) {
-      const found = length <= value.length ? values.get(value.slice(0, length)) : undefined;
+      const found = values.get(value.slice(0, length));
       if (found !== undefined) visitor(found);
     }
     for (const [length, values] of this.#suffixes) {
-      const found = length <= value.length ? values.get(value.slice(value.length - length)) : undefined;
+      const found = values.get(value.slice(value.length - length));
       if (found !== undefined) visitor(found);
     }
   }

@@ -28,12 +28,6 @@ export interface Layer {
   readonly index: RuleIndex;
 }
 
-export const noPeerAuthentications: PeerAuthentications = {
-  mesh: undefined,
-  namespace: undefined,
-  workload: undefined,
-};
-
 export type RuleCompiler = (policy: AuthorizationPolicy) => readonly CompiledRule[];
 
 /** Compiles a policy once for as long as it stays the same. */
@@ -46,10 +40,7 @@ export function rememberingCompiler(): RuleCompiler {
   };
 }
 
-export function compilePart(
-  policies: readonly AuthorizationPolicy[],
-  compiler: RuleCompiler = compileRules,
-): PolicyPart {
+export function compilePart(policies: readonly AuthorizationPolicy[], compiler: RuleCompiler): PolicyPart {
   const enforced = policies.filter(({ dryRun }) => dryRun !== true);
   return {
     policies,
@@ -65,12 +56,3 @@ function layersOf(policies: readonly AuthorizationPolicy[], compiler: RuleCompil
   };
   return { custom: layer('custom'), deny: layer('deny'), allow: layer('allow'), audit: layer('audit') };
 }
-
-/** For questions about a few policies, with nothing remembered. */
-export const compile = (
-  policies: readonly AuthorizationPolicy[],
-  peers: PeerAuthentications = noPeerAuthentications,
-): PolicySet => ({
-  parts: [compilePart(policies.toSorted((a, b) => (a.key < b.key ? -1 : 1)))],
-  peers,
-});

@@ -1,5 +1,4 @@
 /** Why a verdict is what it is, in a sentence for people: the words of log, `connections` and `explain`. */
-import type { IpPrefix } from '../base/ip.ts';
 import type { Attributes } from './attributes.ts';
 import { type Condition, type PolicyField, type PositiveField, textOf } from './conditions.ts';
 import type { Layer } from './policy-set.ts';
@@ -36,12 +35,6 @@ export function actualValue(field: PositiveField, attributes: Attributes): strin
   }
 }
 
-export function writtenValues({ values }: Condition): readonly string[] {
-  return values.type === 'prefixes' ? values.given.map(prefixText) : values.values.map(String);
-}
-
-const prefixText = ({ base, length }: IpPrefix): string => `${base}/${length}`;
-
 /** `source namespace bots is not in namespaces`. */
 export function conditionSentence(condition: Condition, attributes: Attributes): string {
   const { field, negated } = condition;
@@ -54,8 +47,11 @@ export function conditionSentence(condition: Condition, attributes: Attributes):
 
 /** Of a rule that matches: the conditions that made it match. */
 export function matchReason({ policy, number, clauses }: CompiledRule, attributes: Attributes): string {
-  const conditions = clauses.flatMap(
-    ({ alternatives }) => alternatives.find((each) => alternativeHolds(each, attributes)) ?? [],
+  const conditions = clauses.flatMap(({ alternatives }) =>
+    alternatives
+      .filter((each) => alternativeHolds(each, attributes))
+      .slice(0, 1)
+      .flat(),
   );
   const why = conditions.map((condition) => conditionSentence(condition, attributes)).join(' and ');
   const what = `rule ${number} matches${why === '' ? ' everything' : `: ${why}`}`;
@@ -95,7 +91,10 @@ const failedConditions = ({ clauses }: CompiledRule, attributes: Attributes): re
     const failed = alternatives
       .slice(0, consideredMisses)
       .map((conditions) => conditions.filter((condition) => !condition.holds(attributes)));
-    return failed.toSorted((a, b) => a.length - b.length)[0] ?? [];
+    return failed
+      .toSorted((a, b) => a.length - b.length)
+      .slice(0, 1)
+      .flat();
   });
 
 function names(layers: readonly Layer[]): string {

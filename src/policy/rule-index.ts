@@ -4,24 +4,38 @@
  * with it. Rules that only say what must not be so have no such clause and are compared with every connection.
  */
 import type { Port } from '../base/ip.ts';
-import type { Attributes } from './attributes.ts';
-import { addressOf, type Condition, type PositiveField, textOf } from './conditions.ts';
 import { prefixKey } from './address-words.ts';
+import type { Attributes } from './attributes.ts';
+import { type AddressField, addressOf, type Condition, type TextField, textOf } from './conditions.ts';
 import { PatternMap } from './pattern-map.ts';
 import { PrefixMap } from './prefix-map.ts';
 import { type Clause, type CompiledRule, ruleMatches } from './rules.ts';
 import { withDefault } from './with-default.ts';
 
-/** Positions of rules, ascending. */
-type Postings = number[];
+interface Entry {
+  readonly position: number;
+  readonly rule: CompiledRule;
+}
 
-const textFields = ['principals', 'namespaces', 'serviceAccounts', 'trustDomains'] as const;
-const addressFields = ['ipBlocks', 'destinationIps'] as const;
+/** By position. */
+type Postings = Entry[];
+
+const none = (): Postings => [];
+const texts = ['principals', 'namespaces', 'serviceAccounts', 'trustDomains'] as const;
+const addresses = ['ipBlocks', 'destinationIps'] as const;
 
 export class RuleIndex {
   readonly rules: readonly CompiledRule[];
-  readonly #texts = mapOf(textFields, () => new PatternMap<Postings>());
-  readonly #addresses = mapOf(addressFields, () => new PrefixMap<Postings>());
+  readonly #texts: Readonly<Record<TextField, PatternMap<Postings>>> = {
+    principals: new PatternMap(),
+    namespaces: new PatternMap(),
+    serviceAccounts: new PatternMap(),
+    trustDomains: new PatternMap(),
+  };
+  readonly #addresses: Readonly<Record<AddressField, PrefixMap<Postings>>> = {
+    ipBlocks: new PrefixMap(),
+    destinationIps: new PrefixMap(),
+  };
   readonly #ports = new Map<Port, Postings>();
   readonly #unfiled: Postings = [];
 
@@ -30,69 +44,50 @@ export class RuleIndex {
     this.rules = rules;
     const shared = frequencies(rules);
     rules.forEach((rule, position) => {
-      const clause = mostSelective(rule, shared);
-      const postings = clause === undefined ? [this.#unfiled] : this.#postingsOf(clause, shared);
+      const conditions = mostSelective(rule, shared);
+      const postings =
+        conditions === undefined ? [this.#unfiled] : conditions.flatMap((each) => this.#postingsOf(each));
+      const entry = { position, rule };
       // A rule may list a value twice.
-      for (const list of postings) if (list.at(-1) !== position) list.push(position);
+      for (const list of postings) if (list.at(-1) !== entry) list.push(entry);
     });
   }
 
   /** The first rule that matches. `seen` is told of those that were compared and did not. */
   first(attributes: Attributes, seen?: (rule: CompiledRule) => void): CompiledRule | undefined {
     if (this.rules.length === 0) return undefined;
-    let first = this.rules.length;
-    const search = (postings: Postings): void => {
-      for (const position of postings) {
-        if (position >= first) return;
-        const rule = this.rules[position];
-        if (rule === undefined) return;
-        if (ruleMatches(rule, attributes)) first = position;
-        else seen?.(rule);
+    let first: Entry | undefined;
+    this.#visit(attributes, (postings) => {
+      for (const entry of postings) {
+        if (first !== undefined && entry.position >= first.position) return;
+        if (ruleMatches(entry.rule, attributes)) first = entry;
+        else seen?.(entry.rule);
       }
-    };
-    this.#visit(attributes, search);
-    return this.rules[first];
+    });
+    return first?.rule;
   }
 
   #visit(attributes: Attributes, search: (postings: Postings) => void): void {
     search(this.#unfiled);
-    for (const [field, patterns] of this.#texts) {
+    for (const field of texts) {
       const value = textOf(field, attributes);
-      if (value !== undefined) patterns.visit(value, search);
+      if (value !== undefined) this.#texts[field].visit(value, search);
     }
-    for (const [field, prefixes] of this.#addresses) prefixes.visit(addressOf(field, attributes), search);
-    const ofPort = this.#ports.get(attributes.facts.port);
-    if (ofPort !== undefined) search(ofPort);
+    for (const field of addresses) this.#addresses[field].visit(addressOf(field, attributes), search);
+    search(this.#ports.get(attributes.facts.port) ?? []);
   }
 
-  #postingsOf(clause: Clause, shared: Frequencies): readonly Postings[] {
-    return clause.alternatives.flatMap((conditions) => {
-      const condition = rarest(conditions, shared)?.condition;
-      return condition === undefined ? [] : this.#postingsUnder(condition);
-    });
-  }
-
-  #postingsUnder({ field, values }: Condition): readonly Postings[] {
-    const make = (): Postings => [];
+  #postingsOf({ values }: Condition): readonly Postings[] {
     switch (values.type) {
-      case 'patterns': {
-        const patterns = this.#texts.get(field);
-        return patterns === undefined ? [] : values.values.map((value) => patterns.at(value, make));
-      }
-      case 'prefixes': {
-        const prefixes = this.#addresses.get(field);
-        return prefixes === undefined ? [] : values.values.map((value) => prefixes.at(value, make));
-      }
+      case 'patterns':
+        return values.values.map((value) => this.#texts[values.field].at(value, none));
+      case 'prefixes':
+        return values.values.map((value) => this.#addresses[values.field].at(value, none));
       case 'ports':
-        return values.values.map((port) => withDefault(this.#ports, port, make));
+        return values.values.map((port) => withDefault(this.#ports, port, none));
     }
   }
 }
-
-const mapOf = <K extends PositiveField, V>(
-  fields: readonly K[],
-  make: () => V,
-): Map<PositiveField, V> & ReadonlyMap<K, V> => new Map(fields.map((field) => [field, make()]));
 
 /** How many conditions list a value. */
 type Frequencies = ReadonlyMap<string, number>;
@@ -119,31 +114,37 @@ function keysOf({ field, values }: Condition): readonly string[] {
   }
 }
 
-interface Rated {
-  readonly condition: Condition;
-  /** How many rules a connection has to be compared with, at most, that has one of its values. */
+/** How many rules share the most common one of its values: a connection may have to be compared with all of them. */
+const costOf = (condition: Condition, shared: Frequencies): number =>
+  keysOf(condition).reduce((most, key) => Math.max(most, Number(shared.get(key))), 0);
+
+/** What to file a rule, or a part of it, under. */
+interface Filing {
+  readonly conditions: readonly Condition[];
   readonly cost: number;
 }
 
-/** The condition to file an alternative under; undefined if it has only negative ones. */
-function rarest(conditions: readonly Condition[], shared: Frequencies): Rated | undefined {
-  let best: Rated | undefined;
-  for (const condition of conditions) {
-    if (condition.negated) continue;
-    const cost = keysOf(condition).reduce((most, key) => Math.max(most, shared.get(key) ?? 0), 0);
-    if (best === undefined || cost < best.cost) best = { condition, cost };
-  }
-  return best;
+const cheaper = (a: Filing | undefined, b: Filing | undefined): Filing | undefined =>
+  a === undefined || (b !== undefined && b.cost < a.cost) ? b : a;
+
+/** Conditions one of which a connection meets that the rule matches; undefined if it has none but negative ones. */
+function mostSelective({ clauses }: CompiledRule, shared: Frequencies): readonly Condition[] | undefined {
+  const filings = clauses.map((clause) => filingOf(clause, shared));
+  return filings.reduce(cheaper, undefined)?.conditions;
 }
 
-/** The clause to file a rule under: each alternative needs a value to be found by. */
-function mostSelective({ clauses }: CompiledRule, shared: Frequencies): Clause | undefined {
-  let best: { readonly clause: Clause; readonly cost: number } | undefined;
-  for (const clause of clauses) {
-    const rated = clause.alternatives.map((conditions) => rarest(conditions, shared));
-    if (rated.includes(undefined)) continue;
-    const cost = rated.reduce((most, each) => Math.max(most, each?.cost ?? 0), 0);
-    if (best === undefined || cost < best.cost) best = { clause, cost };
+/** Each alternative needs a value to be found by. */
+function filingOf({ alternatives }: Clause, shared: Frequencies): Filing | undefined {
+  const conditions: Condition[] = [];
+  let cost = 0;
+  for (const alternative of alternatives) {
+    const rarest = alternative
+      .filter(({ negated }) => !negated)
+      .map((condition) => ({ conditions: [condition], cost: costOf(condition, shared) }))
+      .reduce(cheaper, undefined);
+    if (rarest === undefined) return undefined;
+    conditions.push(...rarest.conditions);
+    cost = Math.max(cost, rarest.cost);
   }
-  return best?.clause;
+  return { conditions, cost };
 }

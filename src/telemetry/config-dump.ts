@@ -5,7 +5,7 @@ import { identityParts } from '../model/identity.ts';
 import type { Service, Workload, WorkloadUid } from '../model/mesh.ts';
 import type { AuthorizationPolicy, PolicyMatch, PolicyRule } from '../model/policy.ts';
 import type { MeshView } from '../model/view.ts';
-import { type PolicyLookup, policyLookup } from '../policy/applicable.ts';
+import { type PolicyLookup, policyLookup } from '../policy/policy-lookup.ts';
 import type { CertificateItem, CertificateState } from './admin-api.ts';
 import type {
   ConfigDump,

@@ -5,7 +5,7 @@ import type { SpiffeId } from '../../model/identity.ts';
 import type { NodeName, Workload } from '../../model/mesh.ts';
 import type { AuthorizationPolicy, PeerAuthentication } from '../../model/policy.ts';
 import type { MeshView } from '../../model/view.ts';
-import { type PolicyLookup, policyLookup } from '../../policy/applicable.ts';
+import { type PolicyLookup, policyLookup } from '../../policy/policy-lookup.ts';
 import { peerAuthenticationLookup } from '../../policy/peer-authentication.ts';
 
 export interface NodeState {

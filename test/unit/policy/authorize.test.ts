@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Workload } from '../../../src/model/mesh.ts';
 import { type AuthorizationPolicy, policyKey } from '../../../src/model/policy.ts';
-import { policyLookup } from '../../../src/policy/applicable.ts';
+import { policyLookup } from '../../../src/policy/policy-lookup.ts';
 import { type AccessRequest, createAuthorizer } from '../../../src/policy/authorize.ts';
 import { at, meshOf, pod } from '../../support/mesh-builder.ts';
 

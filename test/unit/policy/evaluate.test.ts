@@ -13,7 +13,7 @@ import {
 } from '../../../src/model/policy.ts';
 import type { AccessFacts } from '../../../src/policy/attributes.ts';
 import { evaluate } from '../../../src/policy/evaluate.ts';
-import { compile } from '../../../src/policy/policy-set.ts';
+import { compile } from '../../../src/policy/compile.ts';
 
 const web = parseSpiffeId('spiffe://cluster.local/ns/shop/sa/web');
 const port80 = parsePort(80);

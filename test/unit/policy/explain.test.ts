@@ -4,7 +4,7 @@ import { parseSpiffeId } from '../../../src/model/identity.ts';
 import { type AuthorizationPolicy, policyKey, type PolicyRule } from '../../../src/model/policy.ts';
 import type { AccessFacts } from '../../../src/policy/attributes.ts';
 import { explain } from '../../../src/policy/explain.ts';
-import { compile } from '../../../src/policy/policy-set.ts';
+import { compile } from '../../../src/policy/compile.ts';
 
 const facts: AccessFacts = {
   identity: parseSpiffeId('spiffe://cluster.local/ns/shop/sa/web'),
