@@ -54,7 +54,7 @@ export function accountFor(id: ConnectionId, facts: Facts, { ledger, now }: Acco
       counts = live.counts;
       const revoke = (verdict: Verdict): void => {
         settled = { ...settled, verdict };
-        live.close(denial(verdict));
+        live.close(denial(verdict, { late: true }));
       };
       ledger.opened({ id, facts: settled, meshVersion, summary, revoke });
     },

@@ -12,6 +12,7 @@ import { AccessLog } from '../../telemetry/access-log.ts';
 import { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
 import { FailureThrottle } from '../../telemetry/failure-throttle.ts';
 import { Metrics } from '../../telemetry/metrics.ts';
+import { PolicyMetrics } from '../../telemetry/policy-metrics.ts';
 import { type TrafficAccount, trafficAccount } from '../../telemetry/traffic-account.ts';
 import { TrafficMetrics } from '../../telemetry/traffic-metrics.ts';
 
@@ -36,6 +37,7 @@ export function createObservability(mesh: MeshReader, clock: Clock, log: Logger)
     accessLog,
     registry,
     metrics: new TrafficMetrics({ metrics, clock, labels: { clusterId, service } }),
+    policies: new PolicyMetrics(metrics),
   });
   return { metrics, registry, traffic };
 }

@@ -182,7 +182,9 @@ describe('the node program’s pod', () => {
         },
       ]) => ({
         group: version.includes('/') ? version.split('/')[0] : '',
-        resource: kind.endsWith('Policy') ? `${kind.toLowerCase().slice(0, -1)}ies` : `${kind.toLowerCase()}s`,
+        resource: kind.endsWith('Policy')
+          ? `${kind.toLowerCase().slice(0, -1)}ies`
+          : `${kind.toLowerCase()}s`,
         verbs: ['list', 'watch'],
       }),
     );
