@@ -14,24 +14,8 @@ export type PolicyField = keyof PolicyMatch;
 /** A field that says what must be so. */
 export type PositiveField = Exclude<PolicyField, `not${string}`>;
 
-/** The values of a condition in the form that the index of rules files them under. */
-export type ConditionValues =
-  | { readonly type: 'patterns'; readonly field: TextField; readonly values: readonly string[] }
-  | {
-      readonly type: 'prefixes';
-      readonly field: AddressField;
-      readonly values: readonly PrefixWords[];
-      readonly given: readonly IpPrefix[];
-    }
-  | { readonly type: 'ports'; readonly values: readonly Port[] };
-
-export interface Condition {
-  readonly field: PositiveField;
-  /** Holds when none of the values matches. */
-  readonly negated: boolean;
-  readonly values: ConditionValues;
-  holds(attributes: Attributes): boolean;
-}
+/** Of three types, by how values match; classes, because there are many of them and each closure would cost. */
+export type Condition = TextCondition | AddressCondition | PortCondition;
 
 /** Up to so many values are compared one by one; more get an index of their own. */
 const fewValues = 8;
@@ -57,104 +41,118 @@ export const addressOf = (field: AddressField, { source, destination }: Attribut
   field === 'ipBlocks' ? source : destination;
 
 /** The conditions of a match, all of which must hold; a field without values is none. */
-export function conditionsOf(match: PolicyMatch): readonly Condition[] {
-  return [
-    ...text('namespaces', match.namespaces),
-    ...text('principals', match.principals?.map(withoutScheme)),
-    ...text('serviceAccounts', match.serviceAccounts),
-    ...text('trustDomains', match.trustDomains),
-    ...blocks('ipBlocks', match.ipBlocks),
-    ...blocks('destinationIps', match.destinationIps),
-    ...ports(match.ports),
-    ...text('namespaces', match.notNamespaces).map(negate),
-    ...text('principals', match.notPrincipals?.map(withoutScheme)).map(negate),
-    ...text('serviceAccounts', match.notServiceAccounts).map(negate),
-    ...text('trustDomains', match.notTrustDomains).map(negate),
-    ...blocks('ipBlocks', match.notIpBlocks).map(negate),
-    ...blocks('destinationIps', match.notDestinationIps).map(negate),
-    ...ports(match.notPorts).map(negate),
-  ];
-}
+export const conditionsOf = (match: PolicyMatch): readonly Condition[] => [
+  ...text('namespaces', false, match.namespaces),
+  ...text('principals', false, match.principals?.map(withoutScheme)),
+  ...text('serviceAccounts', false, match.serviceAccounts),
+  ...text('trustDomains', false, match.trustDomains),
+  ...blocks('ipBlocks', false, match.ipBlocks),
+  ...blocks('destinationIps', false, match.destinationIps),
+  ...ports(false, match.ports),
+  ...text('namespaces', true, match.notNamespaces),
+  ...text('principals', true, match.notPrincipals?.map(withoutScheme)),
+  ...text('serviceAccounts', true, match.notServiceAccounts),
+  ...text('trustDomains', true, match.notTrustDomains),
+  ...blocks('ipBlocks', true, match.notIpBlocks),
+  ...blocks('destinationIps', true, match.notDestinationIps),
+  ...ports(true, match.notPorts),
+];
 
-const negate = (condition: Condition): Condition => ({
-  ...condition,
-  negated: true,
-  holds: (attributes) => !condition.holds(attributes),
-});
+const text = (
+  field: TextField,
+  negated: boolean,
+  values: readonly string[] = [],
+): readonly TextCondition[] => (values.length === 0 ? [] : [new TextCondition(field, negated, values)]);
 
-function text(field: TextField, values: readonly string[] = []): readonly Condition[] {
-  if (values.length === 0) return [];
-  const matches = field === 'serviceAccounts' ? exactMatcher(values) : patternMatcher(values);
-  return [
-    {
-      field,
-      negated: false,
-      values: { type: 'patterns', field, values },
-      holds(attributes) {
-        const value = textOf(field, attributes);
-        return value !== undefined && matches(value);
-      },
-    },
-  ];
-}
+const blocks = (
+  field: AddressField,
+  negated: boolean,
+  values: readonly IpPrefix[] = [],
+): readonly AddressCondition[] => (values.length === 0 ? [] : [new AddressCondition(field, negated, values)]);
 
-function exactMatcher(values: readonly string[]): (value: string) => boolean {
-  if (values.length <= fewValues) return (value) => values.includes(value);
-  const all = new Set(values);
-  return (value) => all.has(value);
-}
+const ports = (negated: boolean, values: readonly Port[] = []): readonly PortCondition[] =>
+  values.length === 0 ? [] : [new PortCondition(negated, values)];
 
-function patternMatcher(patterns: readonly string[]): (value: string) => boolean {
-  if (patterns.length <= fewValues) {
-    return (value) => patterns.some((pattern) => matchesPattern(pattern, value));
+export class TextCondition {
+  readonly type = 'text';
+  readonly field: TextField;
+  /** Holds when none of the values matches. */
+  readonly negated: boolean;
+  readonly values: readonly string[];
+  readonly #index: PatternMap<true> | undefined;
+
+  constructor(field: TextField, negated: boolean, values: readonly string[]) {
+    this.field = field;
+    this.negated = negated;
+    this.values = values;
+    this.#index = values.length > fewValues ? indexOf(values) : undefined;
   }
-  const all = new PatternMap<true>();
-  for (const pattern of patterns) all.at(pattern, () => true);
-  return (value) => {
-    let found = false;
-    all.visit(value, () => (found = true));
-    return found;
-  };
-}
 
-function blocks(field: AddressField, values: readonly IpPrefix[] = []): readonly Condition[] {
-  if (values.length === 0) return [];
-  const prefixes = values.map(prefixWords);
-  const contains = prefixMatcher(prefixes);
-  return [
-    {
-      field,
-      negated: false,
-      values: { type: 'prefixes', field, values: prefixes, given: values },
-      holds: (attributes) => contains(addressOf(field, attributes)),
-    },
-  ];
-}
-
-function prefixMatcher(prefixes: readonly PrefixWords[]): (address: AddressWords) => boolean {
-  if (prefixes.length <= fewValues) {
-    return (address) => prefixes.some((prefix) => containsAddress(prefix, address));
+  holds(attributes: Attributes): boolean {
+    const value = textOf(this.field, attributes);
+    return (value !== undefined && this.#matches(value)) !== this.negated;
   }
-  const all = new PrefixMap<true>();
-  for (const prefix of prefixes) all.at(prefix, () => true);
-  return (address) => {
+
+  #matches(value: string): boolean {
+    // Names of service accounts are no patterns.
+    if (this.field === 'serviceAccounts' && this.#index === undefined) return this.values.includes(value);
+    if (this.#index === undefined) return this.values.some((pattern) => matchesPattern(pattern, value));
     let found = false;
-    all.visit(address, () => (found = true));
+    this.#index.visit(value, () => (found = true));
     return found;
-  };
+  }
 }
 
-function ports(values: readonly Port[] = []): readonly Condition[] {
-  if (values.length === 0) return [];
-  const wanted = values.length <= fewValues ? values : new Set(values);
-  const includes = (port: Port): boolean =>
-    wanted instanceof Set ? wanted.has(port) : wanted.includes(port);
-  return [
-    {
-      field: 'ports',
-      negated: false,
-      values: { type: 'ports', values },
-      holds: ({ facts }) => includes(facts.port),
-    },
-  ];
+function indexOf(patterns: readonly string[]): PatternMap<true> {
+  const index = new PatternMap<true>();
+  for (const pattern of patterns) index.at(pattern, () => true);
+  return index;
+}
+
+export class AddressCondition {
+  readonly type = 'address';
+  readonly field: AddressField;
+  readonly negated: boolean;
+  readonly values: readonly PrefixWords[];
+  readonly given: readonly IpPrefix[];
+  readonly #index: PrefixMap<true> | undefined;
+
+  constructor(field: AddressField, negated: boolean, given: readonly IpPrefix[]) {
+    this.field = field;
+    this.negated = negated;
+    this.given = given;
+    this.values = given.map(prefixWords);
+    if (given.length <= fewValues) return;
+    this.#index = new PrefixMap();
+    for (const prefix of this.values) this.#index.at(prefix, () => true);
+  }
+
+  holds(attributes: Attributes): boolean {
+    return this.#contains(addressOf(this.field, attributes)) !== this.negated;
+  }
+
+  #contains(address: AddressWords): boolean {
+    if (this.#index === undefined) return this.values.some((prefix) => containsAddress(prefix, address));
+    let found = false;
+    this.#index.visit(address, () => (found = true));
+    return found;
+  }
+}
+
+export class PortCondition {
+  readonly type = 'port';
+  readonly field = 'ports';
+  readonly negated: boolean;
+  readonly values: readonly Port[];
+  readonly #index: ReadonlySet<Port> | undefined;
+
+  constructor(negated: boolean, values: readonly Port[]) {
+    this.negated = negated;
+    this.values = values;
+    this.#index = values.length > fewValues ? new Set(values) : undefined;
+  }
+
+  holds({ facts: { port } }: Attributes): boolean {
+    return (this.#index === undefined ? this.values.includes(port) : this.#index.has(port)) !== this.negated;
+  }
 }

@@ -42,9 +42,10 @@ function decide(layers: readonly Layers[], attributes: Attributes): Verdict {
   if (refusal !== undefined) return decidedBy(refusal, attributes);
   const allowing = layers.map(({ allow }) => allow);
   if (allowing.every(({ policies }) => policies.length === 0)) return byDefault(layers);
-  const permission = firstMatch(layers, 'allow', attributes);
+  const missed: CompiledRule[] = [];
+  const permission = firstMatch(layers, 'allow', attributes, missed);
   if (permission !== undefined) return decidedBy(permission, attributes);
-  return { allowed: false, policy: undefined, reason: nearMissReason(allowing, attributes) };
+  return { allowed: false, policy: undefined, reason: nearMissReason(allowing, missed, attributes) };
 }
 
 function decidedBy(rule: CompiledRule, attributes: Attributes): Verdict {
@@ -60,15 +61,16 @@ function byDefault(layers: readonly Layers[]): Verdict {
   return { allowed: true, policy: undefined, reason };
 }
 
-/** Of the parts' first matches the first by key. */
+/** Of the parts' first matches the first by key. `missed` gets some of the rules that were compared and did not match. */
 function firstMatch(
   layers: readonly Layers[],
   action: PolicyAction,
   attributes: Attributes,
+  missed?: CompiledRule[],
 ): CompiledRule | undefined {
   let first: CompiledRule | undefined;
   for (const layer of layers) {
-    const match = layer[action].index.first(attributes);
+    const match = layer[action].index.first(attributes, missed);
     if (match !== undefined && (first === undefined || match.policy.key < first.policy.key)) first = match;
   }
   return first;

@@ -86,7 +86,7 @@ const conditionFinding = (condition: Condition, attributes: Attributes): Conditi
   sentence: conditionSentence(condition, attributes),
 });
 
-const writtenValues = ({ values }: Condition): readonly string[] =>
-  values.type === 'prefixes' ? values.given.map(prefixText) : values.values.map(String);
+const writtenValues = (condition: Condition): readonly string[] =>
+  condition.type === 'address' ? condition.given.map(prefixText) : condition.values.map(String);
 
 const prefixText = ({ base, length }: IpPrefix): string => `${base}/${length}`;

@@ -61,28 +61,25 @@ export function matchReason({ policy, number, clauses }: CompiledRule, attribute
 }
 
 /** More are not looked at for a reason: it is made for every refused connection. */
-const consideredMisses = 32;
+const consideredMisses = 8;
 
-/** Why no ALLOW matched, told by the rule that failed by the fewest conditions: the one probably meant. */
-export function nearMissReason(layers: readonly Layer[], attributes: Attributes): string {
-  const candidates = missedRules(layers, attributes);
+/**
+ * Why no ALLOW matched, told by the rule that failed by the fewest conditions: the one probably meant. `missed` had
+ * something in common with the connection; if none had, the first rules are looked at.
+ */
+export function nearMissReason(
+  layers: readonly Layer[],
+  missed: readonly CompiledRule[],
+  attributes: Attributes,
+): string {
+  const first = layers.flatMap(({ index }) => index.rules.slice(0, consideredMisses));
+  const candidates = missed.length > 0 ? missed : first.slice(0, consideredMisses);
   const misses = candidates.map((rule) => ({ rule, failed: failedConditions(rule, attributes) }));
   const nearest = misses.toSorted((a, b) => a.failed.length - b.failed.length)[0];
   if (nearest === undefined) return `${names(layers)} has no rule, so it allows nothing`;
   const { rule, failed } = nearest;
   const why = failed.map((condition) => conditionSentence(condition, attributes)).join(' and ');
   return `${rule.policy.key} rule ${rule.number}: ${why}`;
-}
-
-/** Those that had something in common with the connection; if none had, the first ones. */
-function missedRules(layers: readonly Layer[], attributes: Attributes): readonly CompiledRule[] {
-  const missed: CompiledRule[] = [];
-  const note = (rule: CompiledRule): void => {
-    if (missed.length < consideredMisses) missed.push(rule);
-  };
-  for (const { index } of layers) index.first(attributes, note);
-  const first = layers.flatMap(({ index }) => index.rules.slice(0, consideredMisses));
-  return missed.length > 0 ? missed : first;
 }
 
 /** Of each clause that fails, the alternative that came nearest. */

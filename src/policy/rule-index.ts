@@ -20,7 +20,9 @@ interface Entry {
 /** By position. */
 type Postings = Entry[];
 
-const none = (): Postings => [];
+/** For the reason of a refusal. */
+const notedMisses = 8;
+
 const texts = ['principals', 'namespaces', 'serviceAccounts', 'trustDomains'] as const;
 const addresses = ['ipBlocks', 'destinationIps'] as const;
 
@@ -45,23 +47,21 @@ export class RuleIndex {
     const shared = frequencies(rules);
     rules.forEach((rule, position) => {
       const conditions = mostSelective(rule, shared);
-      const postings =
-        conditions === undefined ? [this.#unfiled] : conditions.flatMap((each) => this.#postingsOf(each));
       const entry = { position, rule };
-      // A rule may list a value twice.
-      for (const list of postings) if (list.at(-1) !== entry) list.push(entry);
+      if (conditions === undefined) this.#unfiled.push(entry);
+      else conditions.forEach((condition) => this.#file(entry, condition));
     });
   }
 
-  /** The first rule that matches. `seen` is told of those that were compared and did not. */
-  first(attributes: Attributes, seen?: (rule: CompiledRule) => void): CompiledRule | undefined {
+  /** The first rule that matches. `missed` is filled with those that were compared and did not, up to a few. */
+  first(attributes: Attributes, missed?: CompiledRule[]): CompiledRule | undefined {
     if (this.rules.length === 0) return undefined;
     let first: Entry | undefined;
     this.#visit(attributes, (postings) => {
       for (const entry of postings) {
         if (first !== undefined && entry.position >= first.position) return;
         if (ruleMatches(entry.rule, attributes)) first = entry;
-        else seen?.(entry.rule);
+        else if (missed !== undefined && missed.length < notedMisses) missed.push(entry.rule);
       }
     });
     return first?.rule;
@@ -77,74 +77,101 @@ export class RuleIndex {
     search(this.#ports.get(attributes.facts.port) ?? []);
   }
 
-  #postingsOf({ values }: Condition): readonly Postings[] {
-    switch (values.type) {
-      case 'patterns':
-        return values.values.map((value) => this.#texts[values.field].at(value, none));
-      case 'prefixes':
-        return values.values.map((value) => this.#addresses[values.field].at(value, none));
-      case 'ports':
-        return values.values.map((port) => withDefault(this.#ports, port, none));
+  #file(entry: Entry, condition: Condition): void {
+    // Most lists have one entry, and one that begins with it takes the least memory.
+    const begin = (): Postings => [entry];
+    for (const postings of this.#postingsOf(condition, begin)) {
+      // A rule may list a value twice.
+      if (postings.at(-1) !== entry) postings.push(entry);
+    }
+  }
+
+  #postingsOf(condition: Condition, begin: () => Postings): readonly Postings[] {
+    switch (condition.type) {
+      case 'text':
+        return condition.values.map((value) => this.#texts[condition.field].at(value, begin));
+      case 'address':
+        return condition.values.map((value) => this.#addresses[condition.field].at(value, begin));
+      case 'port':
+        return condition.values.map((port) => withDefault(this.#ports, port, begin));
     }
   }
 }
 
-/** How many conditions list a value. */
-type Frequencies = ReadonlyMap<string, number>;
+/** How many conditions list a value, and the values of each condition, while an index is made. */
+interface Frequencies {
+  readonly counts: ReadonlyMap<string, number>;
+  readonly keys: ReadonlyMap<Condition, readonly string[]>;
+}
 
 function frequencies(rules: readonly CompiledRule[]): Frequencies {
   const counts = new Map<string, number>();
+  const keys = new Map<Condition, readonly string[]>();
   for (const { clauses } of rules) {
-    for (const condition of clauses.flatMap(({ alternatives }) => alternatives.flat())) {
-      if (condition.negated) continue;
-      for (const key of keysOf(condition)) counts.set(key, (counts.get(key) ?? 0) + 1);
+    for (const { alternatives } of clauses) {
+      for (const condition of alternatives.flat()) {
+        if (condition.negated) continue;
+        const own = keysOf(condition);
+        keys.set(condition, own);
+        for (const key of own) counts.set(key, (counts.get(key) ?? 0) + 1);
+      }
     }
   }
-  return counts;
+  return { counts, keys };
 }
 
-function keysOf({ field, values }: Condition): readonly string[] {
-  switch (values.type) {
-    case 'patterns':
-      return values.values.map((value) => `${field} ${value}`);
-    case 'prefixes':
-      return values.values.map((value) => `${field} ${value.bits} ${prefixKey(value, value.bits)}`);
-    case 'ports':
-      return values.values.map((value) => `${field} ${value}`);
+function keysOf(condition: Condition): readonly string[] {
+  const { field } = condition;
+  switch (condition.type) {
+    case 'text':
+      return condition.values.map((value) => `${field} ${value}`);
+    case 'address':
+      return condition.values.map((value) => `${field} ${value.bits} ${prefixKey(value, value.bits)}`);
+    case 'port':
+      return condition.values.map((value) => `${field} ${value}`);
   }
 }
 
-/** How many rules share the most common one of its values: a connection may have to be compared with all of them. */
-const costOf = (condition: Condition, shared: Frequencies): number =>
-  keysOf(condition).reduce((most, key) => Math.max(most, Number(shared.get(key))), 0);
+/** How many rules share the most common one of its values; undefined of a negative condition, which has no values to be found by. */
+const costOf = (condition: Condition, { counts, keys }: Frequencies): number | undefined =>
+  keys.get(condition)?.reduce((most, key) => Math.max(most, Number(counts.get(key))), 0);
 
 /** What to file a rule, or a part of it, under. */
 interface Filing {
   readonly conditions: readonly Condition[];
+  /** So many rules a connection may have to be compared with. */
   readonly cost: number;
 }
 
-const cheaper = (a: Filing | undefined, b: Filing | undefined): Filing | undefined =>
-  a === undefined || (b !== undefined && b.cost < a.cost) ? b : a;
-
 /** Conditions one of which a connection meets that the rule matches; undefined if it has none but negative ones. */
 function mostSelective({ clauses }: CompiledRule, shared: Frequencies): readonly Condition[] | undefined {
-  const filings = clauses.map((clause) => filingOf(clause, shared));
-  return filings.reduce(cheaper, undefined)?.conditions;
+  let best: Filing | undefined;
+  for (const clause of clauses) {
+    const filing = filingOf(clause, shared);
+    if (filing !== undefined && (best === undefined || filing.cost < best.cost)) best = filing;
+  }
+  return best?.conditions;
 }
 
 /** Each alternative needs a value to be found by. */
 function filingOf({ alternatives }: Clause, shared: Frequencies): Filing | undefined {
   const conditions: Condition[] = [];
-  let cost = 0;
+  let most = 0;
   for (const alternative of alternatives) {
-    const rarest = alternative
-      .filter(({ negated }) => !negated)
-      .map((condition) => ({ conditions: [condition], cost: costOf(condition, shared) }))
-      .reduce(cheaper, undefined);
+    const rarest = rarestOf(alternative, shared);
     if (rarest === undefined) return undefined;
     conditions.push(...rarest.conditions);
-    cost = Math.max(cost, rarest.cost);
+    most = Math.max(most, rarest.cost);
   }
-  return { conditions, cost };
+  return { conditions, cost: most };
+}
+
+function rarestOf(alternative: readonly Condition[], shared: Frequencies): Filing | undefined {
+  let best: Filing | undefined;
+  for (const condition of alternative) {
+    const cost = costOf(condition, shared);
+    if (cost !== undefined && (best === undefined || cost < best.cost))
+      best = { conditions: [condition], cost };
+  }
+  return best;
 }

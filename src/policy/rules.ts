@@ -28,8 +28,11 @@ const clausesOf = ({ from = [], to = [], when = [] }: PolicyRule): readonly Clau
   ...when.flatMap((match, i) => anyOf('when', i, [match])),
 ];
 
+/** `slice`: an array that was put together has room to spare. */
 function anyOf(part: Clause['part'], index: number, matches: readonly PolicyMatch[]): readonly Clause[] {
-  return matches.length === 0 ? [] : [{ part, index, alternatives: matches.map(conditionsOf) }];
+  return matches.length === 0
+    ? []
+    : [{ part, index, alternatives: matches.map((match) => conditionsOf(match).slice()) }];
 }
 
 export const alternativeHolds = (conditions: readonly Condition[], attributes: Attributes): boolean =>

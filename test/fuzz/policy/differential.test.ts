@@ -71,15 +71,15 @@ describe('a mistake is noticed', () => {
     [
       'rules filed under one alternative only',
       'policy/rule-index.ts',
-      'conditions.flatMap((each) =>',
-      'conditions.slice(0, 1).flatMap((each) =>',
+      'conditions.forEach((condition) =>',
+      'conditions.slice(0, 1).forEach((condition) =>',
     ],
     ['rules without positive conditions forgotten', 'policy/rule-index.ts', 'search(this.#unfiled);', ''],
     [
       'a negative condition taken for a positive one',
       'policy/conditions.ts',
-      '!condition.holds(attributes)',
-      'condition.holds(attributes)',
+      '(value !== undefined && this.#matches(value)) !== this.negated',
+      'value !== undefined && this.#matches(value)',
     ],
     [
       'prefixes taken for suffixes',
