@@ -106,6 +106,11 @@ bench: build ## The project beside its peers: no mesh, HAProxy, and a ztunnel if
 	$(Q)tools/install-deps.sh bench
 	$(Q)$(NPM) run bench -- $(BENCH)
 
+.PHONY: bench-cluster
+bench-cluster: image ## No mesh beside the project in a real cluster on this machine (root). BENCH="--only abrupt --json FILE"
+	$(Q)tools/install-deps.sh cluster
+	$(Q)$(NPM) run cluster -- bench $(BENCH)
+
 .PHONY: bench-control
 bench-control: build ## What following the API costs a node program: a real API server, up to 10 000 pods (root). BENCH=--help
 	$(Q)tools/install-deps.sh cluster
@@ -117,8 +122,9 @@ format: modules ## Rewrite sources in the house format
 	$(Q)clang-format-16 -i $$(git ls-files 'bpf/*.c' 'bpf/*.h' 'native/*.c' 'native/*.cc' 'native/*.h')
 
 .PHONY: gen
-gen: modules ## Generate the gRPC stubs from proto/
+gen: modules ## Generate the gRPC stubs from proto/, and the manifest of our own kind from its schema
 	$(Q)node_modules/.bin/node tools/gen-proto.ts
+	$(Q)node_modules/.bin/node tools/gen-crd.ts
 
 .PHONY: clean
 clean: ## Remove everything that was built

@@ -44,7 +44,7 @@ const env = systemEnv({
     {
       name: 'rules and routes of pods',
       find: findLeftoverRules,
-      remove: () => removeLeftoverRules(loadNative()),
+      remove: (others) => removeLeftoverRules(loadNative(), others),
     },
     {
       name: 'CNI plugin',

@@ -7,13 +7,16 @@ import { isDeepStrictEqual } from 'node:util';
 import { MeshError } from '../base/errors.ts';
 import type { IpAddress } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
+import type { NamespaceAccess } from './access.ts';
 import { AddressClaims } from './claims.ts';
 import { EarlyWorkloads, sameAddresses } from './early-workloads.ts';
 import type {
   AuthorizationPolicy,
   MeshChange,
   MeshConfig,
+  MeshNode,
   MeshState,
+  NodeName,
   PolicyKey,
   Service,
   ServiceKey,
@@ -62,11 +65,13 @@ export class MeshStore implements MeshReader {
 
   /** Makes `state` the current version: for a writer that knows whole states only. Costs what the state holds. */
   replace(state: MeshState): void {
-    const { workloads, services, policies } = this.#version;
+    const { workloads, services, policies, access, nodes } = this.#version;
     this.apply({
       workloads: changesTowards(workloads, state.workloads, (workload) => workload.uid),
       services: changesTowards(services, state.services, (service) => service.key),
       policies: changesTowards(policies, state.policies, (policy) => policy.key),
+      access: changesTowards(access, state.access ?? [], ({ key }) => key),
+      nodes: changesTowards(nodes, state.nodes ?? [], (node) => node.name),
     });
   }
 
@@ -91,13 +96,15 @@ export class MeshStore implements MeshReader {
 
   #commit(change: MeshChange): void {
     if (this.#notifying) throw new MeshError('INTERNAL', 'a listener of the mesh store tried to write to it');
-    const { workloads, services, policies } = this.#version;
+    const { workloads, services, policies, access, nodes } = this.#version;
     const diff: MeshDiff = {
       workloads: news(workloads, change.workloads),
       services: news(services, change.services),
       policies: news(policies, change.policies),
+      access: news(access, change.access ?? noAccess),
+      nodes: news(nodes, change.nodes ?? noNodes),
     };
-    if (diff.workloads.length + diff.services.length + diff.policies.length === 0) return;
+    if (Object.values(diff).every((changes: readonly unknown[]) => changes.length === 0)) return;
     this.#version = this.#next(diff);
     this.#notify(diff);
   }
@@ -113,6 +120,8 @@ export class MeshStore implements MeshReader {
       workloads: last.workloads.with(newValues(diff.workloads)),
       services: last.services.with(newValues(diff.services)),
       policies: last.policies.with(newValues(diff.policies)),
+      access: last.access.with(newValues(diff.access)),
+      nodes: last.nodes.with(newValues(diff.nodes)),
       byIp: last.byIp.with(mapValues(this.#workloadsByIp.update(diff.workloads), newest)),
       byVip: last.byVip.with(mapValues(this.#servicesByVip.update(diff.services), (all) => inOrder(all)[0])),
       byEndpoint: last.byEndpoint.with(
@@ -147,6 +156,8 @@ export class MeshStore implements MeshReader {
   }
 }
 
+const noAccess: ReadonlyMap<PolicyKey, NamespaceAccess> = new Map();
+const noNodes: ReadonlyMap<NodeName, MeshNode> = new Map();
 const nothing: MeshChange = { workloads: new Map(), services: new Map(), policies: new Map() };
 
 interface VersionFields {
@@ -155,6 +166,8 @@ interface VersionFields {
   readonly workloads: VersionedMap<WorkloadUid, Workload>;
   readonly services: VersionedMap<ServiceKey, Service>;
   readonly policies: VersionedMap<PolicyKey, AuthorizationPolicy>;
+  readonly access: VersionedMap<PolicyKey, NamespaceAccess>;
+  readonly nodes: VersionedMap<NodeName, MeshNode>;
   readonly byIp: VersionedMap<IpAddress, Workload>;
   readonly byVip: VersionedMap<IpAddress, Service>;
   readonly byEndpoint: VersionedMap<IpAddress, readonly Service[]>;
@@ -177,6 +190,8 @@ const emptyVersion = (config: MeshConfig): Version =>
     workloads: VersionedMap.empty(),
     services: VersionedMap.empty(),
     policies: VersionedMap.empty(),
+    access: VersionedMap.empty(),
+    nodes: VersionedMap.empty(),
     byIp: VersionedMap.empty(),
     byVip: VersionedMap.empty(),
     byEndpoint: VersionedMap.empty(),

@@ -1,8 +1,11 @@
 /** The read-only face of the model: what every component but the source may see. */
 import type { IpAddress } from '../base/ip.ts';
+import type { NamespaceAccess } from './access.ts';
 import type {
   AuthorizationPolicy,
   MeshConfig,
+  MeshNode,
+  NodeName,
   PolicyKey,
   Service,
   ServiceKey,
@@ -19,6 +22,9 @@ export interface MeshView {
   readonly services: ReadonlyMap<ServiceKey, Service>;
   /** The same map in every version in which no policy changed. */
   readonly policies: ReadonlyMap<PolicyKey, AuthorizationPolicy>;
+  /** Likewise. */
+  readonly access: ReadonlyMap<PolicyKey, NamespaceAccess>;
+  readonly nodes: ReadonlyMap<NodeName, MeshNode>;
   /** Whose address it is; never a host-network workload. Of several, the newest that is not terminating. */
   workloadByIp(ip: IpAddress): Workload | undefined;
   /** Of several services that claim one address, the first by key. */
@@ -38,6 +44,8 @@ export interface MeshDiff {
   readonly workloads: readonly Change<WorkloadUid, Workload>[];
   readonly services: readonly Change<ServiceKey, Service>[];
   readonly policies: readonly Change<PolicyKey, AuthorizationPolicy>[];
+  readonly access: readonly Change<PolicyKey, NamespaceAccess>[];
+  readonly nodes: readonly Change<NodeName, MeshNode>[];
 }
 
 /** Read access for components: the current view, and every later one with its diff. */

@@ -6,8 +6,10 @@ import type { VariantId } from './variants/variant.ts';
 
 export interface Report {
   readonly facts: Facts;
+  /** How it was measured, in a sentence. */
+  readonly method: string;
   readonly rounds: number;
-  readonly secondsEach: number;
+  readonly secondsEach?: number;
   readonly variants: readonly VariantId[];
   readonly rows: readonly RowResult[];
   readonly targets: readonly Verdict[];
@@ -23,10 +25,10 @@ export const variantTitles: Readonly<Record<VariantId, string>> = {
 };
 
 export function renderReport(report: Report): string {
-  const { facts, rounds, secondsEach, rows, targets, problems } = report;
+  const { facts, method, rows, targets, problems } = report;
   return [
     ...Object.entries(facts).map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`),
-    `method:   medians of ${rounds} interleaved rounds, ${secondsEach} s each; CPU is user+system of the proxies of both sides`,
+    `method:   ${method}`,
     '',
     ...renderTable(resultTable(report)),
     ...(targets.length === 0 ? [] : ['', 'targets', ...targets.map(renderTarget)]),

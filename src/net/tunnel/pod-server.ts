@@ -59,6 +59,7 @@ export class PodServer {
       ...deps,
       halfCloseLingerMs: deps.options.halfCloseLingerMs,
       decisionTimeoutMs: deps.options.decisionTimeoutMs,
+      nextRouteAfterMs: deps.options.nextRouteAfterMs,
       open: (arrival, route, signal) => this.#open(arrival, route, signal),
       over: (ended) => {
         this.#flows.delete(ended);
