@@ -9,6 +9,7 @@ import type { H2Handler, HeaderList, StreamId, TunnelSession } from '../h2/contr
 import { H2Session } from '../h2/session.ts';
 import { Keepalive } from './keepalive.ts';
 import type { EngineOptions } from './options.ts';
+import type { PodMemory } from './pod-memory.ts';
 import type { SharedReads } from './shared-reads.ts';
 import { StreamEnd } from './stream-end.ts';
 import type { Turn } from './turn.ts';
@@ -30,6 +31,7 @@ export interface TunnelDeps {
   readonly tunnelBuffers: WriteBuffers;
   readonly writeBuffers: WriteBuffers;
   readonly options: EngineOptions;
+  readonly memory: PodMemory;
 }
 
 export interface TunnelEvents {
@@ -79,6 +81,7 @@ export class Tunnel {
         clock: deps.clock,
         wake: () => this.#wake(),
         copies: deps.writeBuffers,
+        queued: (bytes) => (bytes > 0 ? deps.memory.add(bytes) : deps.memory.remove(-bytes)),
       },
       role === 'client'
         ? { role, settings: { maxConcurrentStreams: deps.options.maxStreamsPerTunnel } }
@@ -129,8 +132,9 @@ export class Tunnel {
     return end;
   }
 
+  /** Handed to TLS and not taken by the kernel; what its streams have queued is theirs. */
   get bufferedBytes(): number {
-    return this.session.queuedBytes + this.#socket.writableLength;
+    return this.#socket.writableLength;
   }
 
   get openStreams(): number {
@@ -157,8 +161,11 @@ export class Tunnel {
       const chunks = this.session.pull(writeSize);
       if (chunks.length === 0) break;
       const { bytes, release } = this.#deps.tunnelBuffers.gather(chunks);
+      // Taken over from the streams' queues: nobody is to give way for it, but it counts.
+      this.#deps.memory.keep(bytes.length);
       this.#socket.write(bytes, () => {
         release();
+        this.#deps.memory.remove(bytes.length);
         this.#pump();
         this.#unblock();
       });
