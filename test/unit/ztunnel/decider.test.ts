@@ -239,6 +239,20 @@ describe('a connection an application opens', () => {
   });
 });
 
+it('a connection that ended before it was decided on is recorded with whom it was for, not with its client twice', () => {
+  const { decider, records } = setup();
+  const error = new MeshError('TLS_FAILED', 'no certificate');
+  const [client, local] = [at('10.244.2.7:51000'), at('10.244.1.5:15008')];
+  decider.rejected({ pod: enginePod(web), client, local }, { hop: 'tls', error });
+  expect(records).toEqual([
+    expect.objectContaining({
+      source: expect.objectContaining({ address: client, workload: cart }),
+      destination: expect.objectContaining({ address: local, workload: web }),
+      originalDestination: local,
+    }),
+  ]);
+});
+
 describe('a connection that arrives through HBONE', () => {
   it('reaches the application from its client’s address, with the proved identity judged', () => {
     const { decide, asked } = setup();
