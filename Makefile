@@ -111,14 +111,20 @@ bench-cluster: image ## No mesh beside the project in a real cluster on this mac
 	$(Q)tools/install-deps.sh cluster
 	$(Q)$(NPM) run cluster -- bench $(BENCH)
 
+.PHONY: bench-control
+bench-control: build ## What following the API costs a node program: a real API server, up to 10 000 pods (root). BENCH=--help
+	$(Q)tools/install-deps.sh cluster
+	$(Q)$(NPM) run bench-control -- $(BENCH)
+
 .PHONY: format
 format: modules ## Rewrite sources in the house format
 	$(Q)$(NPM) run format
 	$(Q)clang-format-16 -i $$(git ls-files 'bpf/*.c' 'bpf/*.h' 'native/*.c' 'native/*.cc' 'native/*.h')
 
 .PHONY: gen
-gen: modules ## Generate the gRPC stubs from proto/
+gen: modules ## Generate the gRPC stubs from proto/, and the manifest of our own kind from its schema
 	$(Q)node_modules/.bin/node tools/gen-proto.ts
+	$(Q)node_modules/.bin/node tools/gen-crd.ts
 
 .PHONY: clean
 clean: ## Remove everything that was built

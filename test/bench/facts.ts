@@ -12,13 +12,17 @@ export async function gatherFacts(ztunnel: string | undefined): Promise<Facts> {
   const iperf = await firstLine(['iperf3', '--version']);
   const haproxy = (await firstLine(['haproxy', '-v'])).replace(/ - .*/, '');
   const peer = ztunnel === undefined ? 'no ztunnel' : `ztunnel ${await ztunnelVersion(ztunnel)}`;
-  return {
-    ...machineFacts(),
-    versions: `${await ownVersion()}; ${haproxy}; ${peer}; ${iperf.replace(/ \(.*/, '')}`,
-  };
+  const versions = `${await ownVersions()}; ${haproxy}; ${peer}; ${iperf.replace(/ \(.*/, '')}`;
+  return { ...machineFacts(), versions };
 }
 
-/** When and where, without the versions of what is measured. */
+/** The project's, and that of what it runs on. */
+export async function ownVersions(): Promise<string> {
+  const commit = await firstLine(['git', '-C', root, 'rev-parse', '--short', 'HEAD']);
+  const { node, openssl } = process.versions;
+  return `mesh-ebpf ${packageJson.version} (${commit}), Node v${node}, OpenSSL ${openssl}`;
+}
+
 export function machineFacts(): Facts {
   return {
     date: new Date()
@@ -29,12 +33,6 @@ export function machineFacts(): Facts {
     kernel: release(),
     load: `${loadavg()[0]?.toFixed(2)} at the start`,
   };
-}
-
-export async function ownVersion(): Promise<string> {
-  const commit = await firstLine(['git', '-C', root, 'rev-parse', '--short', 'HEAD']);
-  const node = `Node ${process.version}, OpenSSL ${process.versions.openssl}`;
-  return `mesh-ebpf ${packageJson.version} (${commit}), ${node}`;
 }
 
 async function ztunnelVersion(path: string): Promise<string> {

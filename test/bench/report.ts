@@ -38,7 +38,7 @@ export function renderReport(report: Report): string {
   ].join('\n');
 }
 
-type Line = readonly string[];
+export type Line = readonly string[];
 
 function resultTable({ variants, rows }: Report): readonly Line[] {
   const ratios = (['haproxy', 'ztunnel', 'none'] as const).filter((id) => variants.includes(id));
@@ -68,11 +68,11 @@ function ratio({ values }: MetricResult, other: VariantId): string {
 const number = (value: number | undefined, digits: number): string =>
   value === undefined ? '-' : value.toFixed(digits);
 
-const renderTarget = ({ title, limit, shown, met }: Verdict): string =>
+export const renderTarget = ({ title, limit, shown, met }: Verdict): string =>
   `  ${met ? '✔' : '✘'} ${title.padEnd(40)} ${shown.padStart(9)}   ${limit}${met ? '' : ' (missed)'}`;
 
 /** Text to the left in the first two columns, numbers to the right in the others; a rule below the head. */
-function renderTable(lines: readonly Line[]): readonly string[] {
+export function renderTable(lines: readonly Line[]): readonly string[] {
   const widths = (lines[0] ?? []).map((_, column) =>
     Math.max(...lines.map((line) => (line[column] ?? '').length)),
   );

@@ -3,7 +3,7 @@
  * machine, in one run. A missed target is a result, not a failure: that something could not be measured is one.
  */
 import { asMeshError } from '../../../src/base/errors.ts';
-import { machineFacts, ownVersion } from '../../bench/facts.ts';
+import { machineFacts, ownVersions } from '../../bench/facts.ts';
 import type { Report } from '../../bench/report.ts';
 import { collect, type Measurement } from '../../bench/results.ts';
 import { describeSample } from '../../bench/rows/row.ts';
@@ -61,7 +61,7 @@ async function versionsHere(): Promise<string> {
   const { serverVersion } = JSON.parse(await kubectl('version', '-o', 'json')) as {
     readonly serverVersion: { readonly gitVersion: string };
   };
-  return `${await ownVersion()}; Kubernetes ${serverVersion.gitVersion}, fortio ${versions.fortio}`;
+  return `${await ownVersions()}; Kubernetes ${serverVersion.gitVersion}, fortio ${versions.fortio}`;
 }
 
 const method =

@@ -22,6 +22,7 @@ import type { PodRef } from './pod-exec.ts';
 const root = join(import.meta.dirname, '..', '..', '..');
 const minutes = 60_000;
 const annotation = 'ambient.istio.io/redirection';
+/** On every node: its disk shows the project's directory too. */
 export const program = join(root, 'bin', 'mesh-ebpf');
 
 export async function kubectl(...args: readonly string[]): Promise<string> {
