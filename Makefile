@@ -106,6 +106,16 @@ bench: build ## The project beside its peers: no mesh, HAProxy, and a ztunnel if
 	$(Q)tools/install-deps.sh bench
 	$(Q)$(NPM) run bench -- $(BENCH)
 
+.PHONY: bench-cluster
+bench-cluster: image ## No mesh beside the project in a real cluster on this machine (root). BENCH="--only abrupt --json FILE"
+	$(Q)tools/install-deps.sh cluster
+	$(Q)$(NPM) run cluster -- bench $(BENCH)
+
+.PHONY: bench-control
+bench-control: build ## What following the API costs a node program: a real API server, up to 10 000 pods (root). BENCH=--help
+	$(Q)tools/install-deps.sh cluster
+	$(Q)$(NPM) run bench-control -- $(BENCH)
+
 .PHONY: format
 format: modules ## Rewrite sources in the house format
 	$(Q)$(NPM) run format

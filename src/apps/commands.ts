@@ -1,5 +1,6 @@
 /** The commands that are long-running programs: `node` and `controller`. */
 import { type Command, Option } from 'commander';
+import { systemClock } from '../base/clock.ts';
 import type { CommandContext } from '../cli/command.ts';
 import { exitCodes } from '../cli/exit-codes.ts';
 import { parseDuration } from '../cli/usage.ts';
@@ -155,7 +156,7 @@ const meshOptions = (command: Command): Command =>
     .option('--log-level <level>', 'debug, info, warn or error (default: info)');
 
 function processLogger(level: LogLevel, base: Readonly<Record<string, string>>): RootLogger {
-  const lines = batchLines((text) => process.stdout.write(text));
+  const lines = batchLines((text) => process.stdout.write(text), systemClock);
   process.once('exit', () => lines.flush());
   return createLogger({ level, base, destination: lines });
 }

@@ -93,7 +93,9 @@ function endpoint(
   return {
     address: parseIp(address),
     ports: new Map([[port, target]]),
-    ...{ ready, serving: given.serving ?? (ready || terminating), terminating },
+    ready,
+    serving: given.serving ?? (ready || terminating),
+    terminating,
     ...(node === undefined ? {} : { node: node as NodeName }),
     ...(zones === undefined ? {} : { hints: { zones, nodes: [] } }),
   };

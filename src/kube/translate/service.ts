@@ -44,7 +44,12 @@ export function translateService(
   const hostname = `${name}.${namespace}.svc.${config.clusterDomain}`;
   const service = {
     key: serviceKey(namespace, name),
-    ...{ namespace, name, hostname, vips, ports, endpoints },
+    namespace,
+    name,
+    hostname,
+    vips,
+    ports,
+    endpoints,
     ...trafficRules(spec),
   };
   return { service, problems: warnings };

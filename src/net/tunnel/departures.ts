@@ -20,6 +20,7 @@ export class Departures {
 
   /** Those who begin to listen because of it are not told. */
   tell(ip: IpAddress, departure: Departure): void {
-    for (const listener of [...(this.#listeners.get(ip) ?? [])]) listener(departure);
+    const listeners = Array.from(this.#listeners.get(ip) ?? []);
+    for (const listener of listeners) listener(departure);
   }
 }

@@ -80,7 +80,7 @@ describe('install', () => {
       'User "me" cannot patch resource "clusterroles" in API group "rbac.authorization.k8s.io" at the cluster scope';
     api.fail = ({ path }) => (path.includes('/clusterroles/') ? { status: 403, message } : undefined);
     await expect(applyAll(api.client(), manifests, () => undefined)).rejects.toMatchObject({
-      code: 'PERMISSION',
+      code: 'API_FORBIDDEN',
       hint: expect.stringContaining('resources: ["clusterroles"], verbs: ["patch"]'),
     });
     expect(api.objects.has(daemonSetPath)).toBe(false);

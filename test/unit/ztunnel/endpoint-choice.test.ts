@@ -3,12 +3,24 @@ import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 import { formatSocketAddress, parsePort } from '../../../src/base/ip.ts';
 import { translateService } from '../../../src/kube/translate/service.ts';
-import type { SourcedObject } from '../../../src/kube/objects.ts';
+import type {
+  EndpointSlice,
+  KubeObject,
+  Service as KubeService,
+  SourcedObject,
+} from '../../../src/kube/objects.ts';
 import type { NodeName, Service } from '../../../src/model/mesh.ts';
 import { targetOf, usableEndpoints, type Vantage } from '../../../src/ztunnel/endpoint-choice.ts';
 import { at, type EndpointSpec, meshConfig, service } from '../../support/mesh-builder.ts';
 
 const here: Vantage = { node: 'node-a' as NodeName, zone: 'zone-1' };
+
+const ofOwnNode = (endpoints: readonly EndpointSpec[]) =>
+  usableEndpoints(
+    { ...service('shop/cart', '10.96.0.1', '80:8080', endpoints), nodeLocal: true },
+    at('10.96.0.1:80'),
+    here,
+  ).map(({ address }) => address);
 
 describe('the endpoints a client may use', () => {
   const near = { address: '10.0.0.1', node: 'node-a', zones: ['zone-1'] };
@@ -50,16 +62,10 @@ describe('the endpoints a client may use', () => {
   });
 
   it('are of its own node alone, or none, with internalTrafficPolicy: Local', () => {
-    const local = (endpoints: readonly EndpointSpec[]) =>
-      usableEndpoints(
-        { ...service('shop/cart', '10.96.0.1', '80:8080', endpoints), nodeLocal: true },
-        at('10.96.0.1:80'),
-        here,
-      ).map(({ address }) => address);
-    expect(local([near, far])).toEqual(['10.0.0.1']);
-    expect(local([{ ...near, terminating: true }, far])).toEqual(['10.0.0.1']);
-    expect(local([{ ...near, ready: false }, far])).toEqual([]);
-    expect(local([far])).toEqual([]);
+    expect(ofOwnNode([near, far])).toEqual(['10.0.0.1']);
+    expect(ofOwnNode([{ ...near, terminating: true }, far])).toEqual(['10.0.0.1']);
+    expect(ofOwnNode([{ ...near, ready: false }, far])).toEqual([]);
+    expect(ofOwnNode([far])).toEqual([]);
   });
 });
 
@@ -175,8 +181,11 @@ const someSlices = fc
   .array(facts, { minLength: 4, maxLength: 4 })
   .chain((known) => fc.array(slicesOf(known), { minLength: 1, maxLength: 3 }));
 
-const unwritten = <T>(object: object): SourcedObject & { readonly object: T } =>
-  ({ object, position: undefined }) as never;
+/** As an API object that was not written in a file. */
+const fromApi = <Object extends KubeObject>(object: object): SourcedObject<Object> => ({
+  object: object as Object,
+  position: undefined,
+});
 
 function translated(slices: readonly ProxySlice[], nodeLocal: boolean): Service {
   const metadata = { name: 'web', namespace: 'shop' };
@@ -189,9 +198,13 @@ function translated(slices: readonly ProxySlice[], nodeLocal: boolean): Service 
     ],
   };
   const { service: result } = translateService(
-    unwritten({ apiVersion: 'v1', kind: 'Service', metadata, spec }),
+    fromApi<KubeService>({ apiVersion: 'v1', kind: 'Service', metadata, spec }),
     slices.map((slice, i) =>
-      unwritten({ kind: 'EndpointSlice', metadata: { ...metadata, name: `web-${i}` }, ...slice }),
+      fromApi<EndpointSlice>({
+        kind: 'EndpointSlice',
+        metadata: { ...metadata, name: `web-${i}` },
+        ...slice,
+      }),
     ),
     meshConfig,
   );

@@ -250,28 +250,27 @@ describe('an endpoint', () => {
   });
 });
 
-describe('the pod behind an endpoint', () => {
-  const ref = (kind: string): string =>
-    `targetRef: {kind: ${kind}, namespace: shop, name: web-1, uid: uid-1}`;
-  const podOf = (...endpoints: readonly string[]) =>
-    service(
-      http,
-      endpoints.map((fields, i) =>
-        slice(
-          `web-${i}`,
-          `ports: [{name: http, port: 8080}], endpoints: [{addresses: [10.0.0.1], ${fields}}]`,
-        ),
-      ),
-    ).endpoints.map(({ pod }) => pod);
+const podNamed = (kind: string): string =>
+  `targetRef: {kind: ${kind}, namespace: shop, name: web-1, uid: uid-1}`;
 
+/** Of endpoints at one address, each in a slice of its own. */
+const podsBehind = (...endpoints: readonly string[]) =>
+  service(
+    http,
+    endpoints.map((fields, i) =>
+      slice(`web-${i}`, `ports: [{name: http, port: 8080}], endpoints: [{addresses: [10.0.0.1], ${fields}}]`),
+    ),
+  ).endpoints.map(({ pod }) => pod);
+
+describe('the pod behind an endpoint', () => {
   it('is known by its UID, if it is a pod', () => {
-    expect(podOf(ref('Pod'))).toEqual(['uid-1']);
-    expect(podOf(ref('Node'))).toEqual([undefined]);
+    expect(podsBehind(podNamed('Pod'))).toEqual(['uid-1']);
+    expect(podsBehind(podNamed('Node'))).toEqual([undefined]);
   });
 
   it('is the one that stays, where two have one address', () => {
     const leaving = 'conditions: {terminating: true, ready: false}, targetRef: {kind: Pod, uid: uid-0}';
-    expect(podOf(leaving, ref('Pod'))).toEqual(['uid-1']);
-    expect(podOf(ref('Pod'), leaving)).toEqual(['uid-1']);
+    expect(podsBehind(leaving, podNamed('Pod'))).toEqual(['uid-1']);
+    expect(podsBehind(podNamed('Pod'), leaving)).toEqual(['uid-1']);
   });
 });
