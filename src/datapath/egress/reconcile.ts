@@ -151,7 +151,7 @@ export class EgressReconciler {
   /** The kernel's entry has room for so many ranges; what does not fit stays closed. */
   #fitting(entry: EgressEntry, objects: readonly NamespaceAccess[]): EgressEntry {
     if (entry.open.length <= maxPortRanges) return entry;
-    const fields = { policies: namesOf(objects), address: `${entry.base}`, ranges: entry.open.length };
+    const fields = { policies: namesOf(objects), address: entry.base, ranges: entry.open.length };
     this.#deps.log.error(
       fields,
       `more than ${maxPortRanges} ranges of ports at one address: the others stay closed`,
