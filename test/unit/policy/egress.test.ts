@@ -2,10 +2,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { parseIp } from '../../../src/base/ip.ts';
 import type { NamespaceAccess } from '../../../src/model/access.ts';
+import { type AuthorizationPolicy, policyKey } from '../../../src/model/policy.ts';
 import { egressVerdict } from '../../../src/policy/egress.ts';
+import { createAuthorizer } from '../../../src/policy/authorize.ts';
 import { accessLookup, defaultVerdict } from '../../../src/policy/namespace-access.ts';
 import { access, rule } from '../../support/egress.ts';
-import { meshOf, pod, service } from '../../support/mesh-builder.ts';
+import { at, meshOf, pod, service } from '../../support/mesh-builder.ts';
 
 const web = pod('shop/web', { ips: ['10.244.1.2', 'fd00::2'], labels: { app: 'web' } });
 const db = pod('data/db', { ips: ['10.244.2.3'] });
@@ -128,5 +130,31 @@ describe('the default for inbound connections', () => {
       reason: 'no ALLOW policy applies, and spec.inbound.default is Deny',
     });
     expect(say(access('shop/b', { inbound: 'deny', labels: { app: 'db' } }))).toBeUndefined();
+  });
+
+  it('holds where no policy decides, and gives way to an ALLOW policy that matches', () => {
+    const judge = createAuthorizer();
+    const request = {
+      identity: undefined,
+      source: at('10.0.0.1:4000'),
+      destination: web,
+      target: at('10.244.1.2:80'),
+    };
+    const closed = access('shop/b', { inbound: 'deny' });
+    const allowing: AuthorizationPolicy = {
+      key: policyKey('shop', 'open'),
+      namespace: 'shop',
+      name: 'open',
+      action: 'allow',
+      scope: { type: 'namespace' },
+      rules: [{}],
+    };
+    expect(judge(meshWith(), request).allowed).toBe(true);
+    expect(judge(meshWith(closed), request)).toMatchObject({
+      allowed: false,
+      policy: 'namespaceaccess/shop/b',
+    });
+    const { view } = meshOf({ workloads: [web], access: [closed], policies: [allowing] });
+    expect(judge(view, request)).toMatchObject({ allowed: true, policy: 'shop/open' });
   });
 });
