@@ -54,6 +54,8 @@ interface Shape {
   readonly maximum?: number;
   /** What `field: null` means here and below: not given, as in Kubernetes' own kinds, unless an error. */
   readonly nulls?: 'error';
+  /** What to do with fields that have no name here, where they are no error: drop them, unless told. */
+  readonly unknown?: 'keep';
 }
 
 /** Where a value is, as the way up from it: written out only when there is something to say of it. */
@@ -124,8 +126,12 @@ function walkFields(
       report(context, `${name} is missing: expected ${describe(field)}`);
     }
   }
+  if (shape.unknown === 'keep') entries.push(...unknownFields(Object.keys(properties), value));
   return Object.fromEntries(entries);
 }
+
+const unknownFields = (known: readonly string[], value: JsonObject): [string, unknown][] =>
+  Object.entries(value).filter(([name]) => !known.includes(name));
 
 function reportUnknown(known: readonly string[], value: JsonObject, context: Context): void {
   for (const name of Object.keys(value)) {
