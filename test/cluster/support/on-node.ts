@@ -35,22 +35,12 @@ export async function talk(client: V1Pod, url: string, calls = 20): Promise<numb
 }
 
 /**
- * Breaks every connection of the node program to the API server, as a load balancer or a firewall would. How many there
- * were; the kernel needs CONFIG_INET_DIAG_DESTROY, and says so if it has not.
+ * Breaks every connection of the node program to the API server, as a load balancer or a firewall would: it goes by the
+ * Service's address, a kubelet does not. How many there were; the kernel needs CONFIG_INET_DIAG_DESTROY.
  */
 export async function cutFromApiServer(node: string): Promise<number> {
-  const worker = await workerOf(node);
-  const filter = `dst ${network.host} dport = ${network.apiPort}`;
-  const script = `set -e
-    for port in $(ss -Htnp state established ${filter} | grep -F 'pid=${worker},' | sed -E 's/.*:([0-9]+) +${network.host}.*/\\1/'); do
-      ss -HtK ${filter} sport = :$port | grep -c .
-    done`;
-  const { stdout } = await onNode(node, script);
-  return stdout
-    .split('\n')
-    .filter(Boolean)
-    .map(Number)
-    .reduce((sum, cut) => sum + cut, 0);
+  const { stdout } = await onNode(node, `ss -HtK dst ${network.apiService} dport = 443`);
+  return stdout.split('\n').filter(Boolean).length;
 }
 
 /** Resident memory of the node program, MB. */
