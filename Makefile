@@ -122,8 +122,9 @@ format: modules ## Rewrite sources in the house format
 	$(Q)clang-format-16 -i $$(git ls-files 'bpf/*.c' 'bpf/*.h' 'native/*.c' 'native/*.cc' 'native/*.h')
 
 .PHONY: gen
-gen: modules ## Generate the gRPC stubs from proto/
+gen: modules ## Generate the gRPC stubs from proto/, and the manifest of our own kind from its schema
 	$(Q)node_modules/.bin/node tools/gen-proto.ts
+	$(Q)node_modules/.bin/node tools/gen-crd.ts
 
 .PHONY: clean
 clean: ## Remove everything that was built

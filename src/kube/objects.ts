@@ -16,18 +16,32 @@ import {
   type ServiceAccount,
   ServiceAccountSchema,
 } from './resources/cluster.ts';
+import {
+  accessVersion,
+  denyingAccess,
+  type NamespaceAccessObject,
+  NamespaceAccessSchema,
+} from './resources/namespace-access.ts';
 import { type Pod, PodSchema } from './resources/pod.ts';
 import { type EndpointSlice, EndpointSliceSchema, type Service, ServiceSchema } from './resources/service.ts';
 import type { ObjectReference, SourcePosition } from './problem.ts';
 
 export type { AuthorizationPolicyObject } from './resources/authorization-policy.ts';
+export type { NamespaceAccessObject } from './resources/namespace-access.ts';
 export type { Namespace, Node, ServiceAccount } from './resources/cluster.ts';
 export type { Container, Pod, Probe } from './resources/pod.ts';
 export { type EndpointSlice, type Service, serviceNameLabel } from './resources/service.ts';
 
 /** Any object of a known kind; `kind` tells which. */
 export type KubeObject =
-  Namespace | ServiceAccount | Node | Pod | Service | EndpointSlice | AuthorizationPolicyObject;
+  | Namespace
+  | ServiceAccount
+  | Node
+  | Pod
+  | Service
+  | EndpointSlice
+  | AuthorizationPolicyObject
+  | NamespaceAccessObject;
 
 export type Kind = KubeObject['kind'];
 
@@ -37,6 +51,8 @@ export interface KindInfo {
   readonly schema: TObject;
   readonly apiVersions: readonly string[];
   readonly namespaced: boolean;
+  /** What is in force in place of an object that was never in order; absent: nothing. */
+  readonly standIn?: (namespace: string, name: string) => KubeObject;
 }
 
 const core = { apiVersions: ['v1'] } as const;
@@ -56,6 +72,12 @@ export const kinds: Readonly<Record<Kind, KindInfo>> = {
     schema: AuthorizationPolicySchema,
     apiVersions: ['security.istio.io/v1', 'security.istio.io/v1beta1'],
     namespaced: true,
+  },
+  NamespaceAccess: {
+    schema: NamespaceAccessSchema,
+    apiVersions: [accessVersion],
+    namespaced: true,
+    standIn: denyingAccess,
   },
 };
 

@@ -4,6 +4,7 @@
  */
 import type { Brand } from '../base/brand.ts';
 import type { IpAddress, IpPrefix, Port } from '../base/ip.ts';
+import type { EgressTarget, NamespaceAccess } from './access.ts';
 import type { SpiffeId, TrustDomain } from './identity.ts';
 
 /** A pod's UID: what tells a pod from its namesake successor. */
@@ -94,6 +95,8 @@ export interface MeshConfig {
   readonly clusterId: string;
   /** Policies of this namespace apply in every namespace; `istio-system` where Istio is or was. */
   readonly rootNamespace: string;
+  /** Who answers DNS: port 53 there is open to every pod that no rule denies it to. */
+  readonly clusterDns: readonly EgressTarget[];
 }
 
 /** One consistent state of the world, as a source hands it over. Keys are unique within each list. */
@@ -102,6 +105,7 @@ export interface MeshState {
   readonly workloads: readonly Workload[];
   readonly services: readonly Service[];
   readonly policies: readonly AuthorizationPolicy[];
+  readonly access?: readonly NamespaceAccess[];
   /** Those the source knows: a node's own, often no other. */
   readonly nodes?: readonly MeshNode[];
 }
@@ -113,6 +117,7 @@ export interface MeshChange {
   readonly services: ReadonlyMap<ServiceKey, Service | undefined>;
   readonly policies: ReadonlyMap<PolicyKey, AuthorizationPolicy | undefined>;
   /** Absent: none of them changed. */
+  readonly access?: ReadonlyMap<PolicyKey, NamespaceAccess | undefined>;
   readonly nodes?: ReadonlyMap<NodeName, MeshNode | undefined>;
 }
 

@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { MeshError } from '../base/errors.ts';
 import type { IpAddress } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
+import type { NamespaceAccess } from './access.ts';
 import { AddressClaims } from './claims.ts';
 import { EarlyWorkloads, sameAddresses } from './early-workloads.ts';
 import type {
@@ -64,11 +65,12 @@ export class MeshStore implements MeshReader {
 
   /** Makes `state` the current version: for a writer that knows whole states only. Costs what the state holds. */
   replace(state: MeshState): void {
-    const { workloads, services, policies, nodes } = this.#version;
+    const { workloads, services, policies, access, nodes } = this.#version;
     this.apply({
       workloads: changesTowards(workloads, state.workloads, (workload) => workload.uid),
       services: changesTowards(services, state.services, (service) => service.key),
       policies: changesTowards(policies, state.policies, (policy) => policy.key),
+      access: changesTowards(access, state.access ?? [], ({ key }) => key),
       nodes: changesTowards(nodes, state.nodes ?? [], (node) => node.name),
     });
   }
@@ -94,14 +96,15 @@ export class MeshStore implements MeshReader {
 
   #commit(change: MeshChange): void {
     if (this.#notifying) throw new MeshError('INTERNAL', 'a listener of the mesh store tried to write to it');
-    const { workloads, services, policies, nodes } = this.#version;
+    const { workloads, services, policies, access, nodes } = this.#version;
     const diff: MeshDiff = {
       workloads: news(workloads, change.workloads),
       services: news(services, change.services),
       policies: news(policies, change.policies),
+      access: news(access, change.access ?? noAccess),
       nodes: news(nodes, change.nodes ?? noNodes),
     };
-    if (Object.values(diff).every(({ length }) => length === 0)) return;
+    if (Object.values(diff).every((changes: readonly unknown[]) => changes.length === 0)) return;
     this.#version = this.#next(diff);
     this.#notify(diff);
   }
@@ -117,6 +120,7 @@ export class MeshStore implements MeshReader {
       workloads: last.workloads.with(newValues(diff.workloads)),
       services: last.services.with(newValues(diff.services)),
       policies: last.policies.with(newValues(diff.policies)),
+      access: last.access.with(newValues(diff.access)),
       nodes: last.nodes.with(newValues(diff.nodes)),
       byIp: last.byIp.with(mapValues(this.#workloadsByIp.update(diff.workloads), newest)),
       byVip: last.byVip.with(mapValues(this.#servicesByVip.update(diff.services), (all) => inOrder(all)[0])),
@@ -152,6 +156,7 @@ export class MeshStore implements MeshReader {
   }
 }
 
+const noAccess: ReadonlyMap<PolicyKey, NamespaceAccess> = new Map();
 const noNodes: ReadonlyMap<NodeName, MeshNode> = new Map();
 const nothing: MeshChange = { workloads: new Map(), services: new Map(), policies: new Map() };
 
@@ -161,6 +166,7 @@ interface VersionFields {
   readonly workloads: VersionedMap<WorkloadUid, Workload>;
   readonly services: VersionedMap<ServiceKey, Service>;
   readonly policies: VersionedMap<PolicyKey, AuthorizationPolicy>;
+  readonly access: VersionedMap<PolicyKey, NamespaceAccess>;
   readonly nodes: VersionedMap<NodeName, MeshNode>;
   readonly byIp: VersionedMap<IpAddress, Workload>;
   readonly byVip: VersionedMap<IpAddress, Service>;
@@ -184,6 +190,7 @@ const emptyVersion = (config: MeshConfig): Version =>
     workloads: VersionedMap.empty(),
     services: VersionedMap.empty(),
     policies: VersionedMap.empty(),
+    access: VersionedMap.empty(),
     nodes: VersionedMap.empty(),
     byIp: VersionedMap.empty(),
     byVip: VersionedMap.empty(),

@@ -1,5 +1,6 @@
 /** The read-only face of the model: what every component but the source may see. */
 import type { IpAddress } from '../base/ip.ts';
+import type { NamespaceAccess } from './access.ts';
 import type {
   AuthorizationPolicy,
   MeshConfig,
@@ -21,6 +22,8 @@ export interface MeshView {
   readonly services: ReadonlyMap<ServiceKey, Service>;
   /** The same map in every version in which no policy changed. */
   readonly policies: ReadonlyMap<PolicyKey, AuthorizationPolicy>;
+  /** Likewise. */
+  readonly access: ReadonlyMap<PolicyKey, NamespaceAccess>;
   readonly nodes: ReadonlyMap<NodeName, MeshNode>;
   /** Whose address it is; never a host-network workload. Of several, the newest that is not terminating. */
   workloadByIp(ip: IpAddress): Workload | undefined;
@@ -41,6 +44,7 @@ export interface MeshDiff {
   readonly workloads: readonly Change<WorkloadUid, Workload>[];
   readonly services: readonly Change<ServiceKey, Service>[];
   readonly policies: readonly Change<PolicyKey, AuthorizationPolicy>[];
+  readonly access: readonly Change<PolicyKey, NamespaceAccess>[];
   readonly nodes: readonly Change<NodeName, MeshNode>[];
 }
 

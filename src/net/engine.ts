@@ -118,9 +118,9 @@ export interface ByteCounts {
 
 /** A connection in progress. */
 export interface LiveControl {
-  readonly counts: () => ByteCounts;
+  counts(): ByteCounts;
   /** Ends it with this error as its outcome. */
-  readonly close: (error: MeshError) => void;
+  close(error: MeshError): void;
 }
 
 /** One connection's story, told by the engine. `finished` is called exactly once, whatever happens. */

@@ -8,6 +8,7 @@ import type { SpiffeId } from '../model/identity.ts';
 import type { AuthorizationPolicy, Workload } from '../model/mesh.ts';
 import type { MeshView } from '../model/view.ts';
 import { compile, evaluate, type PolicySet } from './evaluate.ts';
+import { accessLookup, defaultVerdict } from './namespace-access.ts';
 
 export interface AccessRequest {
   /** Proved by certificate; undefined for plaintext. */
@@ -24,7 +25,9 @@ export function createAuthorizer(): (view: MeshView, request: AccessRequest) => 
     if (current?.policies !== view.policies) {
       current = { policies: view.policies, compiledFor: compileOnce(policyLookup(view)) };
     }
-    return evaluate(current.compiledFor(destination), { identity, sourceIp: source.ip, port });
+    const verdict = evaluate(current.compiledFor(destination), { identity, sourceIp: source.ip, port });
+    const isDecided = !verdict.allowed || verdict.policy !== undefined;
+    return isDecided ? verdict : { ...verdict, ...defaultVerdict(accessLookup(view)(destination)) };
   };
 }
 

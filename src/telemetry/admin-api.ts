@@ -5,6 +5,7 @@
  * Times are RFC 3339 in UTC.
  */
 import type { ErrorCode } from '../base/errors.ts';
+import type { Transport } from '../model/access.ts';
 import type { ConnectionPath, Direction, Hop } from '../model/connection.ts';
 import type { ConfigDump } from './config-dump-types.ts';
 import type { RecentQuery } from './connection-registry.ts';
@@ -155,6 +156,8 @@ export interface ConnectionItem {
   readonly sequence: number | null;
   readonly direction: Direction;
   readonly path: ConnectionPath;
+  /** `udp`: a datagram that a NamespaceAccess refused. */
+  readonly transport: Transport;
   readonly source: ConnectionEnd;
   readonly destination: ConnectionEnd;
   readonly originalDestination: string;

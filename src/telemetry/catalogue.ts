@@ -75,6 +75,12 @@ export const meshCatalogue = {
     labels: ['event'],
     stability: 'unstable',
   },
+  mesh_egress_denied_total: {
+    type: 'counter',
+    help: 'Connections (tcp) and datagrams (udp) refused in the kernel, by the NamespaceAccess that refused; "untold" for those of which only the number is known',
+    labels: ['protocol', 'policy'],
+    stability: 'core',
+  },
   mesh_bpf_map_entries: {
     type: 'gauge',
     help: 'Entries of the BPF maps that can fill up, as of at most half a minute ago',

@@ -9,7 +9,7 @@ import type { ConnectionFacts, ConnectionId } from '../model/connection.ts';
 import type { WorkloadUid } from '../model/mesh.ts';
 import type { MeshView } from '../model/view.ts';
 import type { Arrival, ConnectionDecider, ConnectionObserver, Decision } from '../net/engine.ts';
-import { type AccountDeps, accountFor, rejectedRecord } from './account.ts';
+import { Account, type AccountDeps, rejectedRecord } from './account.ts';
 import type { Authorizer } from './authorize.ts';
 import { type Facts, isRefusal, peerAt, type Refusal } from './facts.ts';
 import { responseHeaders } from './headers.ts';
@@ -17,7 +17,7 @@ import { hboneFacts, inboundSteps, plaintextFacts } from './inbound.ts';
 import { type OriginalDestinationLookup, outboundFacts, outboundSteps } from './outbound.ts';
 import { type Balance, furtherRoutes } from './resolve.ts';
 import { SessionAffinity } from './session-affinity.ts';
-import { learning, Suspects } from './suspects.ts';
+import { Learning, Suspects } from './suspects.ts';
 
 export interface DeciderDeps extends AccountDeps {
   readonly originalDestination: OriginalDestinationLookup;
@@ -94,9 +94,9 @@ const answered: Decision = {
 function decisionOn(id: ConnectionId, result: Facts | Refusal, deps: Deps): Decision {
   if (isRefusal(result)) {
     const { error } = result.refused;
-    return { type: 'refuse', error, hop: result.refused.hop, observer: accountFor(id, result.facts, deps) };
+    return { type: 'refuse', error, hop: result.refused.hop, observer: new Account(id, result.facts, deps) };
   }
-  const observer = accountFor(id, result, deps);
+  const observer = new Account(id, result, deps);
   return result.direction === 'inbound'
     ? inboundDecision(result, observer)
     : outboundDecision(result, observer, deps);
@@ -114,7 +114,7 @@ const outboundDecision = (facts: Facts, observer: ConnectionObserver, deps: Deps
   type: 'forward',
   routes: facts.routes,
   furtherRoute: furtherRoutes(facts, deps.mesh, deps.balance),
-  observer: learning(deps.suspects, observer),
+  observer: new Learning(deps.suspects, observer),
 });
 
 /** Facts for an arrival that could not even be described. */

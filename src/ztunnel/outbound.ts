@@ -1,13 +1,14 @@
 /**
  * A connection an application of this node opened: find out what it dialled, who it is, and where it goes.
  *
- *   capture → source → not a probe address → resolve
+ *   capture → source → not a probe address → resolve → egress
  */
 import { MeshError } from '../base/errors.ts';
 import { formatSocketAddress, type SocketAddress } from '../base/ip.ts';
 import { isProbeAddress } from '../base/probe-address.ts';
 import type { MeshView } from '../model/view.ts';
 import type { OutboundArrival } from '../net/engine.ts';
+import { enforceEgress } from './egress.ts';
 import { type Facts, peerAt, pipeline, refuse, type Step } from './facts.ts';
 import { type Balance, resolveDestination } from './resolve.ts';
 
@@ -83,4 +84,10 @@ const refuseProbeAddress: Step = (facts) =>
     : facts;
 
 export const outboundSteps = (original: SocketAddress | undefined, balance: Balance): Step =>
-  pipeline(requireCapture(original), requireSource, refuseProbeAddress, resolveDestination(balance));
+  pipeline(
+    requireCapture(original),
+    requireSource,
+    refuseProbeAddress,
+    resolveDestination(balance),
+    enforceEgress,
+  );

@@ -22,7 +22,8 @@ export class PolicyWatch implements Ledger {
   constructor(deps: PolicyWatchDeps) {
     this.#deps = deps;
     this.#unsubscribe = deps.mesh.subscribe((view, diff) => {
-      if (diff.policies.length > 0) this.#live.forEach((connection) => this.#judge(connection, view));
+      if (diff.policies.length + diff.access.length > 0)
+        this.#live.forEach((connection) => this.#judge(connection, view));
     });
   }
 

@@ -10,6 +10,7 @@ import type { Service } from '../model/mesh.ts';
 import type { MeshReader, MeshView } from '../model/view.ts';
 import type { HboneRoute, Route } from '../net/engine.ts';
 import { type DialHistory, endpointsToTry, targetOf, vantageOf } from './endpoint-choice.ts';
+import { egressDenial, withinEgress } from './egress.ts';
 import { type Facts, peerAt, refuse, type Step } from './facts.ts';
 import { newTraceId, requestHeaders } from './headers.ts';
 import type { SessionAffinity } from './session-affinity.ts';
@@ -43,7 +44,8 @@ export function furtherRoutes(facts: Facts, mesh: MeshReader, balance: Balance):
     const target = pickOne(targetsOf(now, service, { tried, isSuspect: balance.isSuspect }), balance.random);
     if (target === undefined || isCallToTheMesh(now.view, target)) return undefined;
     tried.add(target.ip);
-    return routeTo(now, target, service, traceId);
+    const route = routeTo(now, target, service, traceId);
+    return route.type === 'direct' && egressDenial(now) !== undefined ? undefined : route;
   };
 }
 
@@ -93,15 +95,20 @@ function firstEndpoint(
   return affinity.endpointFor(session, targets, service.affinityTimeoutMs);
 }
 
-function targetsOf(
-  { view, source, originalDestination }: Facts,
-  service: Service,
-  history: DialHistory,
-): readonly SocketAddress[] {
+function targetsOf(facts: Facts, service: Service, history: DialHistory): readonly SocketAddress[] {
+  const { view, source, originalDestination } = facts;
   if (source.workload === undefined) return [];
-  return endpointsToTry(view, service, originalDestination, vantageOf(view, source.workload), history)
-    .map((endpoint) => targetOf(endpoint, originalDestination.port))
-    .filter((target) => target !== undefined);
+  const targets = endpointsToTry(
+    view,
+    service,
+    originalDestination,
+    vantageOf(view, source.workload),
+    history,
+  ).map((endpoint) => targetOf(endpoint, originalDestination.port));
+  return withinEgress(
+    facts,
+    targets.filter((target) => target !== undefined),
+  );
 }
 
 const pickOne = <T>(items: readonly T[], random: () => number): T | undefined =>

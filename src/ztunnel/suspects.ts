@@ -4,7 +4,7 @@
  */
 import type { MeshError } from '../base/errors.ts';
 import type { IpAddress } from '../base/ip.ts';
-import type { ConnectionObserver } from '../net/engine.ts';
+import type { ConnectionObserver, EngineFailure, LiveControl, Route } from '../net/engine.ts';
 
 /** Long enough to outlive the news of a pod's end, short enough that nobody misses it when it is back. */
 const suspectForMs = 10_000;
@@ -43,21 +43,34 @@ export class Suspects {
 }
 
 /** Learns from what becomes of the routes, and passes everything on. */
-export const learning = (suspects: Suspects, observer: ConnectionObserver): ConnectionObserver => ({
-  established(route, live) {
-    suspects.clear(route.target.ip);
-    observer.established(route, live);
-  },
-  routeFailed(route, failure) {
-    if (isEndpointsFault(failure.error)) suspects.add(route.target.ip);
-    observer.routeFailed(route, failure);
-  },
-  routeSlow(route) {
-    suspects.add(route.target.ip);
-    observer.routeSlow(route);
-  },
-  finished: (outcome) => observer.finished(outcome),
-});
+export class Learning implements ConnectionObserver {
+  readonly #suspects: Suspects;
+  readonly #observer: ConnectionObserver;
+
+  constructor(suspects: Suspects, observer: ConnectionObserver) {
+    this.#suspects = suspects;
+    this.#observer = observer;
+  }
+
+  established(route: Route, live: LiveControl): void {
+    this.#suspects.clear(route.target.ip);
+    this.#observer.established(route, live);
+  }
+
+  routeFailed(route: Route, failure: EngineFailure): void {
+    if (isEndpointsFault(failure.error)) this.#suspects.add(route.target.ip);
+    this.#observer.routeFailed(route, failure);
+  }
+
+  routeSlow(route: Route): void {
+    this.#suspects.add(route.target.ip);
+    this.#observer.routeSlow(route);
+  }
+
+  finished(outcome: Parameters<ConnectionObserver['finished']>[0]): void {
+    this.#observer.finished(outcome);
+  }
+}
 
 /** Not the node’s own lack of a certificate or a socket, and not a policy: those say nothing about the endpoint. */
 function isEndpointsFault({ code, details }: MeshError): boolean {

@@ -8,6 +8,7 @@ import { findProcess, initRecord } from '../cluster/machine/daemons.ts';
 import { findNode } from '../cluster/machine/state.ts';
 import type { ClusterNode } from '../cluster/plan/layout.ts';
 import { BulkApi, type Call } from '../cluster/support/bulk-api.ts';
+import { EtcdWriter, type Stored } from '../cluster/support/etcd-writer.ts';
 import { measuredNode } from './objects.ts';
 
 export interface BareCluster extends AsyncDisposable {
@@ -18,6 +19,8 @@ export interface BareCluster extends AsyncDisposable {
   api(): BulkApi;
   /** Steps in order, the calls of each together. */
   make(steps: readonly (readonly Call[])[]): Promise<void>;
+  /** Past the API server, which learns of them at once. */
+  store(objects: readonly Stored[]): Promise<void>;
   stopApiServer(): Promise<void>;
   startApiServer(): Promise<void>;
 }
@@ -38,6 +41,10 @@ export async function startCluster(progress: (line: string) => void): Promise<Ba
     api: () => api,
     async make(steps) {
       for (const calls of steps) await api.all(calls);
+    },
+    async store(objects) {
+      using etcd = new EtcdWriter(context.layout);
+      await etcd.put(objects);
     },
     stopApiServer: () => stop(context, 'kube-apiserver', 'SIGKILL'),
     async startApiServer() {

@@ -42,7 +42,7 @@ async function run(options: Options, signal: AbortSignal): Promise<Report> {
   const problems: string[] = [];
   for (const [i, pods] of options.sizes.entries()) {
     progress(`making pods until there are ${pods}`);
-    await cluster.make([...morePods(options.sizes[i - 1] ?? 0, pods), slices(pods)]);
+    await cluster.store([...morePods(options.sizes[i - 1] ?? 0, pods), ...slices(pods)]);
     const values: Record<string, number> = {};
     for (const measure of measurements) {
       signal.throwIfAborted();

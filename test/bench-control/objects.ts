@@ -3,6 +3,7 @@
  * of a real one would have them. Pure. Pods are API objects only, but seven on the measured node, which run.
  */
 import type { Call } from '../cluster/support/bulk-api.ts';
+import type { Stored } from '../cluster/support/etcd-writer.ts';
 
 export const serviceCount = 1000;
 export const measuredNode = 'node-1';
@@ -44,7 +45,7 @@ export function fakePod(i: number): Placed {
 
 /** One that comes and goes while the node program is watched. */
 export const changingPod = (i: number): Placed => ({
-  ...fakePod(i % serviceCount),
+  ...fakePod(0),
   name: `changing-${i}`,
   node: changingNode,
   ip: address(160, i),
@@ -77,7 +78,7 @@ export const foundation = (): readonly (readonly Call[])[] => [
     namespace(idleNamespace, undefined),
   ],
   [
-    ...range(0, serviceCount).map((i) => serviceAccount(namespaceOf(i), appOf(i))),
+    serviceAccount(fakePod(0).namespace, fakePod(0).serviceAccount),
     ...range(0, runningPods).map((i) => serviceAccount(toggledNamespace, runningPod(i).serviceAccount)),
     serviceAccount(idleNamespace, 'idle'),
   ],
@@ -86,17 +87,57 @@ export const foundation = (): readonly (readonly Call[])[] => [
   range(0, idlePods).map((i) => run(idlePod(i))),
 ];
 
-/** The pods from one number to another. */
-export const morePods = (from: number, to: number): readonly (readonly Call[])[] => [
-  range(from, to).map((i) => create(fakePod(i))),
-  range(from, to).map((i) => run(fakePod(i))),
-];
+/** The pods from one number to another, running. */
+export const morePods = (from: number, to: number): readonly Stored[] =>
+  range(from, to).map((i) => {
+    const pod = fakePod(i);
+    const object = { ...podBody(pod), status: statusOf(pod) };
+    return { key: `pods/${pod.namespace}/${pod.name}`, object: completed(object, i) };
+  });
 
 /** The slices of all Services, as the first `pods` pods make them. */
-export const slices = (pods: number): readonly Call[] =>
-  range(0, serviceCount).map((i) => slice(i, Math.floor((pods - 1 - i) / serviceCount) + 1));
+export const slices = (pods: number): readonly Stored[] =>
+  range(0, serviceCount).map((i) => {
+    const endpoints = Math.floor((pods - 1 - i) / serviceCount) + 1;
+    const key = `endpointslices/${namespaceOf(i)}/${sliceName(i)}`;
+    return { key, object: completed(slice(i, endpoints), 1_000_000 + i) };
+  });
 
-/** The same object for the API server and for the controller's directory. */
+/** With what an API server adds, and sends along: who has set which field is a quarter of most objects. */
+function completed(object: ObjectBody, i: number): object {
+  const metadata = {
+    ...object.metadata,
+    uid: `6f0e1c1e-54a6-4a52-9a0f-${String(i).padStart(12, '0')}`,
+    creationTimestamp: since,
+    managedFields: [
+      {
+        manager: 'kube-controller-manager',
+        operation: 'Update',
+        apiVersion: object.apiVersion,
+        time: since,
+        fieldsType: 'FieldsV1',
+        fieldsV1: fieldsOf(object),
+      },
+    ],
+  };
+  return { ...object, metadata };
+}
+
+const fieldsOf = (value: object): object =>
+  Object.fromEntries(
+    Object.entries(value).map(([name, field]) => [
+      `f:${name}`,
+      typeof field === 'object' && field !== null ? fieldsOf(field as object) : {},
+    ]),
+  );
+
+interface ObjectBody {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: object;
+  readonly [field: string]: unknown;
+}
+
 export const toggled = (mode: string | null): Call => ({
   method: 'PATCH',
   path: `/api/v1/namespaces/${toggledNamespace}`,
@@ -142,24 +183,20 @@ const service = (i: number): Call => ({
   },
 });
 
-/** Applied, so that it can grow. */
-function slice(i: number, endpoints: number): Call {
-  const name = `${appOf(i)}-abcde`;
-  const namespaceName = namespaceOf(i);
-  return {
-    method: 'PATCH',
-    path: `/apis/discovery.k8s.io/v1/namespaces/${namespaceName}/endpointslices/${name}`,
-    body: {
-      apiVersion: 'discovery.k8s.io/v1',
-      kind: 'EndpointSlice',
-      metadata: { name, namespace: namespaceName, labels: { 'kubernetes.io/service-name': appOf(i) } },
-      addressType: 'IPv4',
-      ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
-      endpoints: range(0, endpoints).map((n) => endpoint(fakePod(i + n * serviceCount))),
-    },
-    apply: true,
-  };
-}
+const sliceName = (i: number): string => `${appOf(i)}-abcde`;
+
+const slice = (i: number, endpoints: number): ObjectBody => ({
+  apiVersion: 'discovery.k8s.io/v1',
+  kind: 'EndpointSlice',
+  metadata: {
+    name: sliceName(i),
+    namespace: namespaceOf(i),
+    labels: { 'kubernetes.io/service-name': appOf(i) },
+  },
+  addressType: 'IPv4',
+  ports: [{ name: 'http', port: 8080, protocol: 'TCP' }],
+  endpoints: range(0, endpoints).map((n) => endpoint(fakePod(i + n * serviceCount))),
+});
 
 const endpoint = ({ namespace: in_, name, node, ip }: Placed): object => ({
   addresses: [ip],
@@ -191,7 +228,7 @@ export const remove = (pod: Placed): Call => ({
 });
 
 /** With what a Deployment's pod commonly has: the node program is sent all of it. */
-function podBody({ namespace: in_, name, node, serviceAccount: serviceAccountName }: Placed): object {
+function podBody({ namespace: in_, name, node, serviceAccount: serviceAccountName }: Placed): ObjectBody {
   const app = serviceAccountName;
   return {
     apiVersion: 'v1',
@@ -214,6 +251,11 @@ function podBody({ namespace: in_, name, node, serviceAccount: serviceAccountNam
     spec: {
       nodeName: node,
       serviceAccountName,
+      serviceAccount: serviceAccountName,
+      restartPolicy: 'Always',
+      dnsPolicy: 'ClusterFirst',
+      schedulerName: 'default-scheduler',
+      terminationGracePeriodSeconds: 30,
       containers: [container(app)],
       tolerations: [{ key: 'dedicated', operator: 'Equal', value: 'bench', effect: 'NoSchedule' }],
     },

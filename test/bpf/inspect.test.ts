@@ -51,7 +51,7 @@ describe('the contents of a map', () => {
       expect.objectContaining({ podId: 2, pod: 'test/b', uid: b.uid, ip4: b.ip4, ip6: b.ip6 }),
     );
     expect(dump('listeners')).toContainEqual(expect.objectContaining({ podId: 1, pod: 'test/a' }));
-    expect(dump('config')).toEqual([expect.objectContaining({ captureUnknown: false, abi: 2 })]);
+    expect(dump('config')).toEqual([expect.objectContaining({ captureUnknown: false, abi: 3 })]);
     expect(dump('cookies')).toEqual([]);
   });
 
@@ -105,6 +105,8 @@ describe('the list of programs', () => {
       ['mesh_sockops', true],
       ['mesh_peername4', true],
       ['mesh_peername6', true],
+      ['mesh_sendmsg4', true],
+      ['mesh_sendmsg6', true],
       ['mesh_connect4', true],
       ['mesh_connect6', true],
       ['mesh_sk_lookup', true],
@@ -170,7 +172,7 @@ describe('uninstalling', () => {
 
     const installed = installedObjects(native, lab.pinRoot);
     const count = (wanted: string): number => installed.filter(({ kind }) => kind === wanted).length;
-    expect([count('link'), count('program'), count('map')]).toEqual([7, 6, 9]);
+    expect([count('link'), count('program'), count('map')]).toEqual([9, 8, 12]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(installed.length);
     expect(await findLeftovers(native, [lab.pinRoot], owned)).toEqual([]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(0);

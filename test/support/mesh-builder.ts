@@ -1,6 +1,7 @@
 /** A small mesh for tests, in a few words: pods, Services over them, and policies. */
 import { silentLogger } from '../../src/base/log.ts';
 import { parseIp, parsePort, type Port, parseSocketAddress, type SocketAddress } from '../../src/base/ip.ts';
+import type { NamespaceAccess } from '../../src/model/access.ts';
 import { parseTrustDomain, spiffeId } from '../../src/model/identity.ts';
 import {
   type AuthorizationPolicy,
@@ -21,6 +22,7 @@ export const meshConfig: MeshConfig = {
   clusterDomain: 'cluster.local',
   clusterId: 'test',
   rootNamespace: 'istio-system',
+  clusterDns: [{ type: 'service', service: serviceKey('kube-system', 'kube-dns') }],
 };
 
 export const at = (text: string): SocketAddress => parseSocketAddress(text);
@@ -103,11 +105,12 @@ export interface MeshSpec {
   readonly workloads?: readonly Workload[];
   readonly services?: readonly Service[];
   readonly policies?: readonly AuthorizationPolicy[];
+  readonly access?: readonly NamespaceAccess[];
   readonly nodes?: readonly MeshNode[];
 }
 
-export function meshOf({ workloads = [], services = [], policies = [], nodes = [] }: MeshSpec): MeshStore {
+export function meshOf(spec: MeshSpec): MeshStore {
   const store = new MeshStore({ log: silentLogger }, meshConfig);
-  store.replace({ workloads, services, policies, nodes });
+  store.replace({ workloads: [], services: [], policies: [], ...spec });
   return store;
 }

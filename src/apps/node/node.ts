@@ -12,6 +12,7 @@ import { Readiness } from '../../telemetry/readiness.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { createAdminApi } from './admin-api.ts';
 import { requireCapabilities } from './capabilities.ts';
+import { followDenials } from './denials.ts';
 import { createObservability, watchParts } from './observability.ts';
 import { occasionalOccupancy } from './map-occupancy.ts';
 import { buildCniInstaller, buildEnrolment, cniProblems, startCni } from './enrolment-parts.ts';
@@ -45,6 +46,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   cleanup.defer(async () => void (await Promise.all(draining)));
   const readiness = new Readiness(['datapath', 'enrolment'], { certificates: () => certificates.serving });
   const datapath = await startDatapath(foundation, store);
+  foundation.cleanup.defer(followDenials(datapath, store, observability.denials, foundation.clock));
   readiness.done('datapath');
   const probe = new CaptureProbe({ native: deps.native, clock: foundation.clock });
   const watched = { ...observability, probe, source };

@@ -10,6 +10,7 @@ import type { MeshReader } from '../../model/view.ts';
 import type { Keeper } from '../../native/keeper.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
 import { AccessLog } from '../../telemetry/access-log.ts';
+import { type DenialAccount, denialAccount } from '../../telemetry/denial-account.ts';
 import { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
 import { FailureThrottle } from '../../telemetry/failure-throttle.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
@@ -20,6 +21,7 @@ export interface Observability {
   readonly metrics: Metrics;
   readonly registry: ConnectionRegistry;
   readonly traffic: TrafficAccount;
+  readonly denials: DenialAccount;
 }
 
 export function createObservability(
@@ -42,7 +44,7 @@ export function createObservability(
     registry,
     metrics: new TrafficMetrics({ metrics, clock, labels: { clusterId, service } }),
   });
-  return { metrics, registry, traffic };
+  return { metrics, registry, traffic, denials: denialAccount({ accessLog, registry, metrics }) };
 }
 
 export interface WatchedParts {

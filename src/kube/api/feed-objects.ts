@@ -1,6 +1,6 @@
 /**
  * The objects of one feed that are in force, with their faults. Whatever comes, an event or a whole list, it answers
- * with what is different now; an object that became faulty stays in its last good version. No IO.
+ * with what is different now; an object that became faulty stays in its last good version (of some kinds something stands in for it if there is none). No IO.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type Kind, kinds, type ObjectKey, objectKey, type SourcedObject } from '../objects.ts';
@@ -115,7 +115,8 @@ export class FeedObjects {
           hint,
         })),
       );
-      return known;
+      const standIn = kinds[this.#feed.kind].standIn?.(reference.namespace, reference.name);
+      return known ?? (standIn && { object: standIn, position: undefined });
     }
     faults.delete(key);
     const isSame = known !== undefined && isDeepStrictEqual(known.object, kept.object);

@@ -8,6 +8,7 @@ import type { NodeName } from '../../model/mesh.ts';
 import { decode, type Fault } from '../decode.ts';
 import { isOfKind, type Kind, kinds, type KubeObject, type Pod, type SourcedObject } from '../objects.ts';
 import { AuthorizationPolicySchema } from '../resources/authorization-policy.ts';
+import { NamespaceAccessSchema } from '../resources/namespace-access.ts';
 import { keptAnnotations, KeptMetadata, KeptNamespacedMetadata } from '../resources/fields.ts';
 import { PodSchema, PodSpec, PodStatus } from '../resources/pod.ts';
 import { EndpointSliceSchema, ServiceSchema } from '../resources/service.ts';
@@ -153,6 +154,14 @@ export function nodeFeeds(node: NodeName): readonly Feed[] {
       paths: ['v1', 'v1beta1'].map((version) => `/apis/security.istio.io/${version}/authorizationpolicies`),
       optional: true,
       schema: withMetadata(AuthorizationPolicySchema),
+    }),
+    feed({
+      name: 'namespace access',
+      kind: 'NamespaceAccess',
+      resource: 'namespaceaccesses.mesh-ebpf.io',
+      paths: ['/apis/mesh-ebpf.io/v1alpha1/namespaceaccesses'],
+      optional: true,
+      schema: withMetadata(NamespaceAccessSchema),
     }),
   ];
 }

@@ -7,6 +7,7 @@ import type { PendingWorkload } from '../../model/pod-lookup.ts';
 import { isOfKind, parseObjectKey, type ObjectKey, type SourcedObject } from '../objects.ts';
 import type { Problem } from '../problem.ts';
 import type { ObjectChange } from '../source.ts';
+import { Accesses } from './accesses.ts';
 import { Nodes } from './nodes.ts';
 import { Policies } from './policies.ts';
 import { Services } from './services.ts';
@@ -16,6 +17,7 @@ export class Translator {
   readonly #workloads: Workloads;
   readonly #services: Services;
   readonly #policies: Policies;
+  readonly #accesses = new Accesses();
   readonly #nodes = new Nodes();
 
   constructor(config: MeshConfig) {
@@ -26,7 +28,9 @@ export class Translator {
 
   /** All that is wrong with the objects now. */
   get problems(): readonly Problem[] {
-    return [this.#workloads, this.#services, this.#policies].flatMap(({ problems }) => problems);
+    return [this.#workloads, this.#services, this.#policies, this.#accesses].flatMap(
+      ({ problems }) => problems,
+    );
   }
 
   apply({ set, deleted }: ObjectChange): MeshChange {
@@ -36,6 +40,7 @@ export class Translator {
       workloads: this.#workloads.takeChanges(),
       services: this.#services.takeChanges(),
       policies: this.#policies.takeChanges(),
+      access: this.#accesses.takeChanges(),
       nodes: this.#nodes.takeChanges(),
     };
   }
@@ -52,6 +57,7 @@ export class Translator {
     else if (isOfKind(sourced, 'Service')) this.#services.setService(sourced);
     else if (isOfKind(sourced, 'Namespace')) this.#workloads.setNamespace(sourced);
     else if (isOfKind(sourced, 'AuthorizationPolicy')) this.#policies.set(sourced);
+    else if (isOfKind(sourced, 'NamespaceAccess')) this.#accesses.set(sourced);
     else if (isOfKind(sourced, 'Node')) this.#nodes.set(sourced);
   }
 
@@ -68,6 +74,8 @@ export class Translator {
         return this.#workloads.deleteNamespace(name);
       case 'AuthorizationPolicy':
         return this.#policies.delete(namespace, name);
+      case 'NamespaceAccess':
+        return this.#accesses.delete(namespace, name);
       case 'Node':
         return this.#nodes.delete(name);
       case 'ServiceAccount':

@@ -76,6 +76,8 @@ const kindNames: Readonly<Record<string, ObjectName['kind']>> = {
   sa: 'ServiceAccount',
   authorizationpolicy: 'AuthorizationPolicy',
   authorizationpolicies: 'AuthorizationPolicy',
+  namespaceaccess: 'NamespaceAccess',
+  namespaceaccesses: 'NamespaceAccess',
   endpointslice: 'EndpointSlice',
 };
 
@@ -106,6 +108,6 @@ function kindNamed(text: string): ObjectName['kind'] {
   const kind = kindNames[text.toLowerCase()];
   if (kind !== undefined) return kind;
   throw new MeshError('INVALID_ARGUMENT', `the lab cannot delete a "${text}"`, {
-    hint: 'it knows pod, service, namespace, serviceaccount, authorizationpolicy and endpointslice',
+    hint: 'it knows pod, service, namespace, serviceaccount, authorizationpolicy, namespaceaccess and endpointslice',
   });
 }

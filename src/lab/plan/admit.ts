@@ -45,6 +45,7 @@ const order: readonly KubeObject['kind'][] = [
   'Service',
   'EndpointSlice',
   'AuthorizationPolicy',
+  'NamespaceAccess',
   'Pod',
 ];
 
@@ -129,6 +130,7 @@ class AdmissionSession {
       case 'Node':
       case 'EndpointSlice':
       case 'AuthorizationPolicy':
+      case 'NamespaceAccess':
         return this.#identified(object);
     }
   }

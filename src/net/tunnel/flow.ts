@@ -2,7 +2,6 @@
  * One arrival from accept to finish: ask the decider, try the routes, carry the bytes, report once. Everything that can
  * end a connection ends it here, so that `finished` is told exactly once.
  */
-import type { Clock } from '../../base/clock.ts';
 import { asMeshError, MeshError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type {
@@ -12,19 +11,18 @@ import type {
   ConnectionObserver,
   Decision,
   EngineFailure,
+  LiveControl,
   Route,
 } from '../engine.ts';
 import { type Answer, firstToAnswer } from './attempts.ts';
 import type { ByteEnd, NearEnd } from './byte-end.ts';
 import type { Departures } from './departures.ts';
 import { failureOf } from './hop-of.ts';
-import { Relay } from './relay.ts';
+import { Relay, type RelayDeps, type RelayOwner } from './relay.ts';
 
-export interface FlowDeps {
+export interface FlowDeps extends RelayDeps {
   readonly decider: ConnectionDecider;
-  readonly clock: Clock;
   readonly log: Logger;
-  readonly halfCloseLingerMs: number;
   readonly decisionTimeoutMs: number;
   readonly nextRouteAfterMs: number;
   readonly departures: Departures;
@@ -45,12 +43,14 @@ function routesOf({ routes, furtherRoute }: Forward): () => Route | undefined {
 const nothing: ByteCounts = { sent: 0, received: 0 };
 
 /** What is needed only until bytes flow is not kept for longer: there may be ten thousands of flows. */
-export class Flow {
+export class Flow implements LiveControl, RelayOwner {
   readonly #near: NearEnd;
   readonly #deps: FlowDeps;
   /** Fires when the connection ends before there is a relay to end. */
   #ending: AbortController | undefined;
   #relay: Relay | undefined;
+  /** Of the connection that is carried. */
+  #observer: ConnectionObserver | undefined;
 
   /** @param deps may be shared by many flows. */
   constructor(near: NearEnd, deps: FlowDeps) {
@@ -71,6 +71,10 @@ export class Flow {
       this.#near.refuse(asMeshError(error));
       this.#deps.over(this);
     });
+  }
+
+  counts(): ByteCounts {
+    return this.#relay?.counts() ?? nothing;
   }
 
   /** Ends it now, whatever it is doing. */
@@ -138,22 +142,18 @@ export class Flow {
   }
 
   #carry({ observer, responseHeaders = [] }: Forward, route: Route, far: ByteEnd): void {
-    const { clock, halfCloseLingerMs } = this.#deps;
-    const relay = new Relay(this.#near, far, {
-      clock,
-      halfCloseLingerMs,
-      done: (error) => this.#finish(observer, relay.counts(), error && failureOf(error)),
-    });
+    const relay = new Relay(this.#near, far, this.#deps, this);
     this.#relay = relay;
+    this.#observer = observer;
     this.#ending = undefined;
     this.#near.accept(responseHeaders);
-    this.#tell(() =>
-      observer.established(route, {
-        counts: () => relay.counts(),
-        close: (error) => this.close(error),
-      }),
-    );
+    this.#tell(() => observer.established(route, this));
     relay.start();
+  }
+
+  /** The relay is over. */
+  carried(error: MeshError | undefined): void {
+    if (this.#observer !== undefined) this.#finish(this.#observer, this.counts(), error && failureOf(error));
   }
 
   #reject({ pod, client, local }: Arrival, error: MeshError): void {

@@ -76,11 +76,13 @@ interface Turn {
 function turnsOf(rows: readonly ClusterRow[], rounds: number): readonly Turn[] {
   const steady = rows.filter((row) => steadyRows.includes(row));
   const once = rows.filter((row) => !steadyRows.includes(row));
-  const rounded = Array.from({ length: rounds }, (_, round) => steady.flatMap((row) => turns(row, round)));
-  return [...rounded.flat(), ...once.flatMap((row) => turns(row, 0))];
+  const rounded = Array.from({ length: rounds }, (_, round) =>
+    steady.flatMap((row) => turnsOfRow(row, round)),
+  );
+  return [...rounded.flat(), ...once.flatMap((row) => turnsOfRow(row, 0))];
 }
 
-const turns = (row: ClusterRow, round: number): readonly Turn[] =>
+const turnsOfRow = (row: ClusterRow, round: number): readonly Turn[] =>
   rotated(row.sides, round).map((side) => ({ row, side }));
 
 async function play(

@@ -6,8 +6,6 @@ export interface Call {
   readonly method: 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly body: object;
-  /** A patch that makes the object if it is not there. */
-  readonly apply?: boolean;
 }
 
 /** More than the API server does at a time on this machine. */
@@ -46,13 +44,9 @@ export class BulkApi implements Disposable {
   }
 
   /** The answer. @throws Error with the server's words */
-  async call({ method, path, body, apply = false }: Call): Promise<unknown> {
-    const query = apply ? '?fieldManager=bench&force=true' : '';
-    const type =
-      method !== 'PATCH'
-        ? 'application/json'
-        : `application/${apply ? 'apply-patch+yaml' : 'merge-patch+json'}`;
-    const { status, text } = await this.#exchange(method, `${path}${query}`, type, JSON.stringify(body));
+  async call({ method, path, body }: Call): Promise<unknown> {
+    const type = `application/${method === 'PATCH' ? 'merge-patch+json' : 'json'}`;
+    const { status, text } = await this.#exchange(method, path, type, JSON.stringify(body));
     if (status < 300) return JSON.parse(text);
     throw new Error(`${method} ${path}: HTTP ${status}: ${text.slice(0, 300)}`);
   }

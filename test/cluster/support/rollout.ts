@@ -210,6 +210,8 @@ export async function loadDuring(
 ): Promise<Load> {
   const progress = { isDone: false };
   const working = work().finally(() => (progress.isDone = true));
+  // Told below, or when the load has failed not at all.
+  working.catch(() => {});
   const loads: Load[] = [];
   do loads.push(await load(from, url, options));
   while (!progress.isDone);

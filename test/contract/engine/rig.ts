@@ -225,7 +225,9 @@ export class Rig {
     const told: Told = { arrival, failedRoutes: [], slowRoutes: [], established: undefined, finished: [] };
     this.told.push(told);
     const observer: ConnectionObserver = {
-      established: (route, live) => (told.established = { route, ...live }),
+      established: (route, live) => {
+        told.established = { route, counts: () => live.counts(), close: (error) => live.close(error) };
+      },
       routeFailed: (_route, failure) => told.failedRoutes.push(failure),
       routeSlow: (route) => told.slowRoutes.push(route),
       finished: (outcome) => told.finished.push(outcome),

@@ -81,6 +81,17 @@ ${app === undefined ? '' : `  selector: { matchLabels: { app: ${app} } }\n`}  ru
 `;
 }
 
+/** A NamespaceAccess; `spec` as YAML in one line, such as `{ egress: { default: Deny } }`. */
+export function namespaceAccess(path: string, spec: string): string {
+  const [where, name] = split(path);
+  return `---
+apiVersion: mesh-ebpf.io/v1alpha1
+kind: NamespaceAccess
+metadata: { name: ${name}, namespace: ${where} }
+spec: ${spec}
+`;
+}
+
 function split(path: string): readonly [namespace: string, name: string] {
   const [where, name] = path.split('/');
   if (where === undefined || name === undefined) throw new Error(`"${path}" is not NAMESPACE/NAME`);

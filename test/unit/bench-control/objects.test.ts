@@ -1,7 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import {
   changingPod,
-  create,
   fakePod,
   manifestOfRunningPods,
   measuredNode,
@@ -38,14 +37,18 @@ describe('the pods of the bench', () => {
     expect(runningPod(0).node).toBe(measuredNode);
   });
 
-  it('are made before they are said to run', () => {
-    const [made, running] = morePods(5, 8);
-    expect(made?.map(({ method }) => method)).toEqual(['POST', 'POST', 'POST']);
-    expect(running?.every(({ method, path }) => method === 'PATCH' && path.endsWith('/status'))).toBe(true);
+  it('are stored under their own name, each with a UID of its own, running', () => {
+    const stored = morePods(5, 8);
+    expect(stored[0]?.key).toBe(`pods/${fakePod(5).namespace}/${fakePod(5).name}`);
+    const bodies = stored.map(({ object }) => object as { metadata: { uid: string }; status: object });
+    expect(new Set(bodies.map(({ metadata }) => metadata.uid)).size).toBe(3);
+    expect(bodies[0]?.status).toMatchObject({ phase: 'Running', podIP: fakePod(5).ip });
   });
 
-  it('are about as large as real ones: 2 KB before the server adds what it knows', () => {
-    expect(JSON.stringify(create(fakePod(1)).body).length).toBeGreaterThan(1_200);
+  it('are as large as real ones, 3 to 5 KB', () => {
+    const size = JSON.stringify(morePods(1, 2)[0]?.object).length;
+    expect(size).toBeGreaterThan(3_000);
+    expect(size).toBeLessThan(5_000);
   });
 });
 
@@ -53,7 +56,9 @@ describe('the slices', () => {
   it.each([1_000, 1_500, 10_000])('of %i pods hold each pod exactly once', (pods) => {
     const all = slices(pods);
     expect(all).toHaveLength(serviceCount);
-    const addresses = all.flatMap(({ body }) => (body as Slice).endpoints.map(({ addresses: [ip] }) => ip));
+    const addresses = all.flatMap(({ object }) =>
+      (object as Slice).endpoints.map(({ addresses: [ip] }) => ip),
+    );
     expect(addresses.toSorted()).toEqual(
       range(pods)
         .map((i) => fakePod(i).ip)

@@ -112,6 +112,7 @@ export function connection(id: string, extra: Partial<ConnectionItem> = {}): Con
     sequence: 1,
     direction: 'outbound',
     path: 'tunnel',
+    transport: 'tcp',
     source: {
       address: '10.0.0.5:4000',
       workload: 'shop/cart-1',

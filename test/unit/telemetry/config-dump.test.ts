@@ -44,6 +44,7 @@ const view: MeshView = {
     clusterDomain: 'cluster.local',
     clusterId: 'c1',
     rootNamespace: 'mesh-system',
+    clusterDns: [],
   },
   workloads: new Map([
     [cart.uid, cart],
@@ -51,6 +52,7 @@ const view: MeshView = {
   ]),
   services: new Map([[service.key, service]]),
   policies: new Map([[policy.key, policy]]),
+  access: new Map(),
   nodes: new Map(),
   workloadByIp: (ip) => (ip === podIp ? web : undefined),
   serviceByVip: () => undefined,

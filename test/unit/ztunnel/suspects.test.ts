@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { type ErrorCode, MeshError } from '../../../src/base/errors.ts';
 import { type IpAddress, parseIp } from '../../../src/base/ip.ts';
 import type { ConnectionObserver, Route } from '../../../src/net/engine.ts';
-import { learning, Suspects } from '../../../src/ztunnel/suspects.ts';
+import { Learning, Suspects } from '../../../src/ztunnel/suspects.ts';
 import { at } from '../../support/mesh-builder.ts';
 
 const route: Route = { type: 'direct', target: at('10.244.2.7:8080'), source: undefined };
@@ -18,7 +18,7 @@ function setup() {
     routeSlow: () => told.push('slow'),
     finished: () => told.push('finished'),
   };
-  const watched = learning(suspects, observer);
+  const watched = new Learning(suspects, observer);
   const fail = (code: ErrorCode, details = {}): void =>
     watched.routeFailed(route, { hop: 'dial', error: new MeshError(code, 'no', { details }) });
   return { suspects, watched, fail, told, wait: (ms: number) => (now += ms) };

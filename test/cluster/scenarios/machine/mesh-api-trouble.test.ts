@@ -10,9 +10,9 @@ import { join } from 'node:path';
 import { Watch, type V1Pod } from '@kubernetes/client-node';
 import { restoreEtcd, saveEtcd, start, stop, wipeEtcd } from '../../commands/control.ts';
 import type { ClusterApi } from '../../support/api.ts';
-import { BulkApi } from '../../support/bulk-api.ts';
 import { clusterUnderTest, context } from '../../support/cluster-under-test.ts';
-import { crowdCalls, disperse } from '../../support/crowd.ts';
+import { crowdKey, crowdObjects } from '../../support/crowd.ts';
+import { EtcdWriter } from '../../support/etcd-writer.ts';
 import { eventually } from '../../support/eventually.ts';
 import { echoManifest, ports, startCalls } from '../../support/fortio.ts';
 import { installedMesh, labelPod } from '../../support/mesh.ts';
@@ -209,6 +209,17 @@ it(
   10 * minutes,
 );
 
+async function whenCrowdKnown(count: number): Promise<void> {
+  for (const node of nodes) {
+    await eventually(
+      `node ${node} knows the crowd`,
+      async () => (await workloadsOnNode(node, crowd.namespace)).length,
+      (known) => known === count,
+      2 * minutes,
+    );
+  }
+}
+
 const calm = { perSecond: 50, seconds: 5, clients: 4, newConnections: true } as const;
 
 it(
@@ -224,13 +235,14 @@ metadata: { name: ${crowd.namespace}, labels: { istio.io/dataplane-mode: ambient
       () => true,
       minutes,
     );
-    using bulk = new BulkApi(context.layout.adminKubeconfig);
+    using etcd = new EtcdWriter(context.layout);
     await load(from(), direct(), calm);
     const memory: number[] = [];
     await inCipherOnly(async () => {
       const during = await loadDuring(from(), direct(), calm, () =>
-        timed(`${crowd.pods} pods made`, async () => {
-          for (const calls of crowdCalls(crowd)) await bulk.all(calls);
+        timed(`${crowd.pods} pods made, until both nodes know them`, async () => {
+          await etcd.put(crowdObjects(crowd));
+          await whenCrowdKnown(crowd.pods);
           memory.push(...(await Promise.all(nodes.map(memoryOnNode))));
         }),
       );
@@ -252,12 +264,9 @@ metadata: { name: ${crowd.namespace}, labels: { istio.io/dataplane-mode: ambient
     memory.push(...(await Promise.all(nodes.map(memoryOnNode))));
     measured('most memory of a node program, MB', Math.max(...memory).toFixed(0));
     expect(Math.max(...memory)).toBeLessThan(300);
-    for (const node of nodes) {
-      expect((await workloadsOnNode(node, crowd.namespace)).length).toBeGreaterThan(0);
-    }
-    await timed('all of them gone', async () => {
-      await bulk.call(disperse(crowd));
-      await whenAllFollow();
+    await timed('all of them gone, until both nodes know', async () => {
+      await etcd.deleteBelow(crowdKey(crowd));
+      await whenCrowdKnown(0);
     });
   },
   12 * minutes,
