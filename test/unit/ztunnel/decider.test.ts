@@ -153,7 +153,7 @@ describe('a connection an application opens', () => {
     mesh.replace({
       workloads: [web, late],
       services: [service('shop/cart', '10.96.0.10', '80:8080', endpoints)],
-      policies: [],
+      policies: [], peerAuthentications: [],
     });
     expect(further(decision)).toMatchObject({ type: 'hbone', via: at('10.244.2.9:15008') });
     expect(further(decision)).toBeUndefined();
@@ -259,7 +259,11 @@ describe('a connection that arrives through HBONE', () => {
     expect(routesOf(decide(connect('10.244.1.5:9090')))).toEqual([
       { type: 'direct', target: at('10.244.1.5:9090'), source: '10.244.2.7' },
     ]);
-    expect(asked[0]).toMatchObject({ identity: cart.identity, port: 9090, destination: { name: 'web' } });
+    expect(asked[0]).toMatchObject({
+      identity: cart.identity,
+      target: { port: 9090 },
+      destination: { name: 'web' },
+    });
   });
 
   it('may name a Service this pod serves', () => {
