@@ -3,6 +3,9 @@ import { RbacAuthorizationV1Api, type V1PolicyRule } from '@kubernetes/client-no
 import { MeshError } from '../../../src/base/errors.ts';
 import type { ClusterApi } from './api.ts';
 
+/** Its fields: the client's type is a class, and these are plain objects. */
+type Rule = { readonly [Key in keyof V1PolicyRule]: V1PolicyRule[Key] };
+
 export interface Permission {
   readonly clusterRole: string;
   readonly verb: string;
@@ -24,10 +27,9 @@ export async function withoutPermission(
     throw new MeshError('NOT_FOUND', `ClusterRole ${name} does not grant it: ${JSON.stringify(permission)}`);
   }
   const write = async (wanted: V1PolicyRule[]): Promise<void> => {
-    await rbac.replaceClusterRole({
-      name,
-      body: { ...(await rbac.readClusterRole({ name })), rules: wanted },
-    });
+    const body = await rbac.readClusterRole({ name });
+    body.rules = wanted;
+    await rbac.replaceClusterRole({ name, body });
   };
   await write(rules);
   try {
@@ -39,9 +41,9 @@ export async function withoutPermission(
 
 /** What is left of a rule: it grants everything else that it did. Pure. */
 export function ruleWithout(
-  rule: V1PolicyRule,
+  rule: Rule,
   { verb, apiGroup, resource }: Omit<Permission, 'clusterRole'>,
-): V1PolicyRule[] {
+): Rule[] {
   const { apiGroups = [], resources = [], verbs } = rule;
   if (!apiGroups.includes(apiGroup) || !resources.includes(resource) || !verbs.includes(verb)) return [rule];
   const others = resources.filter((each) => each !== resource);
