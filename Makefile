@@ -106,6 +106,16 @@ bench: build ## The project beside its peers: no mesh, HAProxy, and a ztunnel if
 	$(Q)tools/install-deps.sh bench
 	$(Q)$(NPM) run bench -- $(BENCH)
 
+.PHONY: bench-cluster
+bench-cluster: image ## No mesh beside the project in a real cluster on this machine (root). BENCH="--only abrupt --json FILE"
+	$(Q)tools/install-deps.sh cluster
+	$(Q)$(NPM) run cluster -- bench $(BENCH)
+
+.PHONY: bench-control
+bench-control: build ## What following the API costs a node program: a real API server, up to 10 000 pods (root). BENCH=--help
+	$(Q)tools/install-deps.sh cluster
+	$(Q)$(NPM) run bench-control -- $(BENCH)
+
 .PHONY: test-policy-differential
 test-policy-differential: modules ## Policy decisions against Istio's documentation. CASES=1000000 SEED=1
 	$(Q)node_modules/.bin/node test/fuzz/policy/main.ts $(or $(CASES),1000000) $(SEED)
@@ -128,8 +138,9 @@ format: modules ## Rewrite sources in the house format
 	$(Q)clang-format-16 -i $$(git ls-files 'bpf/*.c' 'bpf/*.h' 'native/*.c' 'native/*.cc' 'native/*.h')
 
 .PHONY: gen
-gen: modules ## Generate the gRPC stubs from proto/, and daemonset/crds from the schemas
+gen: modules ## Generate the gRPC stubs from proto/, and the manifests of kinds from their schemas
 	$(Q)node_modules/.bin/node tools/gen-proto.ts
+	$(Q)node_modules/.bin/node tools/gen-crd.ts
 	$(Q)node_modules/.bin/node tools/gen-crds.ts
 
 .PHONY: clean

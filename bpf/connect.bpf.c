@@ -12,6 +12,7 @@
 #include <bpf/bpf_helpers.h>
 #include "addr.h"
 #include "counters.h"
+#include "egress.h"
 #include "maps.h"
 
 char _license[] SEC("license") = "Apache-2.0";
@@ -92,11 +93,6 @@ static __always_inline enum verdict capture(struct bpf_sock_addr *ctx, const str
     return CAPTURE;
 }
 
-static __always_inline bool is_own(const struct mesh_pod *pod, const struct mesh_addr *dst) {
-    __u32 *pod_id = bpf_map_lookup_elem(&local_pods, dst);
-    return pod_id && *pod_id == pod->id;
-}
-
 /* A connection of an enrolled pod's application. */
 static __always_inline enum verdict decide_for_pod(struct bpf_sock_addr *ctx, const struct mesh_config *node,
                                                    const struct mesh_pod *pod, struct mesh_addr *dst) {
@@ -108,12 +104,16 @@ static __always_inline enum verdict decide_for_pod(struct bpf_sock_addr *ctx, co
         count(MESH_COUNTER_CAPTURED);
         return capture(ctx, pod, dst, port);
     }
-    /* Absence means "not in the mesh" only while the map holds the whole mesh. */
+    /* Absence means "not in the mesh" only while the map holds the whole mesh. ztunnel knows, and judges
+     * egress, too. */
     if (node->flags & MESH_CONFIG_CAPTURE_UNKNOWN) {
         count(MESH_COUNTER_CAPTURED_UNKNOWN);
         return capture(ctx, pod, dst, port);
     }
-    return direct(ctx);
+    if (egress_allows(pod, dst, port, IPPROTO_TCP))
+        return direct(ctx);
+    denied(pod, dst, port, IPPROTO_TCP);
+    return REFUSE;
 }
 
 /* The agent asks for a namespace's cookie by a UDP connect() from there, which never sends anything. */
@@ -150,12 +150,13 @@ static __always_inline enum verdict decide(struct bpf_sock_addr *ctx, struct mes
         return ALLOW; /* never: an array has all its elements */
 
     /* First, because ztunnel's sockets are in the pods' network namespaces. */
-    __u64 cgroup = bpf_get_current_cgroup_id();
-    bool is_ztunnel = cgroup == node->ztunnel_cgroup_id || cgroup == node->drained_cgroup_id;
+    bool is_ztunnel = is_mesh_process(node);
     if (is_ztunnel && is_cookie_probe(ctx, dst))
         return answer_cookie_probe(ctx);
+    if (is_datagram(ctx->protocol))
+        return datagram_allowed(ctx, is_ztunnel, dst, true) ? ALLOW : REFUSE;
     if (ctx->protocol != IPPROTO_TCP)
-        return ALLOW; /* the mesh carries TCP only */
+        return ALLOW; /* the mesh carries TCP, and judges UDP */
     if (is_ztunnel && !is_probe_address(dst))
         return announce(ctx, dst, MESH_ORIGIN_ZTUNNEL);
 

@@ -18,6 +18,7 @@
         'src/handing_over.cc',
         'src/libbpf_log.cc',
         'src/map_batch.cc',
+        'src/netns_routing.cc',
         'src/netns_socket.cc',
         'src/netns_thread.cc',
         'src/ring_buffer.cc',

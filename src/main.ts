@@ -41,7 +41,11 @@ const env = systemEnv({
   path: environment.path,
   loadNative,
   cleaners: [
-    { name: 'rules and routes of pods', find: findLeftoverRules, remove: removeLeftoverRules },
+    {
+      name: 'rules and routes of pods',
+      find: findLeftoverRules,
+      remove: (others) => removeLeftoverRules(loadNative(), others),
+    },
     {
       name: 'CNI plugin',
       find: () => findCniPlugin(cniDirectories),

@@ -10,7 +10,7 @@
 #include <linux/types.h>
 
 /* To be raised with any change of a map's meaning, so that an agent does not adopt maps it would misread. */
-#define MESH_ABI 2
+#define MESH_ABI 3
 
 /* The mesh's own TCP ports inside a pod's network namespace (src/base/ports.ts). */
 enum mesh_port {
@@ -52,6 +52,9 @@ enum mesh_counter {
     MESH_COUNTER_DROPPED_MESH_PORT,   /* inbound to a capture port without having been captured */
     MESH_COUNTER_DROPPED_UNKNOWN,     /* inbound to an address no enrolled pod has */
     MESH_COUNTER_DROPPED_NO_LISTENER, /* inbound while the pod's plaintext listener is missing */
+    MESH_COUNTER_DENIED_EGRESS,       /* connections and datagrams that `egress` does not allow */
+    MESH_COUNTER_DENIALS_UNTOLD,      /* of those, the ones that are in no record of `denials` */
+    MESH_COUNTER_DENIED_CONNECTING,   /* UDP sockets not connected, to where TCP is let through */
     MESH_COUNTER_COUNT,
 };
 
@@ -82,6 +85,7 @@ struct mesh_pod {
     struct mesh_addr ip4; /* all zero: the pod has none */
     struct mesh_addr ip6;
     __u32 pad;
+    __u64 egress_set; /* whose entries in `egress` restrict it; 0: none do */
 };
 
 /* Value of `destinations`; the key is the address. */
@@ -113,10 +117,58 @@ struct mesh_flow {
     struct mesh_origin origin;
 };
 
+/* Key of `egress`, an LPM trie: all of the set, and as much of the address as the prefix has. */
+struct mesh_egress_key {
+    __u32 bits; /* that count, of what follows */
+    __u32 pad;
+    __u64 set;
+    struct mesh_addr base;
+};
+#define MESH_EGRESS_KEY_BITS 224 /* all of it */
+
+/* Both ends included, host order. */
+struct mesh_port_range {
+    __u16 first;
+    __u16 last;
+    __u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP; 0: unused, and so are all after it */
+    __u8 pad;
+};
+
+/* Ports that may be open at one address; more are not, whatever the rules say. */
+#define MESH_EGRESS_RANGES 16
+
+/* Value of `egress`: what is open at the addresses for which this is the longest prefix. */
+struct mesh_egress {
+    struct mesh_port_range open[MESH_EGRESS_RANGES];
+};
+
+/* Record of `denials`: one refusal. */
+struct mesh_denial {
+    __u64 at; /* bpf_ktime_get_ns() */
+    struct mesh_addr ip;
+    __u32 pod_id;
+    __u32 untold; /* refusals of this pod since the last record of it that are in none */
+    __u16 port;   /* host order */
+    __u8 protocol;
+    __u8 pad[5];
+};
+
+/* Value of `denial_rates`; the key is the pod's id. */
+struct mesh_denial_rate {
+    __u64 window_start;
+    __u32 told; /* in this window */
+    __u32 untold;
+};
+
 _Static_assert(sizeof(struct mesh_addr) == 16, "ABI");
 _Static_assert(sizeof(struct mesh_config) == 32, "ABI");
-_Static_assert(sizeof(struct mesh_pod) == 176, "ABI");
+_Static_assert(sizeof(struct mesh_pod) == 184, "ABI");
 _Static_assert(sizeof(struct mesh_destination) == 68, "ABI");
 _Static_assert(sizeof(struct mesh_origin) == 24, "ABI");
 _Static_assert(sizeof(struct mesh_flow_key) == 36, "ABI");
 _Static_assert(sizeof(struct mesh_flow) == 32, "ABI");
+_Static_assert(sizeof(struct mesh_egress_key) == 32, "ABI");
+_Static_assert(sizeof(struct mesh_port_range) == 6, "ABI");
+_Static_assert(sizeof(struct mesh_egress) == 96, "ABI");
+_Static_assert(sizeof(struct mesh_denial) == 40, "ABI");
+_Static_assert(sizeof(struct mesh_denial_rate) == 16, "ABI");

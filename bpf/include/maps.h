@@ -88,3 +88,28 @@ struct {
     __type(key, __u32);
     __type(value, __u64);
 } counters SEC(".maps") __weak;
+
+/* What enrolled pods may reach outside the mesh, and by UDP anywhere. Written by the agent, in an order in
+ * which no address is ever judged by anything but the old rules or the new ones
+ * (src/datapath/egress/reconcile.ts). */
+struct {
+    __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, struct mesh_egress_key);
+    __type(value, struct mesh_egress);
+} egress SEC(".maps") __weak;
+
+/* Refusals, for the agent to tell people of. Written by connect and sendmsg. */
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 262144);
+} denials SEC(".maps") __weak;
+
+/* How many refusals each pod was told of lately: pod id -> count. Written by connect and sendmsg. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 4096);
+    __type(key, __u32);
+    __type(value, struct mesh_denial_rate);
+} denial_rates SEC(".maps") __weak;

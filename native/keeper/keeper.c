@@ -47,6 +47,7 @@ struct keeper {
     int64_t start_at;   // the next worker
     int64_t give_up_at; // close what is held
     unsigned failures;  // workers in a row that never served
+    unsigned restarts;  // workers in all that ended and should not have
     bool stopping;
     int exit_status; // -1: go on
 
@@ -99,7 +100,7 @@ static void start_worker(void) {
     keeper.start_at = NEVER;
     keeper.retired = false;
     begin_waiting();
-    if (!worker_start(&keeper.worker, &keeper.held, keeper.command))
+    if (!worker_start(&keeper.worker, &keeper.held, keeper.restarts, keeper.command))
         keeper.start_at = now_ms() + pause_ms(++keeper.failures);
 }
 
@@ -186,6 +187,7 @@ static void worker_ended(int status) {
         keeper.start_at = keeper.handover == SERVING ? now_ms() : NEVER;
         begin_waiting();
     } else if (is_to_be_replaced(status)) {
+        keeper.restarts++;
         const int64_t pause = pause_ms(keeper.failures);
         log_line("error",
                  "the worker ended (%s %d); it is started again in %" PRId64 " ms, %zu descriptors are held",

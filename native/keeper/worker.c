@@ -36,7 +36,14 @@ static void inherit(int fd) {
     fcntl(fd, F_SETFD, 0);
 }
 
-__attribute__((noreturn)) static void become(const struct held *held, int channel, int table, pid_t keeper,
+// What the worker finds in its environment.
+struct place {
+    int channel;
+    int table;
+    unsigned restarts;
+};
+
+__attribute__((noreturn)) static void become(const struct held *held, struct place found, pid_t keeper,
                                              char *const command[]) {
     // Two workers must never be there at a time: this one does not outlive the keeper that could start
     // another.
@@ -49,11 +56,11 @@ __attribute__((noreturn)) static void become(const struct held *held, int channe
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 
-    char place[32];
-    snprintf(place, sizeof(place), "%d %d", channel, table);
+    char place[48];
+    snprintf(place, sizeof(place), "%d %d %u", found.channel, found.table, found.restarts);
     setenv("MESH_EBPF_KEEPER", place, 1);
-    inherit(channel);
-    inherit(table);
+    inherit(found.channel);
+    inherit(found.table);
     for (size_t i = 0; i < held->count; i++)
         inherit(held->entries[i].fd);
     execvp(command[0], command);
@@ -61,7 +68,7 @@ __attribute__((noreturn)) static void become(const struct held *held, int channe
     _exit(127);
 }
 
-bool worker_start(struct worker *worker, const struct held *held, char *const command[]) {
+bool worker_start(struct worker *worker, const struct held *held, unsigned restarts, char *const command[]) {
     const pid_t keeper = getpid();
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
@@ -72,7 +79,7 @@ bool worker_start(struct worker *worker, const struct held *held, char *const co
     const int table = table_of(held);
     const pid_t pid = table < 0 ? -1 : fork();
     if (pid == 0)
-        become(held, ends[1], table, keeper, command);
+        become(held, (struct place){ends[1], table, restarts}, keeper, command);
     const int error = errno;
     close(ends[1]);
     if (table >= 0)

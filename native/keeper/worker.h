@@ -1,7 +1,7 @@
 // The worker process: started with everything that is held, and a channel to hand over more.
 //
-// It finds in MESH_EBPF_KEEPER the numbers of two descriptors: the channel, and a file that lists what it
-// inherited, one `DESCRIPTOR NAME` a line. On the channel it says `hold NAME` (with the descriptor), `drop
+// It finds in MESH_EBPF_KEEPER three numbers: the descriptors of the channel and of a file that lists what it
+// inherited, one `DESCRIPTOR NAME` a line, and how many workers ended before it that should not have. On the channel it says `hold NAME` (with the descriptor), `drop
 // NAME`, and `ready` when it serves. Nothing is ever said to it: nothing has to be waited for.
 #pragma once
 
@@ -17,4 +17,4 @@ struct worker {
 };
 
 // False if it could not be started at all.
-bool worker_start(struct worker *worker, const struct held *held, char *const command[]);
+bool worker_start(struct worker *worker, const struct held *held, unsigned restarts, char *const command[]);

@@ -12,6 +12,7 @@
 #include "handing_over.h"
 #include "libbpf_log.h"
 #include "map_batch.h"
+#include "netns_routing.h"
 #include "netns_socket.h"
 #include "netns_thread.h"
 #include "ring_buffer.h"
@@ -53,6 +54,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_async_function<probe_connect>(exports, "probeConnect");
     export_async_function<netns_addresses>(exports, "netnsAddresses");
     export_function<netns_id>(exports, "netnsId");
+    export_async_function<add_mark_route>(exports, "addMarkRoute");
+    export_async_function<remove_mark_route>(exports, "removeMarkRoute");
+    export_async_function<write_in_netns>(exports, "writeInNetns");
     export_function<socket_cookie>(exports, "socketCookie");
     export_function<tcp_info_of>(exports, "tcpInfo");
     export_function<socket_error>(exports, "socketError");

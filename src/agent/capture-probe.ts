@@ -28,8 +28,11 @@ export interface CaptureProbeDeps {
   readonly clock: Clock;
 }
 
-/** Both ends are in one namespace: what takes longer than this does not arrive. */
-const patienceMs = 5_000;
+/**
+ * Both ends are in one namespace: what takes longer than this does not arrive. A machine so busy that it does is asked
+ * again before anybody is told.
+ */
+const patienceMs = 2_000;
 const lowestPort = 1024;
 
 export class CaptureProbe {

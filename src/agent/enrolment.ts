@@ -5,7 +5,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import { asMeshError, MeshError } from '../base/errors.ts';
-import { type IpAddress, isIpv4 } from '../base/ip.ts';
+import { isIpv4 } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
 import { sameAddresses } from '../model/early-workloads.ts';
 import type { NodeName, Workload, WorkloadUid } from '../model/mesh.ts';
@@ -14,6 +14,7 @@ import type { Fd, NativeBinding } from '../native/binding.ts';
 import type { Keeper } from '../native/keeper.ts';
 import type { PodListeners, TunnelEngine } from '../net/engine.ts';
 import type { CaptureVerifier, Proof } from './capture-verifier.ts';
+import { FinishingPods } from './finishing-pods.ts';
 import { KeyedWorker } from './keyed-worker.ts';
 import type { NetnsRules } from './netns-rules.ts';
 import {
@@ -24,40 +25,8 @@ import {
   type ListenerPlace,
 } from './pod-listeners.ts';
 import type { PodNamespaces } from './pod-namespaces.ts';
-import { type PodNetns, sameNetns } from './pod-netns.ts';
-
-export interface CapturedPod {
-  readonly uid: WorkloadUid;
-  /** `NAMESPACE/NAME`, for people who read the maps. */
-  readonly label: string;
-  readonly netns: string;
-  readonly addresses: readonly IpAddress[];
-  readonly plaintextListener: Fd;
-}
-
-/** The kernel side of enrolment (`src/datapath`). */
-export interface Capture {
-  /** Of a pod that is captured already it mends what is not as it should be. */
-  enrol(pod: CapturedPod): Promise<void>;
-  unenrol(uid: WorkloadUid): Promise<void>;
-  /** Also those that an earlier agent captured. */
-  captured(): readonly WorkloadUid[];
-}
-
-export type PodState =
-  | {
-      readonly state: 'enrolled';
-      readonly since: number;
-      /** Undefined until it was tried for the first time. */
-      readonly proof: Proof | undefined;
-    }
-  | { readonly state: 'pending' }
-  | {
-      readonly state: 'failed';
-      readonly since: number;
-      readonly attempts: number;
-      readonly error: MeshError;
-    };
+import { sameNetns } from './pod-netns.ts';
+import type { Capture, CapturedPod, EnrolledPod, PodCounts, PodState } from './pod-state.ts';
 
 export interface EnrolmentDeps {
   readonly mesh: MeshReader;
@@ -82,36 +51,24 @@ export interface EnrolmentOptions {
   /** How often what is enrolled is compared with what runs. */
   readonly verifyEveryMs: number;
   /** How many pods are proved captured each time, in turn: two connections each. */
-  readonly provedAtOnce: number;
+  readonly provedPerTurn: number;
 }
 
-/** Pods of this node that belong into the mesh, are captured, and were proved to be. */
-export interface PodCounts {
-  readonly expected: number;
-  readonly enrolled: number;
-  readonly verified: number;
-}
-
-interface Enrolled {
-  readonly workload: Workload;
-  readonly netns: PodNetns;
-  readonly captured: CapturedPod;
-  readonly since: number;
-}
+/** At one time, of those whose turn it is. */
+const provedAtOnce = 16;
 
 export class Enrolment {
   readonly #deps: EnrolmentDeps;
   readonly #options: EnrolmentOptions;
   readonly #worker: KeyedWorker<WorkloadUid>;
-  readonly #enrolled = new Map<WorkloadUid, Enrolled>();
+  readonly #enrolled = new Map<WorkloadUid, EnrolledPod>();
   /** Pods wanted but not enrolled since their last attempt failed. */
   readonly #failed = new Map<WorkloadUid, Extract<PodState, { state: 'failed' }>>();
   /** Enrolled pods whose network namespace was found to be another one now. */
   readonly #replaced = new Set<WorkloadUid>();
   /** Pods served with sockets of an earlier worker, whose namespaces are still to be looked after. */
   readonly #unprepared = new Set<WorkloadUid>();
-  /** Left the mesh and live on; the last of their connections has ended, and their namespaces are to be cleaned. */
-  readonly #finished = new Map<WorkloadUid, Enrolled[]>();
+  readonly #finishing: FinishingPods;
   /** Enrolled pods whose capture was found not to work. */
   readonly #broken = new Set<WorkloadUid>();
   /** Not before the maps are in force: until then a pod is captured by an earlier agent's, or not at all. */
@@ -124,6 +81,7 @@ export class Enrolment {
   constructor(deps: EnrolmentDeps, options: EnrolmentOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#finishing = new FinishingPods(deps, (uid) => this.#worker.mark(uid));
     this.#worker = new KeyedWorker({
       reconcile: (uid) => this.#reconcile(uid),
       failed: (uid, error, attempts) => this.#recordFailure(uid, error, attempts),
@@ -208,7 +166,7 @@ export class Enrolment {
   async #reconcile(uid: WorkloadUid): Promise<void> {
     const wanted = this.#wanted(uid);
     const current = this.#enrolled.get(uid);
-    await this.#cleanUp(uid, wanted === undefined && current === undefined);
+    await this.#finishing.cleanUp(uid, wanted === undefined && current === undefined);
     if (wanted === undefined)
       return (await this.#mayLeave(uid))
         ? this.#leave(uid, this.#deps.mesh.view.workloads.has(uid))
@@ -267,7 +225,7 @@ export class Enrolment {
     return createListeners(this.#deps.native, place);
   }
 
-  async #prepareAgain({ workload: { uid, addresses }, netns }: Enrolled): Promise<void> {
+  async #prepareAgain({ workload: { uid, addresses }, netns }: EnrolledPod): Promise<void> {
     if (!this.#unprepared.has(uid)) return;
     await this.#deps.rules.add(netns.path, familiesOf(addresses.some((ip) => !isIpv4(ip))));
     this.#unprepared.delete(uid);
@@ -310,47 +268,15 @@ export class Enrolment {
     if (isCaptured) await capture.unenrol(uid);
     dropListeners(keeper, uid);
     const finishes = current !== undefined && livesOn;
-    if (finishes) this.#letFinish(current);
+    if (finishes) this.#finishing.add(current);
     // Of one that is gone, also what it once left the mesh with.
     else if (isCaptured || !livesOn) engine.removePod(uid);
     if (!isCaptured) return;
     this.#enrolled.delete(uid);
     this.#broken.delete(uid);
     this.#deps.verifier.forget(uid);
-    if (current !== undefined && !finishes) await this.#release(current);
+    if (current !== undefined && !finishes) await this.#finishing.release(current);
     log.info({ pod: uid }, 'pod left the mesh');
-  }
-
-  /** The replies of its connections need the rules of its namespace to the last. */
-  #letFinish(pod: Enrolled): void {
-    const { uid } = pod.workload;
-    void this.#deps.engine.retirePod(uid).then(() => {
-      this.#finished.set(uid, [...(this.#finished.get(uid) ?? []), pod]);
-      this.#worker.mark(uid);
-    });
-  }
-
-  /** If it is enrolled anew, its rules are in use. */
-  async #cleanUp(uid: WorkloadUid, isOutside: boolean): Promise<void> {
-    const finished = this.#finished.get(uid) ?? [];
-    this.#finished.delete(uid);
-    for (const pod of finished) {
-      if (isOutside) await this.#release(pod);
-      else pod.netns.close();
-    }
-  }
-
-  /** The namespace may be gone with its pod: nothing to clean then. */
-  async #release({ netns, workload }: Enrolled): Promise<void> {
-    await this.#deps.rules
-      .remove(netns.path)
-      .catch((error: unknown) =>
-        this.#deps.log.warn(
-          { pod: workload.uid, error: asMeshError(error).message },
-          'could not clean up after a pod',
-        ),
-      );
-    netns.close();
   }
 
   #recordFailure(uid: WorkloadUid, thrown: unknown, attempts: number): void {
@@ -397,15 +323,21 @@ export class Enrolment {
   /** What does not hold is mended, by whoever works on that pod. */
   async #proveSome(): Promise<void> {
     if (!this.#proving) return;
-    for (const pod of this.#deps.verifier.turn([...this.#enrolled.values()], this.#options.provedAtOnce)) {
-      const { error } = await this.#prove(pod);
-      if (error === undefined || this.#stopped) continue;
-      this.#broken.add(pod.workload.uid);
-      await this.#worker.run(pod.workload.uid).catch(() => {});
+    const turn = this.#deps.verifier.turn([...this.#enrolled.values()], this.#options.provedPerTurn);
+    // Some at a time: one that does not answer takes seconds, and must not keep the others from their turn.
+    for (let at = 0; at < turn.length; at += provedAtOnce) {
+      await Promise.all(turn.slice(at, at + provedAtOnce).map((pod) => this.#proveOrMend(pod)));
     }
   }
 
-  async #prove(pod: Enrolled): Promise<Proof> {
+  async #proveOrMend(pod: EnrolledPod): Promise<void> {
+    const { error } = await this.#prove(pod);
+    if (error === undefined || this.#stopped) return;
+    this.#broken.add(pod.workload.uid);
+    await this.#worker.run(pod.workload.uid).catch(() => {});
+  }
+
+  async #prove(pod: EnrolledPod): Promise<Proof> {
     const { verifier, log } = this.#deps;
     const { uid, namespace, name } = pod.workload;
     const proof = await verifier.verify(pod.captured);
@@ -420,7 +352,7 @@ export class Enrolment {
   }
 
   /** What the kernel has of the pod is written again; no connection ends. */
-  async #mend(pod: Enrolled): Promise<void> {
+  async #mend(pod: EnrolledPod): Promise<void> {
     await this.#deps.capture.enrol(pod.captured);
     await this.#prove(pod);
   }

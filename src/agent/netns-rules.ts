@@ -3,17 +3,18 @@
  * rewriting packets: ztunnel's sockets carry a mark, the application's replies inherit it, and marked packets are
  * delivered locally instead of to the client's real address. Removed again when the pod leaves the mesh.
  */
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { MeshError } from '../base/errors.ts';
+import { asMeshError, MeshError } from '../base/errors.ts';
+import type { NativeBinding } from '../native/binding.ts';
 import { sourceMark } from '../net/tunnel/dialer.ts';
 
-/** The mark and the bits of it that are compared, as ip(8) writes them. */
-const markAndMask = `0x${sourceMark.toString(16)}/0xfff`;
-/** How `ip rule` shows our rule. */
-export const marker = `fwmark ${markAndMask}`;
+const mask = 0xfff;
 const routingTable = 100;
+/** Before the main table's (32766). */
+const priority = 32_764;
+/** How `ip rule` shows our rule. */
+export const marker = `fwmark 0x${sourceMark.toString(16)}/0x${mask.toString(16)}`;
 
 /**
  * ip-sysctl.rst: accepted sockets inherit the SYN's mark (`tcp_fwmark_accept`), and so do answers without a socket,
@@ -31,70 +32,37 @@ const ipv6Sysctls = ['ipv6/fwmark_reflect'];
 /** A container's own /proc/sys is read-only unless it is privileged; the manifests mount the node's here. */
 const hostProc = '/host/proc';
 
-/** What `/proc/sys/net` shows is that of the process that looks, whoever's /proc it is. */
-const switchOn = 'for file; do echo 1 >"$file" || exit 1; done';
-
-type Verb = 'add' | 'del';
-
-/** Lines for `ip -batch`. */
-const rulesBatch = (verb: Verb): string =>
-  `rule ${verb} fwmark ${markAndMask} lookup ${routingTable}\nroute ${verb} local default dev lo table ${routingTable}\n`;
-
 export interface NetnsRules {
   add(netns: string, families: readonly (4 | 6)[]): Promise<void>;
   remove(netns: string): Promise<void>;
 }
 
+type Native = Pick<NativeBinding, 'addMarkRoute' | 'removeMarkRoute' | 'writeInNetns'>;
+
 /** Both are idempotent and throw MeshError NETNS naming what the kernel refused. */
-export const netnsRules: NetnsRules = { add: addRules, remove: removeRules };
+export const netnsRules = (native: Native): NetnsRules => ({
+  async add(netns, families) {
+    const proc = existsSync(hostProc) ? hostProc : '/proc';
+    const names = [...sysctls, ...(families.includes(6) ? ipv6Sysctls : [])];
+    const files = names.map((name) => join(proc, 'sys/net', name));
+    await refusalsNamed(netns, native.writeInNetns(netns, files, '1'));
+    for (const family of families) await refusalsNamed(netns, native.addMarkRoute(netns, routeOf(family)));
+  },
+  /** Leaves the sysctls: they change nothing without the mark. */
+  async remove(netns) {
+    for (const family of [4, 6] as const) {
+      await refusalsNamed(netns, native.removeMarkRoute(netns, routeOf(family)));
+    }
+  },
+});
 
-async function addRules(netns: string, families: readonly (4 | 6)[]): Promise<void> {
-  const proc = existsSync(hostProc) ? hostProc : '/proc';
-  const names = [...sysctls, ...(families.includes(6) ? ipv6Sysctls : [])];
-  await inNetns(netns, 'sh', ['-c', switchOn, 'sysctl', ...names.map((name) => join(proc, 'sys/net', name))]);
-  for (const family of families) await ipBatch(netns, family, rulesBatch('add'), /File exists/);
-}
+const routeOf = (family: 4 | 6) => ({ family, mark: sourceMark, mask, table: routingTable, priority });
 
-/** Leaves the sysctls: they change nothing without the mark. */
-async function removeRules(netns: string): Promise<void> {
-  const absent = /No such (file or directory|process)|not supported|does not exist/i;
-  for (const family of [4, 6] as const) await ipBatch(netns, family, rulesBatch('del'), absent);
-}
-
-/** Every line is tried; complaints that match `harmless` mean that the state was already as wanted. */
-async function ipBatch(netns: string, family: 4 | 6, batch: string, harmless: RegExp): Promise<void> {
-  const complaints = await inNetns(netns, 'ip', [`-${family}`, '-force', '-batch', '-'], batch).then(
-    () => '',
-    (error: unknown) => (error instanceof CommandFailed ? error.stderr : Promise.reject(error)),
-  );
-  const real = complaints
-    .split('\n')
-    .filter((line) => !/^(Command failed -:\d+)?$/.test(line) && !harmless.test(line));
-  if (real.length > 0) throw new MeshError('NETNS', `ip refused in ${netns}: ${real.join('; ')}`);
-}
-
-class CommandFailed extends MeshError {
-  readonly stderr: string;
-
-  constructor(command: string, reason: string, stderr: string) {
-    super('NETNS', `${command}: ${stderr.trim() || reason}`, {
-      hint: 'is iproute2 installed, and this process root?',
+const refusalsNamed = (netns: string, work: Promise<void>): Promise<void> =>
+  work.catch((cause: unknown) => {
+    const reason = asMeshError(cause).message;
+    throw new MeshError('NETNS', `the kernel refused rules in ${netns}: ${reason}`, {
+      hint: 'the node program needs CAP_NET_ADMIN and CAP_SYS_ADMIN, and sysctls that can be written',
+      cause,
     });
-    this.stderr = stderr;
-  }
-}
-
-function inNetns(netns: string, command: string, args: readonly string[], input = ''): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = execFile(
-      'nsenter',
-      [`--net=${netns}`, '--', command, ...args],
-      (error, _stdout, stderr) => {
-        if (error === null) resolve();
-        else reject(new CommandFailed(command, error.message, stderr));
-      },
-    );
-    child.stdin?.on('error', () => {});
-    child.stdin?.end(input);
   });
-}

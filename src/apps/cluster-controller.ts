@@ -23,6 +23,7 @@ import type { ApiServer, KubeClient } from '../kube/client/kube-client.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { startMetricsServer, startReadinessServer } from '../telemetry/node-servers.ts';
 import { Readiness } from '../telemetry/readiness.ts';
+import { countForbidden, type NoteForbidden, notingClient } from './forbidden.ts';
 import type { ClusterControllerConfig } from './config/cluster-controller-config.ts';
 
 export interface ClusterControllerDeps {
@@ -50,8 +51,10 @@ export async function runClusterController(
   deps: ClusterControllerDeps,
   stop: AbortSignal,
 ): Promise<void> {
-  const { client, log, version, ports } = deps;
+  const { log, version, ports } = deps;
   const metrics = new Metrics({ runtime: true });
+  const forbidden = countForbidden(metrics);
+  const client = notingClient(deps.client, forbidden);
   metrics.observe('mesh_build_info', () => [
     { labels: { version, node_version: process.versions.node }, value: 1 },
   ]);
@@ -66,8 +69,8 @@ export async function runClusterController(
   );
   await leadership.start();
   await using cleanup = new AsyncDisposableStack();
-  const pods = followPods(deps, cleanup);
-  const controller = await startController(config, { ...deps, leadership, metrics, pods }, stop);
+  const pods = followPods({ ...deps, client }, forbidden, cleanup);
+  const controller = await startController(config, { ...deps, client, leadership, metrics, pods }, stop);
   if (controller !== undefined) readiness.done('certificate authority');
   await stopped(stop);
   readiness.drain();
@@ -85,12 +88,13 @@ interface Parts extends ClusterControllerDeps {
 /** Nobody waits for the watch: until it has told of all pods, the API server is asked. */
 function followPods(
   { client, server, log, version }: ClusterControllerDeps,
+  forbidden: NoteForbidden,
   cleanup: AsyncDisposableStack,
 ): PodsByNode {
   const index = new PodIndex();
   const connection = new ApiConnection(systemClock, server, `mesh-ebpf-controller/${version}`);
   const source = new ApiSource(
-    { connection, clock: systemClock, log },
+    { connection, clock: systemClock, log, forbidden },
     { feeds: [placementFeed], lastGood: undefined },
   );
   // Its end before it was read is the stop below.

@@ -1,5 +1,6 @@
 /** The commands that are long-running programs: `node` and `controller`. */
 import { type Command, Option } from 'commander';
+import { systemClock } from '../base/clock.ts';
 import type { CommandContext } from '../cli/command.ts';
 import { exitCodes } from '../cli/exit-codes.ts';
 import { parseDuration } from '../cli/usage.ts';
@@ -82,6 +83,14 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
       '--max-flows <n>',
       `connections that are being captured, or the node’s to its pods (default: ${defaultMapSizes.flows})`,
     )
+    .option(
+      '--max-egress <n>',
+      `prefixes that NamespaceAccess objects name for this node’s pods (default: ${defaultMapSizes.egress})`,
+    )
+    .option(
+      '--cluster-dns <a,b>',
+      'who answers DNS, addresses or NAMESPACE/NAME of Services: open to all pods (default: kube-system/kube-dns)',
+    )
     .action(
       context.action<NodeFlags>(async (flags) => {
         const config = nodeConfig(flags, deps.environment, cgroup2Root());
@@ -147,7 +156,7 @@ const meshOptions = (command: Command): Command =>
     .option('--log-level <level>', 'debug, info, warn or error (default: info)');
 
 function processLogger(level: LogLevel, base: Readonly<Record<string, string>>): RootLogger {
-  const lines = batchLines((text) => process.stdout.write(text));
+  const lines = batchLines((text) => process.stdout.write(text), systemClock);
   process.once('exit', () => lines.flush());
   return createLogger({ level, base, destination: lines });
 }

@@ -2,6 +2,8 @@
 type LogFields = Readonly<Record<string, unknown>>;
 
 export interface Logger {
+  /** Asked before fields are gathered that cost something and that hardly anybody wants. */
+  isLevelEnabled(level: 'debug'): boolean;
   debug(fields: LogFields, message: string): void;
   info(fields: LogFields, message: string): void;
   warn(fields: LogFields, message: string): void;
@@ -11,6 +13,7 @@ export interface Logger {
 
 /** A logger that drops everything: the default where a caller gives none. */
 export const silentLogger: Logger = {
+  isLevelEnabled: () => false,
   debug() {},
   info() {},
   warn() {},

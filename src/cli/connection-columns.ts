@@ -48,15 +48,21 @@ const seenBy = ({ seenBy: both, direction }: ConnectionRow): string =>
 const endName = ({ workload, address }: ConnectionEnd): string => workload ?? address;
 
 /** What was asked for, and the pod that got it: `shop/web:80 (web-5d4b)`. */
-function target({ service, destination, originalDestination }: ConnectionItem): string {
-  const port = originalDestination.slice(originalDestination.lastIndexOf(':'));
-  if (service === null) return `${endName(destination)}${destination.workload === null ? '' : port}`;
+function target(item: ConnectionItem): string {
+  const { service, destination, originalDestination, transport } = item;
+  const suffix = transport === 'udp' ? '/udp' : '';
+  const port = `${originalDestination.slice(originalDestination.lastIndexOf(':'))}${suffix}`;
+  if (service === null) return `${endName(destination)}${destination.workload === null ? suffix : port}`;
   const pod = destination.workload?.split('/')[1];
   return `${service}${port}${pod === undefined ? '' : ` (${pod})`}`;
 }
 
-const path = ({ path: taken }: ConnectionItem): Cell =>
-  taken === 'tunnel' ? { text: 'mTLS tunnel', style: 'green' } : { text: 'plaintext', style: 'yellow' };
+function path({ path: taken, transport }: ConnectionItem): Cell {
+  if (transport === 'udp') return 'UDP';
+  return taken === 'tunnel'
+    ? { text: 'mTLS tunnel', style: 'green' }
+    : { text: 'plaintext', style: 'yellow' };
+}
 
 function result({ outcome, error, verdict }: ConnectionItem): Cell {
   switch (outcome) {

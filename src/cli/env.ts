@@ -10,7 +10,7 @@ import type { Row } from '../datapath/inspect/rows.ts';
 import type { KubeClient } from '../kube/client/kube-client.ts';
 import type { PodProcess, PodProcessEvents, PodProgram } from '../kube/client/pod-exec.ts';
 import type { ExitCode } from './exit-codes.ts';
-import type { Leftover } from '../datapath/uninstall.ts';
+import type { Leftover, Owned } from '../datapath/ownership.ts';
 
 export interface OutputStream {
   write(text: string): void;
@@ -49,18 +49,23 @@ export interface DatapathAccess {
   features(places: ProbedPlaces): Promise<readonly Feature[]>;
   /** Returns how many pins there were. */
   uninstall(pinRoot: string): number;
-  installed(pinRoot: string): readonly Leftover[];
-  /** What is still there of `of`; of everything that looks like ours when absent. */
-  leftovers(pinRoot: string, of?: readonly Leftover[]): Promise<readonly Leftover[]>;
+  /** By what to tell the objects of these nodes from others' after they are removed; of the whole machine if asked. */
+  owned(pinRoots: readonly string[], machine: boolean): Owned;
+  /** What is still there of it, and of the nodes' pins. */
+  leftovers(pinRoots: readonly string[], owned: Owned): Promise<readonly Leftover[]>;
+  /** Inodes of the network namespaces that other installations capture. */
+  othersNamespaces(owned: Owned): ReadonlySet<bigint>;
+  /** What looks like the mesh's, and belongs to nobody that can be seen. */
+  unclaimed(owned: Owned): readonly Leftover[];
 }
 
 /** Removes one kind of thing outside the datapath's pins, such as rules and routes in pods' namespaces. */
 export interface Cleaner {
   /** What it removes, in the plural: `rules and routes of pods`. */
   readonly name: string;
-  /** What is there, a line each. */
-  find(): Promise<readonly string[]>;
-  remove(): Promise<void>;
+  /** What is there, a line each. @param others inodes of network namespaces that are other installations' */
+  find(others: ReadonlySet<bigint>): Promise<readonly string[]>;
+  remove(others: ReadonlySet<bigint>): Promise<void>;
 }
 
 /** Which cluster, and where in it the mesh is. */

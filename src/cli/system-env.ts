@@ -1,14 +1,22 @@
 /** The real `CliEnv`: this process, this machine. Only the composition root uses it. */
+import { readFileSync, statSync } from 'node:fs';
 import { access, readdir, readFile } from 'node:fs/promises';
 import { arch, release } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import type { WriteStream } from 'node:tty';
 import { systemClock } from '../base/clock.ts';
 import { asMeshError, MeshError } from '../base/errors.ts';
+import { requireCgroup2 } from '../base/mounts.ts';
 import { dumpMap, listMaps } from '../datapath/inspect/maps.ts';
 import { listPrograms } from '../datapath/inspect/programs.ts';
 import { probeFeatures } from '../datapath/probe.ts';
-import { findLeftovers, installedObjects, uninstallDatapath } from '../datapath/uninstall.ts';
+import {
+  findLeftovers,
+  findOthersNamespaces,
+  findUnclaimed,
+  ownedBy,
+  uninstallDatapath,
+} from '../datapath/uninstall.ts';
 import { fromKubeconfig } from '../kube/client/kube-config.ts';
 import { HttpKubeClient } from '../kube/client/kube-client.ts';
 import { startInPod } from '../kube/client/pod-exec.ts';
@@ -92,10 +100,16 @@ function datapathAccess(loadNative: () => NativeBinding): DatapathAccess {
     programs: (pinRoot) => listPrograms(loadNative(), pinRoot),
     features: async (places) => await probeFeatures(loadNative(), places),
     uninstall: (pinRoot) => uninstallDatapath(loadNative(), pinRoot),
-    installed: (pinRoot) => installedObjects(loadNative(), pinRoot),
-    leftovers: async (pinRoot, of) => await findLeftovers(loadNative(), pinRoot, of),
+    owned: (pinRoots, machine) => ownedBy(loadNative(), pinRoots, machine ? machineCgroup() : undefined),
+    leftovers: async (pinRoots, owned) => await findLeftovers(loadNative(), pinRoots, owned),
+    othersNamespaces: (owned) => findOthersNamespaces(loadNative(), owned),
+    unclaimed: (owned) => findUnclaimed(loadNative(), owned),
   };
 }
+
+/** Where a node's programs are attached unless it was told otherwise. A cgroup's id is its directory's inode. */
+const machineCgroup = (): bigint =>
+  statSync(requireCgroup2(readFileSync('/proc/self/mounts', 'utf8')), { bigint: true }).ino;
 
 function outputStream(stream: WriteStream): OutputStream {
   return {

@@ -150,7 +150,9 @@ export class CaService {
     const status = statusOf[code] ?? 'INTERNAL';
     if (status === 'RESOURCE_EXHAUSTED') return this.#tooOften(peer, message);
     this.#deps.log.error({ audit: 'failed', peer, code, hint }, `cannot issue certificates: ${message}`);
-    const reason = `the certificate authority has a problem (${code}); its log says more`;
+    // A missing permission is no secret, and whoever reads the node's status is who can give it.
+    const what = code === 'API_FORBIDDEN' ? message : `the certificate authority has a problem (${code})`;
+    const reason = `${what}; its log says more`;
     return { type: 'refused', status, reason };
   }
 
@@ -164,6 +166,7 @@ export class CaService {
 const statusOf: Partial<Record<ErrorCode, RefusalStatus>> = {
   UNAVAILABLE: 'UNAVAILABLE',
   TIMEOUT: 'UNAVAILABLE',
+  API_FORBIDDEN: 'UNAVAILABLE',
   OVERLOADED: 'RESOURCE_EXHAUSTED',
 };
 

@@ -3,6 +3,7 @@
  * original destinations. One `Datapath` a node; what it did stays in force when its process ends.
  */
 import { realpathSync } from 'node:fs';
+import { hrtime } from 'node:process';
 import type { SocketAddress } from '../base/ip.ts';
 import { MeshError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
@@ -11,6 +12,8 @@ import type { MeshDiff, MeshView } from '../model/view.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import type { CounterName } from './abi/layout.ts';
 import { readCounters } from './counters.ts';
+import { type Denial, followDenials } from './egress/denials.ts';
+import { EgressReconciler } from './egress/reconcile.ts';
 import { Installation } from './installation.ts';
 import { cgroupTarget } from './links.ts';
 import { defaultMapSizes, mapSpecs, type MapSizes } from './maps.ts';
@@ -39,7 +42,7 @@ export interface DatapathOptions {
 
 export interface Datapath {
   /**
-   * Brings the `destinations` map to the mesh's state. With `diff`, costs what the diff touches; without, repairs
+   * Brings the `destinations` and `egress` maps to the mesh's state. With `diff`, costs what the diff touches; without, repairs
    * the whole map: at start, and now and then.
    */
   apply(view: MeshView, diff?: MeshDiff): ReconcileResult;
@@ -60,6 +63,8 @@ export interface Datapath {
   drainedCgroup(): bigint | undefined;
   /** From now on what it does counts as anybody's. */
   endDraining(): void;
+  /** Tells of what a NamespaceAccess refused, from what the programs have told since they were installed on. Once. */
+  followDenials(heard: (denial: Denial) => void): () => void;
   /** A namespace's cookie, from the kernel or (before 5.14) from our own programs. */
   netnsCookie(netns: string): Promise<bigint>;
   counters(): Readonly<Record<CounterName, bigint>>;
@@ -99,6 +104,7 @@ async function start(
     pods: installation.table(mapSpecs.pods),
     localPods: installation.table(mapSpecs.localPods),
     destinations: installation.table(mapSpecs.destinations),
+    egress: installation.table(mapSpecs.egress),
     listeners: installation.table(mapSpecs.listeners),
     flows: installation.table(mapSpecs.flows),
   };
@@ -109,18 +115,32 @@ async function start(
     setCaptureUnknown: (on) => config.setCaptureUnknown(on),
     log,
   });
-  const pods = new EnrolledPods({
+  const pods: EnrolledPods = new EnrolledPods({
     pods: tables.pods,
     localPods: tables.localPods,
     listeners: tables.listeners,
     links: installation,
     netnsInode: (netns) => native.netnsId(netns).inode,
+    egressSet: (uid) => egress.setFor(uid),
     nodeCookie,
     log,
   });
+  const egress = new EgressReconciler({ egress: tables.egress, pods, log });
 
+  // The largest ones, whose writers know.
+  const counted = new Map<string, { readonly entries: number }>([
+    [mapSpecs.destinations.name, reconciler],
+    [mapSpecs.egress.name, egress],
+  ]);
   return {
-    apply: (view, diff) => reconciler.apply(view, diff),
+    apply(view, diff) {
+      // Whatever becomes of one, the other follows.
+      try {
+        return reconciler.apply(view, diff);
+      } finally {
+        egress.apply(view, diff);
+      }
+    },
     enrol: (pod) => pods.enrol(pod),
     unenrol: (uid) => pods.unenrol(uid),
     enrolled: () => pods.list(),
@@ -131,14 +151,18 @@ async function start(
     originalDestination: (client, local) => takeOriginalDestination(tables.flows, client, local),
     drainedCgroup: () => config.drainedCgroup,
     endDraining: () => config.endDraining(),
+    followDenials: (heard) =>
+      followDenials(
+        { ring: installation.ring(mapSpecs.denials.name), pods, monotonicNs: () => hrtime.bigint() },
+        heard,
+      ),
     netnsCookie,
     counters: () => readCounters(counters),
     occupancy: () =>
       Object.values(tables).map((table) => ({
         map: table.spec,
         capacity: table.spec.entries(sizes),
-        // The largest by far, and counted by who writes it.
-        entries: table === tables.destinations ? reconciler.entries : table.count(),
+        entries: counted.get(table.spec.name)?.entries ?? table.count(),
       })),
     close: () => installation.close(),
   };

@@ -32,16 +32,28 @@ export const cgroupHooks: readonly Hook[] = [
     purpose: 'shows applications the IPv6 address they dialled',
   },
   {
+    program: 'mesh_sendmsg4',
+    attachPoint: 'cgroup/sendmsg4',
+    attachType: 14,
+    purpose: 'refuses IPv4 datagrams that no NamespaceAccess allows',
+  },
+  {
+    program: 'mesh_sendmsg6',
+    attachPoint: 'cgroup/sendmsg6',
+    attachType: 15,
+    purpose: 'refuses IPv6 datagrams that no NamespaceAccess allows',
+  },
+  {
     program: 'mesh_connect4',
     attachPoint: 'cgroup/connect4',
     attachType: 10,
-    purpose: 'sends IPv4 connections into the mesh to ztunnel',
+    purpose: 'sends IPv4 connections into the mesh to ztunnel, refuses what may not leave it',
   },
   {
     program: 'mesh_connect6',
     attachPoint: 'cgroup/connect6',
     attachType: 11,
-    purpose: 'sends IPv6 connections into the mesh to ztunnel',
+    purpose: 'sends IPv6 connections into the mesh to ztunnel, refuses what may not leave it',
   },
 ];
 

@@ -6,7 +6,7 @@
  */
 import type { Logger } from '../base/log.ts';
 import { MeshError } from '../base/errors.ts';
-import type { Fd, NativeBinding } from '../native/binding.ts';
+import type { Fd, NativeBinding, RingBuffer } from '../native/binding.ts';
 import { cgroupHooks, podHook, podLink, podOfLink } from './hooks.ts';
 import { cgroupTarget, ensureLink, type LoadedProgram } from './links.ts';
 import { MapTable } from './map-table.ts';
@@ -69,9 +69,12 @@ export class Installation {
   }
 
   table<K, V>(spec: MapSpec<K, V>): MapTable<K, V> {
-    const fd = this.#programs.maps.get(spec.name);
-    if (fd === undefined) throw new MeshError('INTERNAL', `no map named ${spec.name}`);
-    return new MapTable(this.#options.native, fd, spec);
+    return new MapTable(this.#options.native, this.#map(spec.name), spec);
+  }
+
+  /** The records of one that is a ring; the caller's, to be closed. */
+  ring(name: string): RingBuffer {
+    return this.#options.native.openRingBuffer(this.#map(name));
   }
 
   /** Goes live at once if that can bypass nothing: no links yet, or the same maps as before. */
@@ -136,6 +139,12 @@ export class Installation {
     const program = this.#programs.programs.get(name);
     if (program === undefined) throw new MeshError('INTERNAL', `no program named ${name}`);
     return program;
+  }
+
+  #map(name: string): Fd {
+    const fd = this.#programs.maps.get(name);
+    if (fd === undefined) throw new MeshError('INTERNAL', `no map named ${name}`);
+    return fd;
   }
 
   #pinMap(name: string): void {

@@ -2,7 +2,7 @@
  * The catalogue of BPF maps, in step with `bpf/include/maps.h`: what each is for, how big it is and what its size
  * bounds, and how its entries read. Everything that lists, opens or sizes maps goes by this table.
  */
-import { type Field, address, u32, u64 } from './abi/field.ts';
+import { type Field, address, nothing, u32, u64 } from './abi/field.ts';
 import * as layout from './abi/layout.ts';
 
 /** The sizes an operator may set, in entries. */
@@ -13,13 +13,19 @@ export interface MapSizes {
   readonly destinations: number;
   /** Connections being captured, plus open ones of the node and of ztunnel to pods of this node. */
   readonly flows: number;
+  /** Prefixes that NamespaceAccess objects name, an address of a Service or a pod each counting, for this node's pods. */
+  readonly egress: number;
 }
 
 // Entries cost memory when they are used; an empty map costs 16 bytes for each possible entry.
-export const defaultMapSizes: MapSizes = { pods: 1024, destinations: 262_144, flows: 65_536 };
+export const defaultMapSizes: MapSizes = { pods: 1024, destinations: 262_144, flows: 65_536, egress: 65_536 };
 
 /** Addresses a pod may have: two families, twice. */
 const addressesPerPod = 4;
+
+/** Some thousand refusals; a power of two, in bytes. */
+const denialBytes = 262_144;
+const denialRateEntries = 4096;
 
 /** Questions for a namespace's cookie that may be open at a time. */
 const cookieEntries = 64;
@@ -49,8 +55,10 @@ export const mapTypes = {
   array: 2,
   percpu_array: 6,
   lru_hash: 9,
+  lpm_trie: 11,
   sockhash: 18,
   sk_storage: 24,
+  ringbuf: 27,
 } as const;
 
 const spec = <K, V>(value: MapSpec<K, V>): MapSpec<K, V> => value;
@@ -100,6 +108,17 @@ export const mapSpecs = {
     key: address,
     value: layout.destination,
   }),
+  egress: spec({
+    name: 'egress',
+    purpose: 'what enrolled pods may reach outside the mesh, and by UDP',
+    whenFull: 'pods whose NamespaceAccess does not fit reach nothing outside the mesh, and nothing by UDP',
+    sizedBy: 'egress',
+    type: 'lpm_trie',
+    entries: (sizes) => sizes.egress,
+    holds: 'policy',
+    key: layout.egressKey,
+    value: layout.egress,
+  }),
   listeners: spec({
     name: 'listeners',
     purpose: 'plaintext listener by pod id',
@@ -144,6 +163,28 @@ export const mapSpecs = {
     holds: 'transient',
     key: u64,
     value: u64,
+  }),
+  denials: spec({
+    name: 'denials',
+    purpose: 'refusals that the agent has not read yet',
+    whenFull: 'further refusals are counted only',
+    sizedBy: null,
+    type: 'ringbuf',
+    entries: () => denialBytes,
+    holds: 'transient',
+    key: nothing,
+    value: nothing,
+  }),
+  denialRates: spec({
+    name: 'denial_rates',
+    purpose: 'how many refusals of each pod were told lately',
+    whenFull: 'never: the oldest goes',
+    sizedBy: null,
+    type: 'lru_hash',
+    entries: () => denialRateEntries,
+    holds: 'transient',
+    key: u32,
+    value: layout.denialRate,
   }),
   counters: spec({
     name: 'counters',

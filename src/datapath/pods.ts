@@ -6,7 +6,7 @@
  *
  * 1. listener into `listeners`, addresses into `local_pods`: nothing reads them yet;
  * 2. the sk_lookup link: inbound plaintext goes to ztunnel from here on (without 1 it would be dropped);
- * 3. the entry in `pods`: outbound connections are captured from here on.
+ * 3. the entry in `pods`: outbound connections are captured from here on, and what may not leave the mesh is refused.
  */
 import type { IpAddress } from '../base/ip.ts';
 import { isIpv4 } from '../base/ip.ts';
@@ -38,6 +38,8 @@ export interface EnrolledPod {
   readonly cookie: bigint;
   readonly netnsInode: bigint;
   readonly addresses: readonly IpAddress[];
+  /** Whose entries in the `egress` map restrict it; 0n: none do. */
+  readonly egressSet: bigint;
 }
 
 type Table<K, V> = Pick<MapTable<K, V>, 'get' | 'set' | 'setAll' | 'delete' | 'deleteAll' | 'entries'>;
@@ -52,6 +54,8 @@ export interface PodDeps {
     attachedPods(): bigint[];
   };
   netnsInode(netns: string): bigint;
+  /** What restricts a pod from its first moment on; complete in the `egress` map when it is returned. */
+  egressSet(uid: WorkloadUid): bigint;
   /** The node's own namespace, which must not be captured. */
   readonly nodeCookie: bigint;
   readonly log: Logger;
@@ -93,6 +97,7 @@ export class EnrolledPods {
       cookie: request.cookie,
       netnsInode: this.#deps.netnsInode(request.netns),
       addresses: request.addresses,
+      egressSet: this.#deps.egressSet(request.uid),
     };
     try {
       this.#admit(pod, request);
@@ -103,6 +108,15 @@ export class EnrolledPods {
     this.#byUid.set(pod.uid, pod);
     if (before !== undefined) this.#dropLeftovers(before, pod);
     return pod.podId;
+  }
+
+  /** From now on these entries of the `egress` map restrict it, which must be there. @throws MeshError BPF_MAP */
+  setEgress(uid: WorkloadUid, egressSet: bigint): void {
+    const pod = this.#byUid.get(uid);
+    if (pod === undefined || pod.egressSet === egressSet) return;
+    const changed = { ...pod, egressSet };
+    this.#deps.pods.set(pod.cookie, entryOf(changed));
+    this.#byUid.set(uid, changed);
   }
 
   /** False if it was not enrolled. Its connections are then neither captured nor admitted by the mesh. */
@@ -188,6 +202,7 @@ const entryOf = (pod: EnrolledPod): Pod => ({
   label: pod.label,
   ip4: pod.addresses.find(isIpv4),
   ip6: pod.addresses.find((ip) => !isIpv4(ip)),
+  egressSet: pod.egressSet,
 });
 
 function recover({ pods, localPods }: PodDeps): Map<WorkloadUid, EnrolledPod> {
@@ -197,8 +212,8 @@ function recover({ pods, localPods }: PodDeps): Map<WorkloadUid, EnrolledPod> {
       const uid = entry.uid as WorkloadUid;
       const own = addresses.get(entry.id)?.map(([ip]) => ip) ?? [];
       const all = new Set([entry.ip4, entry.ip6, ...own].filter((ip) => ip !== undefined));
-      const { id: podId, label, netnsInode } = entry;
-      return [uid, { uid, podId, label, cookie, netnsInode, addresses: [...all] }];
+      const { id: podId, label, netnsInode, egressSet } = entry;
+      return [uid, { uid, podId, label, cookie, netnsInode, addresses: [...all], egressSet }];
     }),
   );
 }

@@ -30,6 +30,7 @@ interface Probe extends Omit<Feature, 'found'> {
 /** Numbers of <linux/bpf.h>: `enum bpf_prog_type`, `enum bpf_attach_type`, helper functions. */
 const connect = [18, 10] as const;
 const getpeername = [18, 29] as const;
+const sendmsg = [18, 14] as const;
 const sockOps = [13, 3] as const;
 const skLookup = [30, 36] as const;
 const helper = { currentCgroupId: 80, socketStorageGet: 107, netnsCookie: 122, socketAssign: 124 } as const;
@@ -55,6 +56,20 @@ const probes: readonly Probe[] = [
     required: true,
     without: 'no capture',
     find: (native) => native.probeProgramType(...connect),
+  },
+  {
+    name: 'cgroup/sendmsg programs',
+    since: '4.18',
+    required: true,
+    without: 'datagrams cannot be refused',
+    find: (native) => native.probeProgramType(...sendmsg),
+  },
+  {
+    name: 'longest-prefix maps and ring buffers',
+    since: '5.8',
+    required: true,
+    without: 'what may leave the mesh cannot be told, nor what was refused',
+    find: (native) => native.probeMapType(mapTypes.lpm_trie) && native.probeMapType(mapTypes.ringbuf),
   },
   {
     name: 'cgroup/getpeername programs',

@@ -4,17 +4,21 @@
  */
 import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Fd, LinkInfo, MapInfo, NativeBinding, ProgramInfo } from '../native/binding.ts';
-import { allHooks, cgroupHooks, podOfLink } from './hooks.ts';
-import { allMapSpecs, mapTypes } from './maps.ts';
+import type { Fd, NativeBinding } from '../native/binding.ts';
+import { cgroupHooks, podOfLink } from './hooks.ts';
+import {
+  cgroupOf,
+  type KernelObjects,
+  type Leftover,
+  linkEntry,
+  mapEntry,
+  othersNamespaces,
+  type Owned,
+  ownedObjects,
+  programEntry,
+  unclaimedObjects,
+} from './ownership.ts';
 import { type PinKind, pinKinds, Pins } from './pins.ts';
-
-/** A piece of an installation, to be removed or still there. */
-export interface Leftover {
-  readonly kind: 'pin' | 'link' | 'program' | 'map';
-  /** Path of a pin; the kernel's id and name of everything else. */
-  readonly name: string;
-}
 
 /** The kernel frees programs and maps a moment after their last reference is gone. */
 const patienceMs = 3000;
@@ -42,71 +46,70 @@ export function uninstallDatapath(native: NativeBinding, pinRoot: string): numbe
 }
 
 /**
- * What is still there: pins under `pinRoot`, and programs, links and maps in the kernel, whoever holds them. Of the
- * latter those in `of` if given; otherwise all that look like ours, those of another node on the same machine too. Waits a
- * moment for the kernel to free things.
+ * What is still there: pins under these roots, and the owner's programs, links and maps in the kernel, whoever holds
+ * them. Waits a moment for the kernel to free things.
  */
 export async function findLeftovers(
   native: NativeBinding,
-  pinRoot: string,
-  of?: readonly Leftover[],
-): Promise<Leftover[]> {
-  const wanted = of && new Set(of.map(({ name }) => name));
+  pinRoots: readonly string[],
+  owned: Owned,
+): Promise<readonly Leftover[]> {
   for (let waitedMs = 0; ; waitedMs += stepMs) {
-    const objects = kernelObjects(native).filter(({ name }) => wanted?.has(name) ?? true);
-    const found = [...pinPaths(native, pinRoot), ...objects];
+    const pins = pinRoots.flatMap((root) => pinPaths(native, root));
+    const found = [...pins, ...ownedObjects(kernelObjects(native), owned)];
     if (found.length === 0 || waitedMs >= patienceMs) return found;
     await pause(stepMs);
   }
 }
 
-function pinPaths(native: NativeBinding, pinRoot: string): Leftover[] {
+/** What looks like the mesh's, and nobody that can be seen has it. */
+export const findUnclaimed = (native: NativeBinding, owned: Owned): readonly Leftover[] =>
+  unclaimedObjects(kernelObjects(native), owned);
+
+/** Network namespaces that other installations with this kernel capture, by inode. */
+export const findOthersNamespaces = (native: NativeBinding, owned: Owned): ReadonlySet<bigint> =>
+  othersNamespaces(kernelObjects(native), owned);
+
+function pinPaths(native: NativeBinding, pinRoot: string): readonly Leftover[] {
   if (!existsSync(pinRoot)) return [];
   return [pinRoot, ...new Pins(native, pinRoot).paths()].map((name) => ({ kind: 'pin', name }));
 }
 
-/** What is installed: taken before uninstalling, it tells `findLeftovers` what to look for. */
-export function installedObjects(native: NativeBinding, pinRoot: string): Leftover[] {
+/** What is pinned under one root. */
+export function installedObjects(native: NativeBinding, pinRoot: string): readonly Leftover[] {
+  const { links, programs, maps } = pinnedObjects(native, pinRoot);
+  return [...links.map(linkEntry), ...programs.map(programEntry), ...maps.map(mapEntry)];
+}
+
+/**
+ * What to look for after uninstalling: taken before.
+ * @param machine the cgroup of a machine that is to be clean altogether: what is attached there counts, pinned or not
+ */
+export function ownedBy(native: NativeBinding, pinRoots: readonly string[], machine?: bigint): Owned {
+  const pinned = pinRoots.map((root) => pinnedObjects(native, root));
+  const attached = pinned.flatMap(({ links }) => links.flatMap((link) => cgroupOf(link) ?? []));
+  return {
+    objects: new Set(pinRoots.flatMap((root) => installedObjects(native, root)).map(({ name }) => name)),
+    cgroups: new Set([...attached, ...(machine === undefined ? [] : [machine])]),
+  };
+}
+
+function pinnedObjects(native: NativeBinding, pinRoot: string): KernelObjects {
   const pins = new Pins(native, pinRoot);
   const all = <T>(kind: PinKind, read: (fd: Fd) => T): T[] =>
     pins.list(kind).flatMap((name) => pins.with(kind, name, read) ?? []);
-  return [
-    ...all('links', (fd) => linkEntry(native.linkInfo(fd))),
-    ...all('progs', (fd) => programEntry(native.programInfo(fd))),
-    ...all('maps', (fd) => mapEntry(native.mapInfo(fd))),
-  ];
+  return {
+    links: all('links', (fd) => native.linkInfo(fd)),
+    programs: all('progs', (fd) => native.programInfo(fd)),
+    maps: all('maps', (fd) => native.mapInfo(fd)),
+  };
 }
 
-function kernelObjects(native: NativeBinding): Leftover[] {
-  const programs = native.listPrograms().filter(isOurProgram);
-  const ids = new Set(programs.map(({ id }) => id));
-  return [
-    ...native
-      .listLinks()
-      .filter(({ programId }) => ids.has(programId))
-      .map(linkEntry),
-    ...programs.map(programEntry),
-    ...native.listMaps().filter(isOurMap).map(mapEntry),
-  ];
-}
-
-const linkEntry = ({ id }: LinkInfo): Leftover => ({ kind: 'link', name: `link ${id}` });
-const programEntry = ({ id, name }: ProgramInfo): Leftover => ({ kind: 'program', name: `${name} (${id})` });
-const mapEntry = ({ id, name }: MapInfo): Leftover => ({ kind: 'map', name: `${name} (${id})` });
-
-const programNames = new Set(allHooks.map(({ program }) => program));
-
-const isOurProgram = ({ name }: ProgramInfo): boolean => programNames.has(name);
-
-/** Map names are common words: the shape has to be ours too. */
-const isOurMap = (info: MapInfo): boolean =>
-  allMapSpecs.some(
-    (spec) =>
-      spec.name === info.name &&
-      mapTypes[spec.type] === info.type &&
-      spec.keyBytes === info.keySize &&
-      spec.valueBytes === info.valueSize,
-  );
+const kernelObjects = (native: NativeBinding): KernelObjects => ({
+  links: native.listLinks(),
+  programs: native.listPrograms(),
+  maps: native.listMaps(),
+});
 
 function detach(native: NativeBinding, pins: Pins, name: string): void {
   pins.with('links', name, (fd) => {

@@ -12,6 +12,12 @@ import {
   type ServiceAccount,
   ServiceAccountSchema,
 } from './resources/cluster.ts';
+import {
+  accessVersion,
+  denyingAccess,
+  type NamespaceAccessObject,
+  NamespaceAccessSchema,
+} from './resources/namespace-access.ts';
 import { type Pod, PodSchema } from './resources/pod.ts';
 import {
   type AuthorizationPolicyObject,
@@ -22,6 +28,7 @@ import {
 import { type EndpointSlice, EndpointSliceSchema, type Service, ServiceSchema } from './resources/service.ts';
 import type { ObjectReference, SourcePosition } from './problem.ts';
 
+export type { NamespaceAccessObject } from './resources/namespace-access.ts';
 export type { AuthorizationPolicyObject, PeerAuthenticationObject } from './resources/security.ts';
 export type { Namespace, Node, ServiceAccount } from './resources/cluster.ts';
 export type { Container, Pod, Probe } from './resources/pod.ts';
@@ -36,7 +43,8 @@ export type KubeObject =
   | Service
   | EndpointSlice
   | AuthorizationPolicyObject
-  | PeerAuthenticationObject;
+  | PeerAuthenticationObject
+  | NamespaceAccessObject;
 
 export type Kind = KubeObject['kind'];
 
@@ -46,6 +54,8 @@ export interface KindInfo {
   readonly schema: TObject;
   readonly apiVersions: readonly string[];
   readonly namespaced: boolean;
+  /** What is in force in place of an object that was never in order; absent: nothing. */
+  readonly standIn?: (namespace: string, name: string) => KubeObject;
 }
 
 const core = { apiVersions: ['v1'] } as const;
@@ -67,6 +77,12 @@ export const kinds: Readonly<Record<Kind, KindInfo>> = {
   },
   AuthorizationPolicy: { ...security, schema: AuthorizationPolicySchema },
   PeerAuthentication: { ...security, schema: PeerAuthenticationSchema },
+  NamespaceAccess: {
+    schema: NamespaceAccessSchema,
+    apiVersions: [accessVersion],
+    namespaced: true,
+    standIn: denyingAccess,
+  },
 };
 
 export const isKind = (text: string): text is Kind => Object.hasOwn(kinds, text);

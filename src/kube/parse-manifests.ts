@@ -115,12 +115,14 @@ function parseObject(place: Place, value: unknown, options: ManifestOptions): Pa
   const header = kindOf(value);
   const reference = looseReference(value);
   if (!('kind' in header)) return { object: undefined, errors: [asProblem(place, reference, header.fault)] };
-  const { schema } = kinds[header.kind];
+  const { schema, standIn } = kinds[header.kind];
   const decoded = decode(schema, value, options);
-  if (decoded.faults.length > 0) {
-    return { object: undefined, errors: decoded.faults.map((fault) => asProblem(place, reference, fault)) };
-  }
   const position = place.document.locate(place.path, 'value');
+  if (decoded.faults.length > 0) {
+    const errors = decoded.faults.map((fault) => asProblem(place, reference, fault));
+    if (standIn === undefined || reference === undefined) return { object: undefined, errors };
+    return { object: { object: standIn(reference.namespace, reference.name), position }, errors };
+  }
   return { object: { object: decoded.value as KubeObject, position }, errors: [] };
 }
 

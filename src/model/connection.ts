@@ -2,6 +2,7 @@
 import type { Brand } from '../base/brand.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import type { SocketAddress } from '../base/ip.ts';
+import type { Transport } from './access.ts';
 import type { SpiffeId } from './identity.ts';
 import type { ServiceKey, Workload } from './mesh.ts';
 import type { PolicyKey } from './policy.ts';
@@ -49,6 +50,8 @@ export interface ConnectionFacts {
   readonly verdict: Verdict | undefined;
   /** W3C trace-id, 32 hex digits, equal in the records of both ztunnels. */
   readonly traceId: string | undefined;
+  /** Absent: TCP. Of UDP only what the kernel refused is recorded. */
+  readonly transport?: Transport;
 }
 
 /** What is known while the connection lives. Bytes are the engine's counters, read when asked. */

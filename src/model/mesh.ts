@@ -4,6 +4,7 @@
  */
 import type { Brand } from '../base/brand.ts';
 import type { IpAddress, Port } from '../base/ip.ts';
+import type { EgressTarget, NamespaceAccess } from './access.ts';
 import type { SpiffeId, TrustDomain } from './identity.ts';
 import type { AuthorizationPolicy, PeerAuthentication, PolicyKey } from './policy.ts';
 
@@ -49,9 +50,22 @@ export interface Endpoint {
   readonly address: IpAddress;
   /** Service port → port on this endpoint. A port that is absent is not served here. */
   readonly ports: ReadonlyMap<Port, Port>;
-  /** Answers its readiness probe. While terminating too: then it is the last resort, when nothing else is ready. */
+  /** Takes connections: it answers its readiness probe and is not leaving, or its Service wants it anyway. */
   readonly ready: boolean;
+  /** Answers its readiness probe, leaving or not. While it leaves, it is the last resort when nothing is ready. */
+  readonly serving: boolean;
   readonly terminating: boolean;
+  /** The pod that has the address, where whoever made the endpoint says so. */
+  readonly pod?: WorkloadUid;
+  /** Where it runs, if it is a pod. */
+  readonly node?: NodeName;
+  /** Clients of which zones and nodes shall use it; absent: whoever wrote the endpoints does not say. */
+  readonly hints?: TopologyHints;
+}
+
+export interface TopologyHints {
+  readonly zones: readonly string[];
+  readonly nodes: readonly string[];
 }
 
 export interface Service {
@@ -64,6 +78,16 @@ export interface Service {
   readonly vips: readonly IpAddress[];
   readonly ports: readonly ServicePort[];
   readonly endpoints: readonly Endpoint[];
+  /** Clients use endpoints of their own node, or none (`internalTrafficPolicy: Local`). */
+  readonly nodeLocal?: true;
+  /** A client's connections go to one endpoint until it has made none for so long (`sessionAffinity: ClientIP`). */
+  readonly affinityTimeoutMs?: number;
+}
+
+/** A machine of the cluster: what the choice of endpoints asks of it. */
+export interface MeshNode {
+  readonly name: NodeName;
+  readonly zone: string | undefined;
 }
 
 export interface MeshConfig {
@@ -72,6 +96,8 @@ export interface MeshConfig {
   readonly clusterId: string;
   /** Policies of this namespace apply in every namespace; `istio-system` where Istio is or was. */
   readonly rootNamespace: string;
+  /** Who answers DNS: port 53 there is open to every pod that no rule denies it to. */
+  readonly clusterDns: readonly EgressTarget[];
 }
 
 /** One consistent state of the world, as a source hands it over. Keys are unique within each list. */
@@ -81,6 +107,9 @@ export interface MeshState {
   readonly services: readonly Service[];
   readonly policies: readonly AuthorizationPolicy[];
   readonly peerAuthentications: readonly PeerAuthentication[];
+  readonly access?: readonly NamespaceAccess[];
+  /** Those the source knows: a node's own, often no other. */
+  readonly nodes?: readonly MeshNode[];
 }
 
 /** What is different from the state before: new values by key, undefined for what is gone. */
@@ -90,6 +119,9 @@ export interface MeshChange {
   readonly services: ReadonlyMap<ServiceKey, Service | undefined>;
   readonly policies: ReadonlyMap<PolicyKey, AuthorizationPolicy | undefined>;
   readonly peerAuthentications: ReadonlyMap<PolicyKey, PeerAuthentication | undefined>;
+  /** Absent: none of them changed. */
+  readonly access?: ReadonlyMap<PolicyKey, NamespaceAccess | undefined>;
+  readonly nodes?: ReadonlyMap<NodeName, MeshNode | undefined>;
 }
 
 export const serviceKey = (namespace: string, name: string): ServiceKey =>

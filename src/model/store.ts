@@ -7,12 +7,15 @@ import { isDeepStrictEqual } from 'node:util';
 import { MeshError } from '../base/errors.ts';
 import type { IpAddress } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
+import type { NamespaceAccess } from './access.ts';
 import { AddressClaims } from './claims.ts';
 import { EarlyWorkloads, sameAddresses } from './early-workloads.ts';
 import type {
   MeshChange,
   MeshConfig,
+  MeshNode,
   MeshState,
+  NodeName,
   Service,
   ServiceKey,
   Workload,
@@ -61,7 +64,7 @@ export class MeshStore implements MeshReader {
 
   /** Makes `state` the current version: for a writer that knows whole states only. Costs what the state holds. */
   replace(state: MeshState): void {
-    const { workloads, services, policies, peerAuthentications } = this.#version;
+    const { workloads, services, policies, peerAuthentications, access, nodes } = this.#version;
     this.apply({
       workloads: changesTowards(workloads, state.workloads, (workload) => workload.uid),
       services: changesTowards(services, state.services, (service) => service.key),
@@ -71,6 +74,8 @@ export class MeshStore implements MeshReader {
         state.peerAuthentications,
         (policy) => policy.key,
       ),
+      access: changesTowards(access, state.access ?? [], ({ key }) => key),
+      nodes: changesTowards(nodes, state.nodes ?? [], (node) => node.name),
     });
   }
 
@@ -95,12 +100,14 @@ export class MeshStore implements MeshReader {
 
   #commit(change: MeshChange): void {
     if (this.#notifying) throw new MeshError('INTERNAL', 'a listener of the mesh store tried to write to it');
-    const { workloads, services, policies, peerAuthentications } = this.#version;
+    const { workloads, services, policies, peerAuthentications, access, nodes } = this.#version;
     const diff: MeshDiff = {
       workloads: news(workloads, change.workloads),
       services: news(services, change.services),
       policies: news(policies, change.policies),
       peerAuthentications: news(peerAuthentications, change.peerAuthentications),
+      access: news(access, change.access ?? noAccess),
+      nodes: news(nodes, change.nodes ?? noNodes),
     };
     if (Object.values(diff).every((changes: readonly unknown[]) => changes.length === 0)) return;
     this.#version = this.#next(diff);
@@ -119,6 +126,8 @@ export class MeshStore implements MeshReader {
       services: last.services.with(newValues(diff.services)),
       policies: last.policies.with(newValues(diff.policies)),
       peerAuthentications: last.peerAuthentications.with(newValues(diff.peerAuthentications)),
+      access: last.access.with(newValues(diff.access)),
+      nodes: last.nodes.with(newValues(diff.nodes)),
       byIp: last.byIp.with(mapValues(this.#workloadsByIp.update(diff.workloads), newest)),
       byVip: last.byVip.with(mapValues(this.#servicesByVip.update(diff.services), (all) => inOrder(all)[0])),
       byEndpoint: last.byEndpoint.with(
@@ -153,6 +162,8 @@ export class MeshStore implements MeshReader {
   }
 }
 
+const noAccess: ReadonlyMap<PolicyKey, NamespaceAccess> = new Map();
+const noNodes: ReadonlyMap<NodeName, MeshNode> = new Map();
 const nothing: MeshChange = {
   workloads: new Map(),
   services: new Map(),
@@ -167,6 +178,8 @@ interface VersionFields {
   readonly services: VersionedMap<ServiceKey, Service>;
   readonly policies: VersionedMap<PolicyKey, AuthorizationPolicy>;
   readonly peerAuthentications: VersionedMap<PolicyKey, PeerAuthentication>;
+  readonly access: VersionedMap<PolicyKey, NamespaceAccess>;
+  readonly nodes: VersionedMap<NodeName, MeshNode>;
   readonly byIp: VersionedMap<IpAddress, Workload>;
   readonly byVip: VersionedMap<IpAddress, Service>;
   readonly byEndpoint: VersionedMap<IpAddress, readonly Service[]>;
@@ -190,6 +203,8 @@ const emptyVersion = (config: MeshConfig): Version =>
     services: VersionedMap.empty(),
     policies: VersionedMap.empty(),
     peerAuthentications: VersionedMap.empty(),
+    access: VersionedMap.empty(),
+    nodes: VersionedMap.empty(),
     byIp: VersionedMap.empty(),
     byVip: VersionedMap.empty(),
     byEndpoint: VersionedMap.empty(),

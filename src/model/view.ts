@@ -1,6 +1,7 @@
 /** The read-only face of the model: what every component but the source may see. */
 import type { IpAddress } from '../base/ip.ts';
-import type { MeshConfig, Service, ServiceKey, Workload, WorkloadUid } from './mesh.ts';
+import type { NamespaceAccess } from './access.ts';
+import type { MeshConfig, MeshNode, NodeName, Service, ServiceKey, Workload, WorkloadUid } from './mesh.ts';
 import type { AuthorizationPolicy, PeerAuthentication, PolicyKey } from './policy.ts';
 
 /** One immutable version of the mesh. Look-ups are O(1). */
@@ -14,6 +15,8 @@ export interface MeshView {
   readonly policies: ReadonlyMap<PolicyKey, AuthorizationPolicy>;
   /** Likewise. */
   readonly peerAuthentications: ReadonlyMap<PolicyKey, PeerAuthentication>;
+  readonly access: ReadonlyMap<PolicyKey, NamespaceAccess>;
+  readonly nodes: ReadonlyMap<NodeName, MeshNode>;
   /** Whose address it is; never a host-network workload. Of several, the newest that is not terminating. */
   workloadByIp(ip: IpAddress): Workload | undefined;
   /** Of several services that claim one address, the first by key. */
@@ -34,6 +37,8 @@ export interface MeshDiff {
   readonly services: readonly Change<ServiceKey, Service>[];
   readonly policies: readonly Change<PolicyKey, AuthorizationPolicy>[];
   readonly peerAuthentications: readonly Change<PolicyKey, PeerAuthentication>[];
+  readonly access: readonly Change<PolicyKey, NamespaceAccess>[];
+  readonly nodes: readonly Change<NodeName, MeshNode>[];
 }
 
 /** Read access for components: the current view, and every later one with its diff. */

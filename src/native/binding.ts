@@ -79,6 +79,17 @@ export interface SocketSpec {
   readonly dualStack: boolean;
 }
 
+/** `priority PRIORITY fwmark MARK/MASK lookup TABLE`, and there `local default dev lo`: marked packets are this host's. */
+export interface MarkRoute {
+  readonly family: 4 | 6;
+  readonly mark: number;
+  readonly mask: number;
+  /** From 1 to 252; those above are the kernel's own. */
+  readonly table: number;
+  /** Of the rule; not looked at when it is removed. */
+  readonly priority: number;
+}
+
 /** An object handle: opaque, closed explicitly, closed by the garbage collector as a last resort. */
 export interface BpfObject {
   /** Parses and loads the whole ELF. `maxEntries` and `rodata` are applied before the kernel sees it. */
@@ -162,6 +173,13 @@ export interface NativeBinding {
   netnsAddresses(netns: string): Promise<readonly string[]>;
   /** (device, inode) of a namespace: equal for equal namespaces. */
   netnsId(netns: string): { readonly device: bigint; readonly inode: bigint };
+  // netns_routing
+  /** The rule and its table's only route; what is there already stays. Runs on the same thread. */
+  addMarkRoute(netns: string, route: MarkRoute): Promise<void>;
+  /** Removes them, rules of every priority; what is not there is passed over. */
+  removeMarkRoute(netns: string, route: MarkRoute): Promise<void>;
+  /** Writes `text` to each of the files, which must exist, as seen from the namespace: `/proc/sys/net/…`. */
+  writeInNetns(netns: string, paths: readonly string[], text: string): Promise<void>;
   // socket_options
   socketCookie(fd: Fd): bigint;
   tcpInfo(fd: Fd): TcpInfo;

@@ -40,7 +40,7 @@ const permission: Meaning = {
 };
 const full: Meaning = {
   code: 'BPF_MAP_FULL',
-  hint: 'give it more room: mesh-ebpf node --max-pods, --max-destinations, --max-flows',
+  hint: 'give it more room: mesh-ebpf node --max-pods, --max-destinations, --max-flows, --max-egress',
 };
 const unsupported: Meaning = { code: 'UNSUPPORTED', hint: 'run `mesh-ebpf doctor` to see what this kernel lacks' };
 const outOfFiles: Meaning = {

@@ -9,6 +9,8 @@ import type { Logger } from '../base/log.ts';
 import type { Fd, NativeBinding } from './binding.ts';
 
 export interface Keeper {
+  /** How many workers of this keeper ended before this one and should not have. */
+  readonly restarts: number;
   /** What an earlier worker left under this name, once; the caller's to close. The keeper goes on holding it. */
   take(name: string): Fd | undefined;
   /** From now on also the keeper's, in place of what it has of that name; `fd` stays the caller's. Best effort. */
@@ -20,7 +22,7 @@ export interface Keeper {
 }
 
 /** For a process that nobody outlives. */
-export const noKeeper: Keeper = { take: () => undefined, hold() {}, drop() {}, ready: () => 0 };
+export const noKeeper: Keeper = { restarts: 0, take: () => undefined, hold() {}, drop() {}, ready: () => 0 };
 
 type Native = Pick<NativeBinding, 'adoptFd' | 'sendMessage' | 'closeFd'>;
 
@@ -30,13 +32,13 @@ export interface KeeperDeps {
 }
 
 /**
- * @param place value of MESH_EBPF_KEEPER, which the keeper sets: descriptors of the channel and of the table
+ * @param place value of MESH_EBPF_KEEPER, which the keeper sets: descriptors of the channel and of the table, restarts
  * @throws MeshError INVALID_ARGUMENT if it does not come from a keeper
  */
 export function connectKeeper({ native, log }: KeeperDeps, place: string | undefined): Keeper {
   if (place === undefined) return noKeeper;
-  const [channel, table] = /^\d+ \d+$/.test(place) ? place.split(' ').map(Number) : [];
-  if (channel === undefined || table === undefined) {
+  const [channel, table, restarts] = /^\d+ \d+ \d+$/.test(place) ? place.split(' ').map(Number) : [];
+  if (channel === undefined || table === undefined || restarts === undefined) {
     throw new MeshError('INVALID_ARGUMENT', `MESH_EBPF_KEEPER is "${place}", which no keeper has set`, {
       hint: 'unset it, or start the node program with mesh-ebpf-keeper',
     });
@@ -46,7 +48,7 @@ export function connectKeeper({ native, log }: KeeperDeps, place: string | undef
     parseTable(readMemory(list).toString('latin1')).map(([name, fd]) => [name, native.adoptFd(fd)]),
   );
   native.closeFd(list);
-  return new ConnectedKeeper({ native, log, channel: native.adoptFd(channel), inherited });
+  return new ConnectedKeeper({ native, log, channel: native.adoptFd(channel), inherited, restarts });
 }
 
 /** Lines `DESCRIPTOR NAME`. */
@@ -67,9 +69,11 @@ interface Connection {
   readonly log: Logger;
   readonly channel: Fd;
   readonly inherited: Map<string, Fd>;
+  readonly restarts: number;
 }
 
 class ConnectedKeeper implements Keeper {
+  readonly restarts: number;
   readonly #native: Native;
   readonly #log: Logger;
   readonly #channel: Fd;
@@ -78,7 +82,8 @@ class ConnectedKeeper implements Keeper {
   /** Everything the keeper has. */
   readonly #names: Set<string>;
 
-  constructor({ native, log, channel, inherited }: Connection) {
+  constructor({ native, log, channel, inherited, restarts }: Connection) {
+    this.restarts = restarts;
     this.#native = native;
     this.#log = log;
     this.#channel = channel;

@@ -90,6 +90,11 @@ export type Decision =
       readonly type: 'forward';
       /** Tried in order until one answers; never after a byte has moved. At least one. */
       readonly routes: readonly Route[];
+      /**
+       * Asked for another when these have failed or are slow, so that it is chosen from the mesh as it is then.
+       * Undefined: there is none just now.
+       */
+      readonly furtherRoute?: () => Route | undefined;
       /** Response headers, for HBONE arrivals. */
       readonly responseHeaders?: readonly (readonly [name: string, value: string])[];
       readonly observer: ConnectionObserver;
@@ -113,17 +118,19 @@ export interface ByteCounts {
 
 /** A connection in progress. */
 export interface LiveControl {
-  readonly counts: () => ByteCounts;
+  counts(): ByteCounts;
   /** Ends it with this error as its outcome. */
-  readonly close: (error: MeshError) => void;
+  close(error: MeshError): void;
 }
 
 /** One connection's story, told by the engine. `finished` is called exactly once, whatever happens. */
 export interface ConnectionObserver {
   /** The route that answered. */
   established(route: Route, live: LiveControl): void;
-  /** A route failed and the next is being tried. */
+  /** A route failed; the next is tried if there is one. */
   routeFailed(route: Route, failure: EngineFailure): void;
+  /** A route has not answered for a while; the next is tried beside it if there is one. */
+  routeSlow(route: Route): void;
   finished(outcome: { readonly counts: ByteCounts; readonly failure: EngineFailure | undefined }): void;
 }
 
@@ -137,10 +144,13 @@ export interface ConnectionDecider {
   decide(arrival: Arrival): Decision | Promise<Decision>;
   /** A connection that ended before there was anything to decide (TLS failure, garbage): for the log. */
   rejected(
-    arrival: { readonly pod: EnginePod; readonly client: SocketAddress },
+    arrival: { readonly pod: EnginePod; readonly client: SocketAddress; readonly local: SocketAddress },
     failure: EngineFailure,
   ): void;
 }
+
+/** `leaving`: still there, and others are to be preferred. `gone`: nobody will answer at this address. */
+export type Departure = 'leaving' | 'gone';
 
 export interface EngineStats {
   readonly connections: number;
@@ -158,6 +168,11 @@ export interface TunnelEngine {
   removePod(uid: WorkloadUid): void;
   /** Stops accepting for a pod, whose connections go on; resolves when the last of them has ended. */
   retirePod(uid: WorkloadUid): Promise<void>;
+  /**
+   * Of a peer, on any node. Who waits for a connection to it tries another route: beside it when it is leaving, instead
+   * of it when it is gone. No new stream is opened in a tunnel to a peer that is gone; those that are open go on.
+   */
+  peerDeparts(ip: IpAddress, departure: Departure): void;
   stats(): EngineStats;
   /** Stops accepting, sends GOAWAY, lets streams finish until `deadline` fires, then destroys what is left. */
   drain(deadline: AbortSignal): Promise<void>;

@@ -11,6 +11,7 @@ import type { AuthorizationPolicy } from '../model/policy.ts';
 import type { MeshView } from '../model/view.ts';
 import { type ApplicableLookup, applicableLookup, servicesNamed } from './applicable.ts';
 import { evaluate } from './evaluate.ts';
+import { accessLookup, defaultVerdict } from './namespace-access.ts';
 import { type PeerAuthenticationLookup, peerAuthenticationLookup } from './peer-authentication.ts';
 import { compilePart, type PolicyPart, type PolicySet, rememberingCompiler } from './policy-set.ts';
 
@@ -26,13 +27,16 @@ export interface AccessRequest {
 /** A function that judges connections and remembers the compiled policies of the last version it saw. */
 export function createAuthorizer(): (view: MeshView, request: AccessRequest) => Verdict {
   const policySetFor = createCompiler();
-  return (view, { identity, source, destination, target }) =>
-    evaluate(policySetFor(view, destination), {
+  return (view, { identity, source, destination, target }) => {
+    const verdict = evaluate(policySetFor(view, destination), {
       identity,
       sourceIp: source.ip,
       destinationIp: target.ip,
       port: target.port,
     });
+    const isDecided = !verdict.allowed || verdict.policy !== undefined;
+    return isDecided ? verdict : { ...verdict, ...defaultVerdict(accessLookup(view)(destination)) };
+  };
 }
 
 /** The compiled policies of a workload in a version of the mesh. */

@@ -29,7 +29,8 @@ export class AccessLog {
 
   /** For those who debug: a line when a connection is established. */
   opened(summary: ConnectionSummary): void {
-    this.#deps.log.debug(this.#peers(summary), 'connection opened');
+    const { log } = this.#deps;
+    if (log.isLevelEnabled('debug')) log.debug(this.#peers(summary), 'connection opened');
   }
 
   /** The line of a completed connection. Of a storm of equal failures only the first few are written. */
@@ -84,6 +85,7 @@ export class AccessLog {
       'dst.identity': destination.identity,
       'dst.cluster': destination.workload && clusterId,
       direction: summary.direction,
+      protocol: summary.transport,
       trace_id: summary.traceId,
     };
   }

@@ -5,6 +5,7 @@
  * Times are RFC 3339 in UTC.
  */
 import type { ErrorCode } from '../base/errors.ts';
+import type { Transport } from '../model/access.ts';
 import type { ConnectionPath, Direction, Hop } from '../model/connection.ts';
 import type { PolicyAction } from '../model/policy.ts';
 import type { ConfigDump } from './config-dump-types.ts';
@@ -101,7 +102,10 @@ export interface ServiceItem {
     readonly address: string;
     /** `NAMESPACE/NAME` of the pod, where the address is one's. */
     readonly workload: string | null;
+    /** Takes connections. */
     readonly ready: boolean;
+    /** Answers its readiness probe; while it is terminating, it takes connections when no other is ready. */
+    readonly serving: boolean;
     readonly terminating: boolean;
     /** Service port to endpoint port. */
     readonly ports: Readonly<Record<string, number>>;
@@ -157,6 +161,8 @@ export interface ConnectionItem {
   readonly sequence: number | null;
   readonly direction: Direction;
   readonly path: ConnectionPath;
+  /** `udp`: a datagram that a NamespaceAccess refused. */
+  readonly transport: Transport;
   readonly source: ConnectionEnd;
   readonly destination: ConnectionEnd;
   readonly originalDestination: string;

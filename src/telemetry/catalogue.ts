@@ -51,6 +51,18 @@ export const meshCatalogue = {
     labels: ['state'],
     stability: 'core',
   },
+  mesh_worker_restarts_total: {
+    type: 'counter',
+    help: 'Node programs that ended and should not have, so that the keeper started another: since the pod or service began',
+    labels: [],
+    stability: 'core',
+  },
+  mesh_api_forbidden_total: {
+    type: 'counter',
+    help: 'Requests that the Kubernetes API server refused for want of a permission: the account lacks the verb on the resource',
+    labels: ['verb', 'resource', 'account'],
+    stability: 'core',
+  },
   mesh_enrolment_failures_total: {
     type: 'counter',
     help: 'Attempts to capture a pod that failed, by error code',
@@ -62,6 +74,12 @@ export const meshCatalogue = {
     help: 'What the BPF programs did with connections, by their counters',
     labels: ['event'],
     stability: 'unstable',
+  },
+  mesh_egress_denied_total: {
+    type: 'counter',
+    help: 'Connections (tcp) and datagrams (udp) refused in the kernel, by the NamespaceAccess that refused; "untold" for those of which only the number is known',
+    labels: ['protocol', 'policy'],
+    stability: 'core',
   },
   mesh_bpf_map_entries: {
     type: 'gauge',

@@ -45,6 +45,7 @@ function summaryFields(
     id: summary.id,
     direction: summary.direction,
     path: summary.path,
+    transport: summary.transport ?? 'tcp',
     source: connectionEnd(summary.source),
     destination: connectionEnd(summary.destination),
     originalDestination: formatSocketAddress(summary.originalDestination),

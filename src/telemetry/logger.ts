@@ -31,6 +31,7 @@ export function createLogger({ level, base, destination }: LoggerOptions): RootL
     destination,
   );
   const wrap = (to: pino.Logger): Logger => ({
+    isLevelEnabled: (wanted) => threshold <= rank[wanted],
     debug: (fields, message) => void (threshold <= rank.debug && to.debug(fields, maskText(message))),
     info: (fields, message) => void (threshold <= rank.info && to.info(fields, maskText(message))),
     warn: (fields, message) => void (threshold <= rank.warn && to.warn(fields, maskText(message))),

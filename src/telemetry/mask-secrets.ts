@@ -20,9 +20,11 @@ export function maskSecrets(fields: Readonly<Record<string, unknown>>): Record<s
 export const maskText = (text: string): string =>
   suspicious.test(text) ? text.replace(secretValue, mask) : text;
 
-function maskRecord(fields: object, depth: number): Record<string, unknown> {
+function maskRecord(fields: Readonly<Record<string, unknown>>, depth: number): Record<string, unknown> {
   const masked: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(fields)) {
+  // Not by entries: a pair for each field of each line is a tenth of what the line leaves to collect.
+  for (const name of Object.keys(fields)) {
+    const value: unknown = fields[name];
     if (value === undefined) continue;
     masked[name] = isText(value) && namesSecret(name) ? mask : maskValue(value, depth + 1);
   }
@@ -37,7 +39,7 @@ function maskValue(value: unknown, depth: number): unknown {
   if (depth > maxDepth) return '[too deep]';
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
   if (Array.isArray(value)) return value.map((item) => maskValue(item, depth + 1));
-  return maskRecord(value, depth);
+  return maskRecord(value as Readonly<Record<string, unknown>>, depth);
 }
 
 /** Names of fields come from the code, so there are few; remembering them beats matching them. */

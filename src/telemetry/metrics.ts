@@ -16,6 +16,9 @@ export interface Sample<Name extends MeshMetric> {
   readonly value: number;
 }
 
+/** How often the event loop's delay is measured. Each time the process wakes up: at 10 ms that was 0.6 % of a core. */
+const lagEveryMs = 100;
+
 export class Metrics {
   readonly registry = new Registry();
   readonly #counters = new Map<MeshCounter, Counter>();
@@ -23,7 +26,8 @@ export class Metrics {
 
   /** `runtime`: also the metrics of the process and of Node, which need timers and performance observers. */
   constructor({ runtime = false }: { readonly runtime?: boolean } = {}) {
-    if (runtime) collectDefaultMetrics({ register: this.registry });
+    if (!runtime) return;
+    collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: lagEveryMs });
   }
 
   /** Names the owner of a metric. One that nobody owns is not exported, rather than being 0. */

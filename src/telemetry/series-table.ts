@@ -16,11 +16,14 @@ export interface SeriesTableOptions<Labels, Value extends string> {
   readonly other: (labels: Labels) => Labels;
 }
 
-interface Entry<Labels, Value extends string> extends Series<Labels, Value> {
-  /** How busy: uses, halved at every `rebalance`. */
-  weight: number;
+export interface HeldSeries<Labels, Value extends string> extends Series<Labels, Value> {
   /** Holders that will still add to it; a series that is held stays. */
   holders: number;
+}
+
+interface Entry<Labels, Value extends string> extends HeldSeries<Labels, Value> {
+  /** How busy: uses, halved at every `rebalance`. */
+  weight: number;
 }
 
 interface Waiting<Labels> {
@@ -51,17 +54,25 @@ export class SeriesTable<Labels extends Readonly<Record<string, string>>, Value 
 
   /** The series to add to, now. Call `hold` to keep adding later. */
   use(labels: Labels): Series<Labels, Value> {
+    return this.#entryOf(labels);
+  }
+
+  #entryOf(labels: Labels): Entry<Labels, Value> {
     const key = Object.values(labels).join('\u0000');
     const entry = this.#entries.get(key) ?? this.#admit(key, labels);
     entry.weight += 1;
     return entry;
   }
 
-  /** The series to add to until the returned `release` is called. */
-  hold(labels: Labels): { readonly series: Series<Labels, Value>; release: () => void } {
-    const series = this.use(labels) as Entry<Labels, Value>;
-    series.holders += 1;
-    return { series, release: () => void (series.holders -= 1) };
+  /** The series to add to until it is `release`d. */
+  hold(labels: Labels): HeldSeries<Labels, Value> {
+    const entry = this.#entryOf(labels);
+    entry.holders += 1;
+    return entry;
+  }
+
+  release(held: HeldSeries<Labels, Value>): void {
+    held.holders -= 1;
   }
 
   all(): readonly Series<Labels, Value>[] {

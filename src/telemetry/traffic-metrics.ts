@@ -13,7 +13,7 @@ import type { LiveConnection } from './connection-registry.ts';
 import type { Metrics } from './metrics.ts';
 import { outcomeOf, responseFlagOf } from './outcome.ts';
 import { ReadCounter } from './read-counter.ts';
-import { type Series, SeriesTable } from './series-table.ts';
+import { type HeldSeries, SeriesTable } from './series-table.ts';
 import {
   type LabelContext,
   otherLabels,
@@ -38,8 +38,7 @@ export interface TrafficMetricsOptions {
 
 interface Bound {
   readonly connection: LiveConnection;
-  readonly series: Series<TrafficLabels, FlowValue>;
-  readonly release: () => void;
+  readonly series: HeldSeries<TrafficLabels, FlowValue>;
   countedSent: number;
   countedReceived: number;
 }
@@ -67,16 +66,18 @@ export class TrafficMetrics {
   }
 
   opened(connection: LiveConnection, summary: ConnectionSummary): void {
-    if (this.#bound.has(connection.id)) return;
-    const { series, release } = this.#flows.hold(trafficLabels(summary, '-', this.#deps.labels));
+    if (!this.#bound.has(connection.id)) this.#bound.set(connection.id, this.#open(connection, summary));
+  }
+
+  #open(connection: LiveConnection, summary: ConnectionSummary): Bound {
+    const series = this.#flows.hold(trafficLabels(summary, '-', this.#deps.labels));
     series.values.opened += 1;
-    this.#bound.set(connection.id, { connection, series, release, countedSent: 0, countedReceived: 0 });
+    return { connection, series, countedSent: 0, countedReceived: 0 };
   }
 
   completed(record: ConnectionRecord): void {
-    this.opened({ id: record.id, summary: () => record }, record);
     const bound = this.#bound.get(record.id);
-    if (bound !== undefined) this.#close(bound, record);
+    this.#close(bound ?? this.#open({ id: record.id, summary: () => record }, record), record);
     const outcome = outcomeOf(record);
     if (outcome === 'completed' || outcome === 'ended') return;
     const labels = trafficLabels(record, responseFlagOf(record), this.#deps.labels);
@@ -107,7 +108,7 @@ export class TrafficMetrics {
   #close(bound: Bound, record: ConnectionRecord): void {
     count(bound, record);
     bound.series.values.closed += 1;
-    bound.release();
+    this.#flows.release(bound.series);
     this.#bound.delete(record.id);
   }
 

@@ -44,7 +44,9 @@ export function targetOfAuthority(
 function servedPort(view: MeshView, pod: EnginePod, hostname: string, port: Port): Port {
   const [name = '', namespace = ''] = hostname.split('.');
   const service = view.services.get(serviceKey(namespace, name));
-  const endpoint = service?.endpoints.find(({ address }) => pod.addresses.includes(address));
+  const endpoint = service?.endpoints.find(
+    ({ address, ports }) => pod.addresses.includes(address) && ports.has(port),
+  );
   const target = service?.hostname === hostname ? endpoint?.ports.get(port) : undefined;
   if (target !== undefined) return target;
   throw new MeshError('BAD_CONNECT', `this pod does not serve ${hostname}:${port}`);

@@ -3,21 +3,23 @@
  * turns the outcome into a decision with its accountant.
  */
 import { asMeshError, MeshError } from '../base/errors.ts';
-import type { Port, SocketAddress } from '../base/ip.ts';
+import type { IpAddress, Port, SocketAddress } from '../base/ip.ts';
 import { isProbeAddress } from '../base/probe-address.ts';
 import type { ConnectionFacts, ConnectionId } from '../model/connection.ts';
 import type { WorkloadUid } from '../model/mesh.ts';
-import type { MeshReader, MeshView } from '../model/view.ts';
-import type { Arrival, ConnectionDecider, Decision, EnginePod } from '../net/engine.ts';
-import { type AccountDeps, accountFor, rejectedRecord } from './account.ts';
+import type { MeshView } from '../model/view.ts';
+import type { Arrival, ConnectionDecider, ConnectionObserver, Decision } from '../net/engine.ts';
+import { Account, type AccountDeps, rejectedRecord } from './account.ts';
 import type { Authorizer } from './authorize.ts';
 import { type Facts, isRefusal, peerAt, type Refusal } from './facts.ts';
 import { responseHeaders } from './headers.ts';
 import { hboneFacts, inboundSteps, plaintextFacts } from './inbound.ts';
 import { type OriginalDestinationLookup, outboundFacts, outboundSteps } from './outbound.ts';
+import { type Balance, furtherRoutes } from './resolve.ts';
+import { SessionAffinity } from './session-affinity.ts';
+import { Learning, Suspects } from './suspects.ts';
 
 export interface DeciderDeps extends AccountDeps {
-  readonly mesh: MeshReader;
   readonly originalDestination: OriginalDestinationLookup;
   readonly authorizer: Authorizer;
   readonly random: () => number;
@@ -25,7 +27,23 @@ export interface DeciderDeps extends AccountDeps {
   readonly probeArrived: (pod: WorkloadUid, port: Port) => boolean;
 }
 
-export function createDecider(deps: DeciderDeps): ConnectionDecider {
+interface Deps extends DeciderDeps {
+  readonly suspects: Suspects;
+  readonly balance: Balance;
+}
+
+function withMemory(given: DeciderDeps): Deps {
+  const suspects = new Suspects(given.now);
+  const isSuspect = (ip: IpAddress): boolean => suspects.has(ip);
+  return {
+    ...given,
+    suspects,
+    balance: { random: given.random, affinity: new SessionAffinity(given.now), isSuspect },
+  };
+}
+
+export function createDecider(given: DeciderDeps): ConnectionDecider {
+  const deps = withMemory(given);
   const nextId = connectionIds();
   const inbound = inboundSteps(deps.authorizer);
   const originalOf = (arrival: Arrival): SocketAddress | undefined =>
@@ -36,7 +54,7 @@ export function createDecider(deps: DeciderDeps): ConnectionDecider {
   const judge = (view: MeshView, arrival: Arrival, original: SocketAddress | undefined): Facts | Refusal => {
     switch (arrival.type) {
       case 'outbound':
-        return outboundSteps(original, deps.random)(outboundFacts(view, arrival, original));
+        return outboundSteps(original, deps.balance)(outboundFacts(view, arrival, original));
       case 'plaintext':
         return inbound(plaintextFacts(view, arrival));
       case 'hbone':
@@ -59,7 +77,7 @@ export function createDecider(deps: DeciderDeps): ConnectionDecider {
       }
     },
     rejected(arrival, failure) {
-      const facts = arrivalFacts(deps.mesh.view, arrival.pod, arrival.client);
+      const facts = arrivalFacts(deps.mesh.view, arrival);
       deps.ledger.completed(rejectedRecord(nextId(), facts, failure, deps.now()));
     },
   };
@@ -70,35 +88,45 @@ const answered: Decision = {
   type: 'refuse',
   hop: 'capture',
   error: new MeshError('RECURSIVE_CALL', 'the agent asked whether its connections are captured'),
-  observer: { established() {}, routeFailed() {}, finished() {} },
+  observer: { established() {}, routeFailed() {}, routeSlow() {}, finished() {} },
 };
 
-function decisionOn(id: ConnectionId, result: Facts | Refusal, deps: DeciderDeps): Decision {
+function decisionOn(id: ConnectionId, result: Facts | Refusal, deps: Deps): Decision {
   if (isRefusal(result)) {
     const { error } = result.refused;
-    return { type: 'refuse', error, hop: result.refused.hop, observer: accountFor(id, result.facts, deps) };
+    return { type: 'refuse', error, hop: result.refused.hop, observer: new Account(id, result.facts, deps) };
   }
-  const { destination, direction, view, routes } = result;
-  const observer = accountFor(id, result, deps);
+  const observer = new Account(id, result, deps);
+  return result.direction === 'inbound'
+    ? inboundDecision(result, observer)
+    : outboundDecision(result, observer, deps);
+}
+
+function inboundDecision({ destination, view, routes }: Facts, observer: ConnectionObserver): Decision {
+  const { workload } = destination;
   const headers =
-    direction === 'inbound' && destination.workload !== undefined
-      ? { responseHeaders: responseHeaders(destination.workload, view.config.clusterId) }
-      : {};
+    workload === undefined ? {} : { responseHeaders: responseHeaders(workload, view.config.clusterId) };
   return { type: 'forward', routes, observer, ...headers };
 }
 
+/** Another endpoint is chosen when it is needed, from what is known by then. */
+const outboundDecision = (facts: Facts, observer: ConnectionObserver, deps: Deps): Decision => ({
+  type: 'forward',
+  routes: facts.routes,
+  furtherRoute: furtherRoutes(facts, deps.mesh, deps.balance),
+  observer: new Learning(deps.suspects, observer),
+});
+
 /** Facts for an arrival that could not even be described. */
 const bareFacts = (view: MeshView, arrival: Arrival): Facts => ({
-  ...arrivalFacts(view, arrival.pod, arrival.client, arrival.local),
+  ...arrivalFacts(view, arrival),
   view,
   routes: [],
 });
 
 function arrivalFacts(
   view: MeshView,
-  pod: EnginePod,
-  client: SocketAddress,
-  local: SocketAddress = client,
+  { pod, client, local }: Pick<Arrival, 'pod' | 'client' | 'local'>,
 ): ConnectionFacts {
   return {
     direction: 'inbound',

@@ -1,15 +1,16 @@
 /**
  * A connection an application of this node opened: find out what it dialled, who it is, and where it goes.
  *
- *   capture → source → not a probe address → resolve
+ *   capture → source → not a probe address → resolve → egress
  */
 import { MeshError } from '../base/errors.ts';
 import { formatSocketAddress, type SocketAddress } from '../base/ip.ts';
 import { isProbeAddress } from '../base/probe-address.ts';
 import type { MeshView } from '../model/view.ts';
 import type { OutboundArrival } from '../net/engine.ts';
+import { enforceEgress } from './egress.ts';
 import { type Facts, peerAt, pipeline, refuse, type Step } from './facts.ts';
-import { resolveDestination } from './resolve.ts';
+import { type Balance, resolveDestination } from './resolve.ts';
 
 /** Where a captured connection was going: the kernel's record, which is used up by asking. */
 export type OriginalDestinationLookup = (
@@ -82,5 +83,11 @@ const refuseProbeAddress: Step = (facts) =>
       )
     : facts;
 
-export const outboundSteps = (original: SocketAddress | undefined, random: () => number): Step =>
-  pipeline(requireCapture(original), requireSource, refuseProbeAddress, resolveDestination(random));
+export const outboundSteps = (original: SocketAddress | undefined, balance: Balance): Step =>
+  pipeline(
+    requireCapture(original),
+    requireSource,
+    refuseProbeAddress,
+    resolveDestination(balance),
+    enforceEgress,
+  );

@@ -56,9 +56,9 @@ export class PolicyWatch implements Ledger {
 /** Whose verdict may have changed; undefined: nobody's. Most changes are of pods and Services, and of no policy. */
 function concernedBy(
   view: MeshView,
-  { policies, peerAuthentications, services, workloads }: MeshDiff,
+  { policies, peerAuthentications, access, services, workloads }: MeshDiff,
 ): ((connection: LiveConnection) => boolean) | undefined {
-  if (policies.length + peerAuthentications.length > 0) return () => true;
+  if (policies.length + peerAuthentications.length + access.length > 0) return () => true;
   const changed = new Set(services.map(({ key }) => key));
   const isNamed = (): boolean =>
     [...view.policies.values()].some((policy) => servicesNamed(policy).some((key) => changed.has(key)));

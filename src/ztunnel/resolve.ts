@@ -1,31 +1,56 @@
 /**
- * Outbound: from the address an application dialled to the routes worth trying, in order. A Service is balanced
- * over its endpoints; a workload in the mesh is reached through HBONE; everything else goes straight through.
+ * Outbound: from the address an application dialled to the route worth trying, and to the next one when that fails. A
+ * Service is balanced over its endpoints; a workload in the mesh is reached through HBONE; everything else goes straight
+ * through.
  */
 import { MeshError } from '../base/errors.ts';
-import { formatSocketAddress, isIpv4, type Port, type SocketAddress } from '../base/ip.ts';
+import { formatSocketAddress, type IpAddress, type SocketAddress } from '../base/ip.ts';
 import { hbonePort, meshPorts } from '../base/ports.ts';
-import type { Endpoint, Service } from '../model/mesh.ts';
-import type { MeshView } from '../model/view.ts';
+import type { Service } from '../model/mesh.ts';
+import type { MeshReader, MeshView } from '../model/view.ts';
 import type { HboneRoute, Route } from '../net/engine.ts';
+import { type DialHistory, endpointsToTry, targetOf, vantageOf } from './endpoint-choice.ts';
+import { egressDenial, withinEgress } from './egress.ts';
 import { type Facts, peerAt, refuse, type Step } from './facts.ts';
 import { newTraceId, requestHeaders } from './headers.ts';
+import type { SessionAffinity } from './session-affinity.ts';
 
 /** Endpoints tried for one connection, before any byte has moved. */
-const maxAttempts = 3;
+const maxAttempts = 5;
 
-/** @param random picks among equal endpoints: a number in [0, 1). */
+export interface Balance extends Pick<DialHistory, 'isSuspect'> {
+  /** Picks among equal endpoints: a number in [0, 1). */
+  readonly random: () => number;
+  readonly affinity: SessionAffinity;
+}
+
 export const resolveDestination =
-  (random: () => number): Step =>
+  (balance: Balance): Step =>
   (facts) => {
     const dialled = facts.originalDestination;
     const service = facts.view.serviceByVip(dialled.ip);
-    if (service !== undefined) return resolveService(facts, service, random);
-    return withRoutes(facts, [dialled], undefined);
+    if (service !== undefined) return resolveService(facts, service, balance);
+    return withRoute(facts, dialled, undefined);
   };
 
-function resolveService(facts: Facts, service: Service, random: () => number): ReturnType<Step> {
-  const { port, ip } = facts.originalDestination;
+/** Chooses, each time it is asked, another endpoint of the Service from the mesh as it is by then. */
+export function furtherRoutes(facts: Facts, mesh: MeshReader, balance: Balance): () => Route | undefined {
+  const { traceId = newTraceId() } = facts;
+  const tried = new Set<IpAddress>(facts.routes.map(({ target }) => target.ip));
+  return () => {
+    const now = { ...facts, view: mesh.view };
+    const service = facts.service === undefined ? undefined : now.view.services.get(facts.service);
+    if (service === undefined || tried.size >= maxAttempts) return undefined;
+    const target = pickOne(targetsOf(now, service, { tried, isSuspect: balance.isSuspect }), balance.random);
+    if (target === undefined || isCallToTheMesh(now.view, target)) return undefined;
+    tried.add(target.ip);
+    const route = routeTo(now, target, service, traceId);
+    return route.type === 'direct' && egressDenial(now) !== undefined ? undefined : route;
+  };
+}
+
+function resolveService(facts: Facts, service: Service, balance: Balance): ReturnType<Step> {
+  const { port } = facts.originalDestination;
   const named = { ...facts, service: service.key };
   if (!service.ports.some((candidate) => candidate.port === port && candidate.protocol === 'tcp')) {
     const ports = service.ports.map((candidate) => candidate.port).join(', ');
@@ -37,72 +62,74 @@ function resolveService(facts: Facts, service: Service, random: () => number): R
       }),
     );
   }
-  const targets = pickEndpoints(service.endpoints, port, isIpv4(ip), random);
-  if (targets.length === 0) {
+  const target = firstEndpoint(facts, service, balance);
+  if (target === undefined) {
     return refuse(
       named,
       'resolve',
-      new MeshError('NO_HEALTHY_ENDPOINT', `service ${service.key} has no ready endpoint for port ${port}`, {
-        hint: `see: mesh-ebpf services -n ${service.namespace}`,
-      }),
-    );
-  }
-  return withRoutes(named, targets, service);
-}
-
-/** Ready endpoints of the dialled family in random order; those that serve but are leaving only when no other is left. */
-function pickEndpoints(
-  endpoints: readonly Endpoint[],
-  port: Port,
-  v4: boolean,
-  random: () => number,
-): SocketAddress[] {
-  const usable = endpoints.filter((endpoint) => isIpv4(endpoint.address) === v4 && endpoint.ports.has(port));
-  const ready = usable.filter((endpoint) => endpoint.ready && !endpoint.terminating);
-  const pool = ready.length > 0 ? ready : usable.filter((endpoint) => endpoint.ready && endpoint.terminating);
-  return sample(pool, maxAttempts, random).flatMap((endpoint) => {
-    const target = endpoint.ports.get(port);
-    return target === undefined ? [] : [{ ip: endpoint.address, port: target }];
-  });
-}
-
-/** `count` different items in random order (partial Fisher-Yates): cost ∝ count after one copy. */
-function sample<T>(items: readonly T[], count: number, random: () => number): T[] {
-  const pool = [...items];
-  const picked: T[] = [];
-  while (picked.length < count && pool.length > 0) {
-    const at = Math.floor(random() * pool.length);
-    picked.push(...pool.splice(at, 1));
-  }
-  return picked;
-}
-
-function withRoutes(
-  facts: Facts,
-  targets: readonly SocketAddress[],
-  service: Service | undefined,
-): ReturnType<Step> {
-  const [first] = targets;
-  const loop = targets.find((target) => isCallToTheMesh(facts.view, target));
-  if (first === undefined || loop !== undefined) {
-    return refuse(
-      facts,
-      'resolve',
       new MeshError(
-        'RECURSIVE_CALL',
-        `${formatSocketAddress(loop ?? facts.originalDestination)} is a port of the mesh itself`,
+        'NO_HEALTHY_ENDPOINT',
+        `service ${service.key} has no ready endpoint for port ${port}${whereOf(service, facts)}`,
+        { hint: `see: mesh-ebpf services -n ${service.namespace}` },
       ),
     );
   }
+  return withRoute(named, target, service);
+}
+
+const whereOf = ({ nodeLocal }: Service, { source }: Facts): string =>
+  nodeLocal === true ? ` on node ${source.workload?.node} (internalTrafficPolicy: Local)` : '';
+
+const untried: ReadonlySet<IpAddress> = new Set();
+
+/** The one of the client's session, if the Service has sessions; else any. */
+function firstEndpoint(
+  facts: Facts,
+  service: Service,
+  { random, affinity, isSuspect }: Balance,
+): SocketAddress | undefined {
+  const targets = targetsOf(facts, service, { tried: untried, isSuspect });
+  if (service.affinityTimeoutMs === undefined) return pickOne(targets, random);
+  const { source, originalDestination } = facts;
+  const session = { client: source.address.ip, service: service.key, port: originalDestination.port };
+  return affinity.endpointFor(session, targets, service.affinityTimeoutMs);
+}
+
+function targetsOf(facts: Facts, service: Service, history: DialHistory): readonly SocketAddress[] {
+  const { view, source, originalDestination } = facts;
+  if (source.workload === undefined) return [];
+  const targets = endpointsToTry(
+    view,
+    service,
+    originalDestination,
+    vantageOf(view, source.workload),
+    history,
+  ).map((endpoint) => targetOf(endpoint, originalDestination.port));
+  return withinEgress(
+    facts,
+    targets.filter((target) => target !== undefined),
+  );
+}
+
+const pickOne = <T>(items: readonly T[], random: () => number): T | undefined =>
+  items[Math.floor(random() * items.length)];
+
+function withRoute(facts: Facts, target: SocketAddress, service: Service | undefined): ReturnType<Step> {
+  if (isCallToTheMesh(facts.view, target)) {
+    return refuse(
+      facts,
+      'resolve',
+      new MeshError('RECURSIVE_CALL', `${formatSocketAddress(target)} is a port of the mesh itself`),
+    );
+  }
   const traceId = newTraceId();
-  const routes = targets.map((target) => routeTo(facts, target, service, traceId));
-  const [route] = routes;
+  const route = routeTo(facts, target, service, traceId);
   return {
     ...facts,
-    routes,
-    destination: peerAt(facts.view, first),
-    path: route?.type === 'hbone' ? 'tunnel' : 'direct',
-    hboneAddress: route?.type === 'hbone' ? route.via : undefined,
+    routes: [route],
+    destination: peerAt(facts.view, target),
+    path: route.type === 'hbone' ? 'tunnel' : 'direct',
+    hboneAddress: route.type === 'hbone' ? route.via : undefined,
     traceId,
   };
 }

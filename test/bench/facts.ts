@@ -9,15 +9,21 @@ import { type Argv, output } from './process.ts';
 export type Facts = Readonly<Record<string, string>>;
 
 export async function gatherFacts(ztunnel: string | undefined): Promise<Facts> {
-  const commit = await firstLine(['git', '-C', root, 'rev-parse', '--short', 'HEAD']);
   const iperf = await firstLine(['iperf3', '--version']);
   const haproxy = (await firstLine(['haproxy', '-v'])).replace(/ - .*/, '');
-  const node = await firstLine([
-    process.execPath,
-    '-p',
-    '`Node ${process.version}, OpenSSL ${process.versions.openssl}`',
-  ]);
   const peer = ztunnel === undefined ? 'no ztunnel' : `ztunnel ${await ztunnelVersion(ztunnel)}`;
+  const versions = `${await ownVersions()}; ${haproxy}; ${peer}; ${iperf.replace(/ \(.*/, '')}`;
+  return { ...machineFacts(), versions };
+}
+
+/** The project's, and that of what it runs on. */
+export async function ownVersions(): Promise<string> {
+  const commit = await firstLine(['git', '-C', root, 'rev-parse', '--short', 'HEAD']);
+  const { node, openssl } = process.versions;
+  return `mesh-ebpf ${packageJson.version} (${commit}), Node v${node}, OpenSSL ${openssl}`;
+}
+
+export function machineFacts(): Facts {
   return {
     date: new Date()
       .toISOString()
@@ -26,7 +32,6 @@ export async function gatherFacts(ztunnel: string | undefined): Promise<Facts> {
     machine: `${cpus().length} x ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GB, ${distribution()}`,
     kernel: release(),
     load: `${loadavg()[0]?.toFixed(2)} at the start`,
-    versions: `mesh-ebpf ${packageJson.version} (${commit}), ${node}; ${haproxy}; ${peer}; ${iperf.replace(/ \(.*/, '')}`,
   };
 }
 

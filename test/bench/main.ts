@@ -77,7 +77,8 @@ async function startVariants(
 function reportOf(options: Options, facts: Facts, { measurements, problems }: Outcome): Report {
   const rows = collect(options.rows, measurements);
   const { rounds, seconds: secondsEach, variants } = options;
-  return { facts, rounds, secondsEach, variants, rows, targets: judge(rows), problems };
+  const method = `medians of ${rounds} interleaved rounds, ${secondsEach} s each; CPU is user+system of the proxies of both sides`;
+  return { facts, method, rounds, secondsEach, variants, rows, targets: judge(rows), problems };
 }
 
 async function main(): Promise<number> {

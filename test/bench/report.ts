@@ -6,8 +6,10 @@ import type { VariantId } from './variants/variant.ts';
 
 export interface Report {
   readonly facts: Facts;
+  /** How it was measured, in a sentence. */
+  readonly method: string;
   readonly rounds: number;
-  readonly secondsEach: number;
+  readonly secondsEach?: number;
   readonly variants: readonly VariantId[];
   readonly rows: readonly RowResult[];
   readonly targets: readonly Verdict[];
@@ -23,10 +25,10 @@ export const variantTitles: Readonly<Record<VariantId, string>> = {
 };
 
 export function renderReport(report: Report): string {
-  const { facts, rounds, secondsEach, rows, targets, problems } = report;
+  const { facts, method, rows, targets, problems } = report;
   return [
     ...Object.entries(facts).map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`),
-    `method:   medians of ${rounds} interleaved rounds, ${secondsEach} s each; CPU is user+system of the proxies of both sides`,
+    `method:   ${method}`,
     '',
     ...renderTable(resultTable(report)),
     ...(targets.length === 0 ? [] : ['', 'targets', ...targets.map(renderTarget)]),
@@ -36,7 +38,7 @@ export function renderReport(report: Report): string {
   ].join('\n');
 }
 
-type Line = readonly string[];
+export type Line = readonly string[];
 
 function resultTable({ variants, rows }: Report): readonly Line[] {
   const ratios = (['haproxy', 'ztunnel', 'none'] as const).filter((id) => variants.includes(id));
@@ -66,11 +68,11 @@ function ratio({ values }: MetricResult, other: VariantId): string {
 const number = (value: number | undefined, digits: number): string =>
   value === undefined ? '-' : value.toFixed(digits);
 
-const renderTarget = ({ title, limit, shown, met }: Verdict): string =>
+export const renderTarget = ({ title, limit, shown, met }: Verdict): string =>
   `  ${met ? '✔' : '✘'} ${title.padEnd(40)} ${shown.padStart(9)}   ${limit}${met ? '' : ' (missed)'}`;
 
 /** Text to the left in the first two columns, numbers to the right in the others; a rule below the head. */
-function renderTable(lines: readonly Line[]): readonly string[] {
+export function renderTable(lines: readonly Line[]): readonly string[] {
   const widths = (lines[0] ?? []).map((_, column) =>
     Math.max(...lines.map((line) => (line[column] ?? '').length)),
   );

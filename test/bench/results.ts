@@ -1,5 +1,5 @@
 /** What was measured: samples by row, variant and metric, and what could not be. Pure. */
-import type { Metric, Row, Sample } from './rows/row.ts';
+import type { Metric, Sample } from './rows/row.ts';
 import { median, spread } from './stats.ts';
 import type { VariantId } from './variants/variant.ts';
 
@@ -20,14 +20,24 @@ export interface RowResult {
   readonly metrics: readonly MetricResult[];
 }
 
+/** What a row of a table is about. */
+export interface RowHead {
+  readonly id: string;
+  readonly title: string;
+  readonly metrics: readonly Metric[];
+}
+
 export interface Measurement {
-  readonly row: Row;
+  readonly row: RowHead;
   readonly variant: VariantId;
   readonly sample: Sample;
 }
 
 /** Rows in the order given; a row of which nothing was measured has no values. */
-export const collect = (rows: readonly Row[], measurements: readonly Measurement[]): readonly RowResult[] =>
+export const collect = (
+  rows: readonly RowHead[],
+  measurements: readonly Measurement[],
+): readonly RowResult[] =>
   rows.map((row) => ({
     id: row.id,
     title: row.title,

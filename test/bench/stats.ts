@@ -19,3 +19,9 @@ export function rotated<T>(items: readonly T[], round: number): readonly T[] {
   const start = items.length === 0 ? 0 : round % items.length;
   return [...items.slice(start), ...items.slice(0, start)];
 }
+
+/** The smallest value that at least `share` of all do not exceed; undefined of none. */
+export function quantile(values: readonly number[], share: number): number | undefined {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)];
+}

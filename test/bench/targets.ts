@@ -17,8 +17,8 @@ export interface Verdict {
 }
 
 /** The targets of all that was measured. */
-export const judge = (results: readonly RowResult[]): readonly Verdict[] =>
-  targets.flatMap((target) => {
+export const judge = (results: readonly RowResult[], of: readonly Target[] = targets): readonly Verdict[] =>
+  of.flatMap((target) => {
     const verdict = target.judge(results);
     return verdict === undefined ? [] : [{ title: target.title, limit: target.limit, ...verdict }];
   });
@@ -26,7 +26,7 @@ export const judge = (results: readonly RowResult[]): readonly Verdict[] =>
 type Place = readonly [row: string, metric: string];
 
 /** `value` of the mesh's median and another variant's, against a limit. */
-function comparison(
+export function comparison(
   [row, metric]: Place,
   other: VariantId,
   rule: {

@@ -1,9 +1,10 @@
 /** What the CLI can tell of an installation from its pins alone, and that uninstalling leaves none of it. */
+import { mkdirSync, rmdirSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { dumpMap, findRows, listMaps } from '../../src/datapath/inspect/maps.ts';
 import { listPrograms } from '../../src/datapath/inspect/programs.ts';
 import { probeFeatures } from '../../src/datapath/probe.ts';
-import { findLeftovers, installedObjects, uninstallDatapath } from '../../src/datapath/uninstall.ts';
+import { findLeftovers, installedObjects, ownedBy, uninstallDatapath } from '../../src/datapath/uninstall.ts';
 import { native } from './support/lab.ts';
 import { type Mesh, startMesh, stopAgent, stopMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
@@ -50,7 +51,7 @@ describe('the contents of a map', () => {
       expect.objectContaining({ podId: 2, pod: 'test/b', uid: b.uid, ip4: b.ip4, ip6: b.ip6 }),
     );
     expect(dump('listeners')).toContainEqual(expect.objectContaining({ podId: 1, pod: 'test/a' }));
-    expect(dump('config')).toEqual([expect.objectContaining({ captureUnknown: false, abi: 2 })]);
+    expect(dump('config')).toEqual([expect.objectContaining({ captureUnknown: false, abi: 3 })]);
     expect(dump('cookies')).toEqual([]);
   });
 
@@ -104,6 +105,8 @@ describe('the list of programs', () => {
       ['mesh_sockops', true],
       ['mesh_peername4', true],
       ['mesh_peername6', true],
+      ['mesh_sendmsg4', true],
+      ['mesh_sendmsg6', true],
       ['mesh_connect4', true],
       ['mesh_connect6', true],
       ['mesh_sk_lookup', true],
@@ -135,16 +138,43 @@ describe('probing the kernel', () => {
 });
 
 describe('uninstalling', () => {
+  it('is proved of one installation, while another with the same kernel goes on', async () => {
+    const { lab } = mesh;
+    const cgroupRoot = `${lab.cgroupRoot}/beside`;
+    const beside = { pinRoot: `${lab.pinRoot}-beside`, cgroupRoot, ztunnelCgroup: `${cgroupRoot}/ztunnel` };
+    mkdirSync(beside.ztunnelCgroup, { recursive: true });
+    const first = installedObjects(native, lab.pinRoot);
+    const second = await lab.open(beside);
+    second.activate();
+    second.close();
+    const owned = ownedBy(native, [beside.pinRoot]);
+    const found = (await findLeftovers(native, [beside.pinRoot], owned)).map(({ name }) => name);
+    expect(found).toEqual(
+      expect.arrayContaining(installedObjects(native, beside.pinRoot).map(({ name }) => name)),
+    );
+    expect(found.filter((name) => first.some((object) => object.name === name))).toEqual([]);
+
+    expect(uninstallDatapath(native, beside.pinRoot)).toBeGreaterThan(0);
+    expect(await findLeftovers(native, [beside.pinRoot], owned)).toEqual([]);
+    expect(installedObjects(native, lab.pinRoot)).toEqual(first);
+    // What is pinned nowhere that we know is found by the cgroup it is attached to.
+    const byCgroup = ownedBy(native, [], statSync(lab.cgroupRoot, { bigint: true }).ino);
+    expect(await findLeftovers(native, [], byCgroup)).toEqual(expect.arrayContaining([...first]));
+    for (const path of [beside.ztunnelCgroup, cgroupRoot]) rmdirSync(path);
+    // Where something is left, the kernel is given three seconds to free it.
+  }, 30_000);
+
   it('leaves no pin, link, program or map, and pods work as if there had been no mesh', async () => {
     const { lab, a, b, x } = mesh;
-    const pins = (await findLeftovers(native, lab.pinRoot)).filter(({ kind }) => kind === 'pin');
+    const owned = ownedBy(native, [lab.pinRoot]);
+    const pins = (await findLeftovers(native, [lab.pinRoot], owned)).filter(({ kind }) => kind === 'pin');
     expect(pins.map(({ name }) => name)).toContain(lab.pin('maps', 'pods'));
 
     const installed = installedObjects(native, lab.pinRoot);
     const count = (wanted: string): number => installed.filter(({ kind }) => kind === wanted).length;
-    expect([count('link'), count('program'), count('map')]).toEqual([7, 6, 9]);
+    expect([count('link'), count('program'), count('map')]).toEqual([9, 8, 12]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(installed.length);
-    expect(await findLeftovers(native, lab.pinRoot, installed)).toEqual([]);
+    expect(await findLeftovers(native, [lab.pinRoot], owned)).toEqual([]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(0);
     expect(await lab.run(a, scripts.connect, [b.ip4, 8080])).toMatchObject({ data: 'application b' });
     expect(await lab.run(x, scripts.connect, [a.ip6, 8080])).toMatchObject({ data: 'application a' });
@@ -158,9 +188,9 @@ describe('uninstalling', () => {
     );
     mesh.datapath.close();
     const held = native.openPinned(lab.pin('maps', 'pods'));
-    const installed = installedObjects(native, lab.pinRoot);
+    const owned = ownedBy(native, [lab.pinRoot]);
     uninstallDatapath(native, lab.pinRoot);
-    const left = await findLeftovers(native, lab.pinRoot, installed);
+    const left = await findLeftovers(native, [lab.pinRoot], owned);
     expect(left).toEqual([{ kind: 'map', name: expect.stringMatching(/^pods \(\d+\)$/) }]);
     native.closeFd(held);
   });

@@ -117,7 +117,7 @@ describe('the next agent', () => {
     withPin('links', `netns-${inode}`, (fd) => native.linkDetach(fd));
     expect(await dial('x', mesh.a.ip4)).toBe('application a');
     await restart();
-    expect(listPrograms(native, mesh.lab.pinRoot).map(({ attached }) => attached)).toEqual(Array(7).fill(true));
+    expect(listPrograms(native, mesh.lab.pinRoot).map(({ attached }) => attached)).toEqual(Array(9).fill(true));
   });
 
   it('with other programs updates the links in place, on the same maps', async () => {
@@ -138,7 +138,7 @@ describe('the next agent', () => {
     const { b, x } = mesh;
     const before = pinnedId('maps', 'pods');
     stop();
-    mesh.datapath = await mesh.lab.open({ sizes: { pods: 32, destinations: 128, flows: 128 } });
+    mesh.datapath = await mesh.lab.open({ sizes: { pods: 32, destinations: 128, flows: 128, egress: 64 } });
     // The old programs and maps still enforce.
     expect(pinnedId('maps', 'pods')).toBe(before);
     expect(await dial('x', b.ip4)).toBe(`plaintext ${b.ip4} 8080`);

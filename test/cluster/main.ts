@@ -1,10 +1,13 @@
 /** `npm run cluster -- COMMAND`: a real Kubernetes cluster on this machine. README.md says what it is made of. */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { asMeshError } from '../../src/base/errors.ts';
 import { errorText } from '../../src/cli/error-text.ts';
+import { renderReport } from '../bench/report.ts';
 import { ensureBuilt } from './artifacts/build.ts';
 import { writeImage } from './artifacts/image.ts';
+import { bench, clusterRows } from './bench/run.ts';
 import { createContext, running } from './commands/context.ts';
 import { restoreEtcd, saveEtcd, start, stop, wipeEtcd } from './commands/control.ts';
 import { demo } from './commands/demo.ts';
@@ -158,6 +161,32 @@ program
   });
 
 program
+  .command('bench')
+  .description(
+    'the scenarios of docs/performance.md, without a mesh and in it (after make image); missed targets do not fail',
+  )
+  .addOption(
+    new Option('--only <row...>', 'these rows alone').choices(clusterRows.map(({ id }) => id)).default([]),
+  )
+  .option('--rounds <number>', 'how often steady load is measured', parseRounds, 3)
+  .option('--json <file>', 'write everything that was measured there as well')
+  .option('--keep', 'leave the cluster running')
+  .action(async ({ only, rounds, json, keep = false }: BenchFlags) => {
+    const rows = clusterRows.filter(({ id }) => only.length === 0 || only.includes(id));
+    const report = await bench({ rows, rounds, keep });
+    if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, undefined, 2)}\n`);
+    print(`\n${renderReport(report)}`);
+    process.exitCode = report.problems.length === 0 ? 0 : 1;
+  });
+
+interface BenchFlags {
+  readonly only: readonly string[];
+  readonly rounds: number;
+  readonly json?: string;
+  readonly keep?: boolean;
+}
+
+program
   .command('build')
   .description('only build what `up` needs')
   .action(async () => {
@@ -168,6 +197,12 @@ function parseNodes(text: string): number {
   const count = /^\d$/.test(text) ? Number(text) : 0;
   if (count >= 1 && count <= maxNodes) return count;
   throw new InvalidArgumentError(`It is a number from 1 to ${maxNodes}.`);
+}
+
+function parseRounds(text: string): number {
+  const count = /^\d\d?$/.test(text) ? Number(text) : 0;
+  if (count >= 1 && count <= 20) return count;
+  throw new InvalidArgumentError('It is a number from 1 to 20.');
 }
 
 function parsePair(word: string): [string, string] {

@@ -34,6 +34,7 @@ const key = new Uint8Array(4);
 const value = new Uint8Array(8);
 const longPath = `/${'x'.repeat(5000)}`;
 const netns = '/proc/self/ns/net';
+const markRoute = { family: 4, mark: 1, mask: 1, table: 1, priority: 1 };
 const spec = (change: object): unknown[] => [{ ...clientSpec, ...change }];
 
 /** Descriptors that are not even numbers a descriptor could have. */
@@ -111,6 +112,19 @@ const table = (): (readonly [string, readonly unknown[]])[] => [
   ...['', 'x'.repeat(512), 'a\0b', 7, null, undefined].map((text) => ['sendMessage', [map, text, null]] as const),
   ...badBytes.map((bytes) => ['sealedMemory', [bytes]] as const),
   ...[null, undefined, 'spec', 7, [], {}].map((bad) => ['createSocket', [bad]] as const),
+  ...['addMarkRoute', 'removeMarkRoute'].flatMap((name) => [
+    ...badPaths.map((path) => [name, [path, markRoute]] as const),
+    ...[null, undefined, 'route', 7, [], {}].map((bad) => [name, [netns, bad]] as const),
+    ...[5, 0, '4', null].map((family) => [name, [netns, { ...markRoute, family }]] as const),
+    ...[...badU32s, 0].map((mark) => [name, [netns, { ...markRoute, mark }]] as const),
+    ...[...badU32s, 0].map((priority) => [name, [netns, { ...markRoute, priority }]] as const),
+    ...[...badU32s, 0].map((mask) => [name, [netns, { ...markRoute, mask }]] as const),
+    ...[...badU32s, 0, 253, 254, 256].map((number) => [name, [netns, { ...markRoute, table: number }]] as const),
+  ]),
+  ...badPaths.map((path) => ['writeInNetns', [path, ['/dev/null'], '1']] as const),
+  ...badPaths.map((path) => ['writeInNetns', [netns, [path], '1']] as const),
+  ...[null, undefined, '/dev/null', {}, 7].map((paths) => ['writeInNetns', [netns, paths, '1']] as const),
+  ...['', 'a\0b', 7, null].map((text) => ['writeInNetns', [netns, ['/dev/null'], text]] as const),
   ...[4, undefined, '', longPath, '/x\0y'].map((path) => ['createSocket', spec({ netns: path })] as const),
   ...[5, 0, '4', 4n, null, 10].map((family) => ['createSocket', spec({ family })] as const),
   ...['::1', '1.2.3', '1.2.3.4.5', '', undefined, 4].map((ip) => ['createSocket', spec({ bindIp: ip })] as const),
@@ -155,7 +169,15 @@ describe('a wrong argument', () => {
   });
 
   it('leaves a promise rejected, never an exception, where a promise is due', async () => {
-    for (const name of ['createSocket', 'netnsCookie', 'probeConnect', 'netnsAddresses']) {
+    for (const name of [
+      'createSocket',
+      'netnsCookie',
+      'probeConnect',
+      'netnsAddresses',
+      'addMarkRoute',
+      'removeMarkRoute',
+      'writeInNetns',
+    ]) {
       const outcomes = Promise.allSettled([call(name, [])]);
       expect(await outcomes).toMatchObject([{ status: 'rejected', reason: { code: 'ERR_ARGUMENT' } }]);
     }

@@ -86,6 +86,19 @@ describe('a worker that is killed', () => {
   );
 
   it(
+    'is counted, and its successors know how many there were',
+    async () => {
+      const { keeper, pid } = await serving();
+      expect(await keeper.ask('restarts')).toEqual({ restarts: 0 });
+      process.kill(pid, 'SIGKILL');
+      process.kill(await keeper.worker(), 'SIGKILL');
+      await keeper.worker();
+      expect(await keeper.ask('restarts')).toEqual({ restarts: 2 });
+    },
+    deadline,
+  );
+
+  it(
     'is replaced ten times over, at once after it served',
     async () => {
       const { keeper, pid } = await serving();

@@ -103,6 +103,15 @@ describe('nothing is left behind by', () => {
     });
   }, 120_000);
 
+  it('rules and sysctls of a namespace', async () => {
+    const route = { family: 4, mark: 0x53a, mask: 0xfff, table: 100, priority: 100 } as const;
+    await expectNothingLeft(cycles, async () => {
+      await native.addMarkRoute(netns.path, route);
+      await native.removeMarkRoute(netns.path, route);
+      await native.writeInNetns(netns.path, ['/proc/sys/net/ipv4/fwmark_reflect'], '0');
+    });
+  }, 120_000);
+
   it('duplicated descriptors and map access', async () => {
     await expectNothingLeft(cycles, () => {
       const copy = native.dup(map);

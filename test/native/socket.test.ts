@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { constants, tmpdir } from 'node:os';
 import { type AddressInfo, connect, createServer, Server, Socket } from 'node:net';
 import { once } from 'node:events';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Fd, SocketSpec } from '../../src/native/binding.ts';
@@ -42,12 +42,19 @@ const listening = (namespace: Netns): string => namespace.run('ss', '-Htln');
 
 const listeners = (namespace: Netns): number => listening(namespace).split(':80').length - 1;
 
+/** Of the sockets of this process's own network namespace, as /proc/self/fd names them. */
+function tcpInodes(): readonly string[] {
+  const [, ...rows] = readFileSync('/proc/self/net/tcp', 'utf8').trim().split('\n');
+  return rows.map((row) => `socket:[${row.trim().split(/\s+/)[9]}]`);
+}
+
 describe('a socket', () => {
   it('listens in the namespace asked for, and nowhere else', async () => {
-    await open({ netns: netns.path, bindPort: 15001, backlog: 128 });
+    const fd = await open({ netns: netns.path, bindPort: 15001, backlog: 128 });
     expect(listening(netns)).toContain('0.0.0.0:15001');
     expect(listening(other)).toBe('');
-    expect(readFileSync('/proc/self/net/tcp', 'utf8')).not.toContain(':3A99 ');
+    // By its inode: somebody else's socket may have the port on this machine.
+    expect(tcpInodes()).not.toContain(readlinkSync(`/proc/self/fd/${fd}`));
   });
 
   it('listens in the process’s own namespace without one', async () => {

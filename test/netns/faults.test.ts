@@ -1,7 +1,7 @@
 /** What users notice when a part of the mesh fails: less than they would fear, and never plaintext on the wire. */
 import { describe, expect } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fabricNetns } from '../../src/lab/layout.ts';
+import { fabricNetns, nodeNetns } from '../../src/lab/layout.ts';
 import type { ConnectionsDocument } from '../../src/telemetry/admin-api.ts';
 import { LinkCapture } from './support/capture.ts';
 import { cliOk, environment } from './support/cli.ts';
@@ -170,6 +170,36 @@ describe('the link between the nodes', () => {
       const { results } = await transfer.result<{ readonly results: readonly string[] }>();
       expect(results).toEqual(['ok', 'ok']);
       expect(await greets(lab)).toBe(true);
+    },
+  );
+});
+
+const twin = (name: string): string =>
+  serverPod(`shop/${name}`, { node: 'node-b' }).replace(`app: ${name}`, 'app: twins');
+
+describe('a pod of a Service that answers nothing, although it counts as ready', () => {
+  scenario(
+    'fails no connection: another pod is tried after a second, and the silent one avoided',
+    async (lab) => {
+      await lab.apply(twin('twin-1') + twin('twin-2') + service('shop/twins', [7000, 7001], false), '--wait');
+      const now = await Lab.attach();
+      await until('the Service to answer', () => now.greets('shop/web', 'twins'));
+      const silent = `${now.pod('shop/twin-1').ip4}/32`;
+      // No route, no answer, no error: what a SYN to a pod that vanished with its node meets.
+      await ip(`-n ${nodeNetns('node-a')} route add blackhole ${silent}`);
+      try {
+        const begun = performance.now();
+        for (let i = 0; i < 20; i++) {
+          const text = `call ${i}`;
+          expect(await now.client('shop/web', 'exchange', 'twins', 7000, text)).toMatchObject({
+            answer: text,
+          });
+        }
+        // Half of them would have waited 10 s each.
+        expect(performance.now() - begun).toBeLessThan(50_000);
+      } finally {
+        await ip(`-n ${nodeNetns('node-a')} route del blackhole ${silent}`);
+      }
     },
   );
 });

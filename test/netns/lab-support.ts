@@ -57,6 +57,8 @@ export function runCommand(
     child.on('close', (code) =>
       resolve({ code, stdout, stderr, milliseconds: performance.now() - startedAt }),
     );
+    // A command may end without having read its input: how it ended is what counts.
+    child.stdin.on('error', () => undefined);
     child.stdin.end(options.input ?? '');
   });
 }

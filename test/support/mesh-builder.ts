@@ -1,9 +1,12 @@
 /** A small mesh for tests, in a few words: pods, Services over them, and policies. */
 import { silentLogger } from '../../src/base/log.ts';
 import { parseIp, parsePort, type Port, parseSocketAddress, type SocketAddress } from '../../src/base/ip.ts';
+import type { NamespaceAccess } from '../../src/model/access.ts';
 import { parseTrustDomain, spiffeId } from '../../src/model/identity.ts';
 import {
+  type Endpoint,
   type MeshConfig,
+  type MeshNode,
   type NodeName,
   type Protocol,
   type Service,
@@ -19,6 +22,7 @@ export const meshConfig: MeshConfig = {
   clusterDomain: 'cluster.local',
   clusterId: 'test',
   rootNamespace: 'istio-system',
+  clusterDns: [{ type: 'service', service: serviceKey('kube-system', 'kube-dns') }],
 };
 
 export const at = (text: string): SocketAddress => parseSocketAddress(text);
@@ -54,7 +58,10 @@ export function pod(name: string, spec: PodSpec): Workload {
 export interface EndpointSpec {
   readonly address: string;
   readonly ready?: boolean;
+  readonly serving?: boolean;
   readonly terminating?: boolean;
+  readonly node?: string;
+  readonly zones?: readonly string[];
 }
 
 /** `service('shop/web', '10.96.0.1', '80:8080', [...])`: every endpoint serves the one port. */
@@ -73,12 +80,24 @@ export function service(
     hostname: `${serviceName}.${namespace}.svc.cluster.local`,
     vips: [parseIp(vip)],
     ports: [{ name: 'tcp', port, protocol: 'tcp' }],
-    endpoints: endpoints.map(({ address, ready = true, terminating = false }) => ({
-      address: parseIp(address),
-      ports: new Map([[port, target]]),
-      ready,
-      terminating,
-    })),
+    endpoints: endpoints.map((given) => endpoint(given, port, target)),
+  };
+}
+
+function endpoint(
+  { address, terminating = false, node, zones, ...given }: EndpointSpec,
+  port: Port,
+  target: Port,
+): Endpoint {
+  const ready = given.ready ?? !terminating;
+  return {
+    address: parseIp(address),
+    ports: new Map([[port, target]]),
+    ready,
+    serving: given.serving ?? (ready || terminating),
+    terminating,
+    ...(node === undefined ? {} : { node: node as NodeName }),
+    ...(zones === undefined ? {} : { hints: { zones, nodes: [] } }),
   };
 }
 
@@ -87,15 +106,12 @@ export interface MeshSpec {
   readonly services?: readonly Service[];
   readonly policies?: readonly AuthorizationPolicy[];
   readonly peerAuthentications?: readonly PeerAuthentication[];
+  readonly access?: readonly NamespaceAccess[];
+  readonly nodes?: readonly MeshNode[];
 }
 
-export function meshOf({
-  workloads = [],
-  services = [],
-  policies = [],
-  peerAuthentications = [],
-}: MeshSpec): MeshStore {
+export function meshOf(spec: MeshSpec): MeshStore {
   const store = new MeshStore({ log: silentLogger }, meshConfig);
-  store.replace({ workloads, services, policies, peerAuthentications });
+  store.replace({ workloads: [], services: [], policies: [], peerAuthentications: [], ...spec });
   return store;
 }

@@ -31,6 +31,7 @@ export interface NodeFlags extends MeshFlags {
   readonly maxPods?: string;
   readonly maxDestinations?: string;
   readonly maxFlows?: string;
+  readonly maxEgress?: string;
 }
 
 /** Where the Kubernetes objects come from. */
@@ -120,11 +121,12 @@ function objectsConfig(flags: NodeFlags, environment: Environment): ObjectsConfi
   return { type: 'api', kubeconfig, snapshotFile: snapshot ?? '/var/lib/mesh-ebpf/node/objects.snapshot' };
 }
 
-function mapSizes({ maxPods, maxDestinations, maxFlows }: NodeFlags): MapSizes {
-  const { pods, destinations, flows } = defaultMapSizes;
+function mapSizes({ maxPods, maxDestinations, maxFlows, maxEgress }: NodeFlags): MapSizes {
+  const { pods, destinations, flows, egress } = defaultMapSizes;
   return {
     pods: parseEntries(maxPods ?? String(pods), '--max-pods'),
     destinations: parseEntries(maxDestinations ?? String(destinations), '--max-destinations'),
     flows: parseEntries(maxFlows ?? String(flows), '--max-flows'),
+    egress: parseEntries(maxEgress ?? String(egress), '--max-egress'),
   };
 }

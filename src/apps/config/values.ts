@@ -1,6 +1,8 @@
 /** Parsers of single settings. @throws MeshError INVALID_ARGUMENT naming the setting and what it takes. */
 import { MeshError } from '../../base/errors.ts';
-import { formatSocketAddress, parseSocketAddress } from '../../base/ip.ts';
+import { formatSocketAddress, isIpv4, parseSocketAddress, tryParseIp } from '../../base/ip.ts';
+import type { EgressTarget } from '../../model/access.ts';
+import { serviceKey } from '../../model/mesh.ts';
 import { type LogLevel, logLevels } from '../../telemetry/admin-api.ts';
 
 export function parseLogLevel(text: string): LogLevel {
@@ -23,6 +25,28 @@ export function parseSeconds(text: string, setting: string): number {
   const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
   if (seconds >= 0 && seconds <= 86_400) return seconds;
   throw new MeshError('INVALID_ARGUMENT', `${setting}: "${text}" is not a number of seconds`);
+}
+
+/** Addresses and Services (`NAMESPACE/NAME`), separated by commas. */
+export const parseClusterDns = (text: string): readonly EgressTarget[] =>
+  text
+    .split(',')
+    .filter((part) => part !== '')
+    .map(parseDnsServer);
+
+function parseDnsServer(text: string): EgressTarget {
+  const ip = tryParseIp(text);
+  if (ip !== undefined) {
+    return { type: 'cidr', prefix: { base: ip, length: isIpv4(ip) ? 32 : 128 }, except: [] };
+  }
+  const [, namespace, name] = /^([a-z0-9-]{1,63})\/([a-z0-9-]{1,63})$/.exec(text) ?? [];
+  if (namespace !== undefined && name !== undefined)
+    return { type: 'service', service: serviceKey(namespace, name) };
+  throw new MeshError(
+    'INVALID_ARGUMENT',
+    `--cluster-dns: "${text}" is neither an address nor NAMESPACE/NAME of a Service`,
+    { hint: 'such as kube-system/kube-dns,169.254.20.10' },
+  );
 }
 
 /** `10.0.0.1:15012`, `[::1]:15012`, or a DNS name and a port. */

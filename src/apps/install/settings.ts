@@ -2,7 +2,7 @@
 import { MeshError } from '../../base/errors.ts';
 import { controllerName, nodeAgentName } from '../../controller/kubernetes/names.ts';
 import { parseTrustDomain } from '../../model/identity.ts';
-import { parseLogLevel, parseSeconds } from '../config/values.ts';
+import { parseClusterDns, parseLogLevel, parseSeconds } from '../config/values.ts';
 import type { Manifest } from './kustomize.ts';
 
 interface Setting {
@@ -101,6 +101,12 @@ export const settings: Readonly<Record<string, Setting>> = {
     help: 'true: grants SYS_RESOURCE; for kernels before 5.11, where BPF memory counts against RLIMIT_MEMLOCK',
     check: matching(/^(true|false)$/, 'true or false'),
     change: (workload, value) => (value === 'true' ? withCapability(workload, 'SYS_RESOURCE') : workload),
+    only: nodeAgentName,
+  },
+  'node.clusterDns': {
+    help: 'who answers DNS, addresses or NAMESPACE/NAME of Services: open to pods whose egress is denied by default',
+    check: (value) => void parseClusterDns(value),
+    change: flag('--cluster-dns'),
     only: nodeAgentName,
   },
   'node.drainSeconds': {

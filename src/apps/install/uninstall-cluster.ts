@@ -8,7 +8,7 @@ import type { ClusterUninstallOptions } from '../../cli/env.ts';
 import { type ExitCode, exitCodes } from '../../cli/exit-codes.ts';
 import { nodeAgentName, trustBundleMap } from '../../controller/kubernetes/names.ts';
 import type { KubeClient } from '../../kube/client/kube-client.ts';
-import { deleteObject, readObject, replaceObject } from '../../kube/client/kube-objects.ts';
+import { deleteObject, listObjects, readObject, replaceObject } from '../../kube/client/kube-objects.ts';
 import { resources } from '../../kube/client/resources.ts';
 import { cleaningDaemonSet, isCleaning } from './cleaning.ts';
 import { deleteAll, everywhere, kindOf, nameOf, rolledOut } from './cluster.ts';
@@ -30,7 +30,11 @@ export async function uninstallCluster(
   options: ClusterUninstallOptions,
 ): Promise<ExitCode> {
   const { client, manifests, done, ask } = deps;
-  const there = await existing(client, manifests);
+  const found = await existing(client, manifests);
+  const there = (await isInUse(client, found)) ? found.filter((manifest) => !isDefinition(manifest)) : found;
+  if (there.length < found.length) {
+    deps.progress('kept: NamespaceAccess objects of yours, and their definition, with which they would go');
+  }
   const bundles = await everywhere(client, resources.configMaps, trustBundleMap);
   if (there.length === 0 && bundles.length === 0) {
     deps.progress('nothing of the mesh is in this cluster');
@@ -88,6 +92,14 @@ const isYes = (answer: string | undefined): boolean =>
 
 const question = (steps: readonly string[]): string =>
   `This removes, with the keys of the certificate authority:\n${steps.map((step) => `  ${step}\n`).join('')}Go on? [y/N] `;
+
+const isDefinition = ({ kind }: Manifest): boolean => kind === 'CustomResourceDefinition';
+
+/** Objects that people wrote go with the definition of their kind. */
+async function isInUse(client: KubeClient, found: readonly Manifest[]): Promise<boolean> {
+  if (!found.some(isDefinition)) return false;
+  return (await listObjects(client, resources.namespaceAccesses, { limit: 1 })).length > 0;
+}
 
 const isNodeProgram = ({ kind, metadata }: Manifest): boolean =>
   kind === 'DaemonSet' && metadata.name === nodeAgentName;

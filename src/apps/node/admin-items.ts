@@ -59,12 +59,13 @@ export const serviceItem = (service: Service, view: MeshView): ServiceItem => ({
   hostname: service.hostname,
   vips: service.vips,
   ports: service.ports.map(({ name, port, protocol }) => ({ name, port, protocol })),
-  endpoints: service.endpoints.map(({ address, ready, terminating, ports }) => {
+  endpoints: service.endpoints.map(({ address, ready, serving, terminating, ports }) => {
     const workload = view.workloadByIp(address);
     return {
       address,
       workload: workload === undefined ? null : podName(workload),
       ready,
+      serving,
       terminating,
       ports: Object.fromEntries(ports),
     };

@@ -1,5 +1,5 @@
 /** The datapath as enrolment sees it: finds the namespace's cookie on the way, and follows the mesh model. */
-import type { Capture } from '../../agent/enrolment.ts';
+import type { Capture } from '../../agent/pod-state.ts';
 import type { Datapath } from '../../datapath/datapath.ts';
 
 export const captureThrough = (datapath: Datapath): Capture => ({

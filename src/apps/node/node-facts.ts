@@ -1,5 +1,5 @@
 /** What the items of one answer of the admin API are made from: looked up once, however many items there are. */
-import type { PodState } from '../../agent/enrolment.ts';
+import type { PodState } from '../../agent/pod-state.ts';
 import type { CertificateStatus } from '../../identity/certificate-entry.ts';
 import type { SpiffeId } from '../../model/identity.ts';
 import type { NodeName, Workload } from '../../model/mesh.ts';

@@ -6,10 +6,13 @@
  */
 import { CaptureProbe } from '../../agent/capture-probe.ts';
 import { systemClock } from '../../base/clock.ts';
+import type { SourceCondition } from '../../kube/source.ts';
+import { Metrics } from '../../telemetry/metrics.ts';
 import { Readiness } from '../../telemetry/readiness.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { createAdminApi } from './admin-api.ts';
 import { requireCapabilities } from './capabilities.ts';
+import { followDenials } from './denials.ts';
 import { createObservability, watchParts } from './observability.ts';
 import { occasionalOccupancy } from './map-occupancy.ts';
 import { buildCniInstaller, buildEnrolment, cniProblems, startCni } from './enrolment-parts.ts';
@@ -33,15 +36,17 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   requireCapabilities();
   await using cleanup = new AsyncDisposableStack();
   const draining: Promise<void>[] = [];
-  const foundation: Foundation = { ...deps, config, clock: systemClock, cleanup, draining };
-  const { log, version } = deps;
+  const metrics = new Metrics({ runtime: true });
+  const foundation: Foundation = { ...deps, config, clock: systemClock, metrics, cleanup, draining };
+  const { log, version, keeper } = deps;
 
   const { store, source, server } = await startModel(foundation, stop);
-  const observability = createObservability(store, foundation.clock, log);
+  const observability = createObservability(metrics, store, foundation.clock, log);
   const certificates = startIdentity(foundation, store, observability);
   cleanup.defer(async () => void (await Promise.all(draining)));
   const readiness = new Readiness(['datapath', 'enrolment'], { certificates: () => certificates.serving });
   const datapath = await startDatapath(foundation, store);
+  foundation.cleanup.defer(followDenials(datapath, store, observability.denials, foundation.clock));
   readiness.done('datapath');
   const probe = new CaptureProbe({ native: deps.native, clock: foundation.clock });
   const watched = { ...observability, probe, source };
@@ -54,6 +59,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const occupancy = occasionalOccupancy(datapath, foundation.clock);
   watchParts(observability, {
     version,
+    keeper,
     mesh: store,
     enrolment,
     certificates,
@@ -62,6 +68,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     occupancy,
     problemCount,
   });
+  let reportConditions: (() => readonly SourceCondition[]) | undefined;
   const api = createAdminApi({
     node: config.nodeName,
     version,
@@ -73,7 +80,8 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     readiness,
     occupancy,
     sourceProblems: () => [
-      ...source.status().conditions.map(conditionProblem),
+      ...source.status().conditions.map((condition) => conditionProblem(condition)),
+      ...(reportConditions?.() ?? []).map((condition) => conditionProblem(condition, '')),
       ...source.problems.map(sourceProblem),
       ...cniProblems(cniInstaller),
     ],
@@ -88,7 +96,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   enrolment.startProving();
   await startCni(foundation, store, source, pods);
   await cniInstaller?.start();
-  startReporting(foundation, server, store, enrolment);
+  reportConditions = startReporting(foundation, server, store, enrolment);
   readiness.done('enrolment');
   const { ready, pending } = readiness.state();
   const facts = { pods: enrolment.counts(), version };

@@ -11,6 +11,7 @@ import { SnapshotKeeper } from '../../kube/snapshot/snapshot-keeper.ts';
 import type { ObjectSource, SourceCondition } from '../../kube/source.ts';
 import { YamlDirectory } from '../../kube/yaml-directory.ts';
 import type { ObjectsConfig } from '../config/node-config.ts';
+import { countForbidden } from '../forbidden.ts';
 import type { Foundation } from './parts.ts';
 
 export interface Objects {
@@ -32,7 +33,7 @@ export async function openObjects(foundation: Foundation, stop: AbortSignal): Pr
 }
 
 async function openApi(
-  { config, clock, log: rootLog, version, cleanup }: Foundation,
+  { config, clock, log: rootLog, version, cleanup, metrics }: Foundation,
   { kubeconfig, snapshotFile }: Extract<ObjectsConfig, { type: 'api' }>,
   stop: AbortSignal,
 ): Promise<Objects> {
@@ -47,7 +48,11 @@ async function openApi(
     unusable = { subject: 'snapshot', error, since: clock.now() };
     return undefined;
   });
-  const api = new ApiSource({ connection, clock, log }, { feeds: nodeFeeds(config.nodeName), lastGood });
+  const forbidden = countForbidden(metrics);
+  const api = new ApiSource(
+    { connection, clock, log, forbidden },
+    { feeds: nodeFeeds(config.nodeName), lastGood },
+  );
   const knownAt = (): number => api.status().lastEventAt ?? lastGood?.writtenAt ?? clock.now();
   const keeper = new SnapshotKeeper({ file: new SnapshotFile(snapshotFile), clock, log, source, knownAt });
   // Not only when connections have finished: the node program that takes over writes the same file.

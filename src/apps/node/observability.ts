@@ -7,11 +7,13 @@ import type { Datapath } from '../../datapath/datapath.ts';
 import type { MapOccupancy } from '../../datapath/occupancy.ts';
 import type { CertificateManager, CertificateObserver } from '../../identity/certificate-manager.ts';
 import type { MeshReader } from '../../model/view.ts';
+import type { Keeper } from '../../native/keeper.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
 import { AccessLog } from '../../telemetry/access-log.ts';
+import { type DenialAccount, denialAccount } from '../../telemetry/denial-account.ts';
 import { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
 import { FailureThrottle } from '../../telemetry/failure-throttle.ts';
-import { Metrics } from '../../telemetry/metrics.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
 import { PolicyMetrics } from '../../telemetry/policy-metrics.ts';
 import { type TrafficAccount, trafficAccount } from '../../telemetry/traffic-account.ts';
 import { TrafficMetrics } from '../../telemetry/traffic-metrics.ts';
@@ -20,10 +22,15 @@ export interface Observability {
   readonly metrics: Metrics;
   readonly registry: ConnectionRegistry;
   readonly traffic: TrafficAccount;
+  readonly denials: DenialAccount;
 }
 
-export function createObservability(mesh: MeshReader, clock: Clock, log: Logger): Observability {
-  const metrics = new Metrics({ runtime: true });
+export function createObservability(
+  metrics: Metrics,
+  mesh: MeshReader,
+  clock: Clock,
+  log: Logger,
+): Observability {
   const registry = new ConnectionRegistry();
   const { clusterId } = mesh.view.config;
   const service = (key: Parameters<MeshReader['view']['services']['get']>[0]) => mesh.view.services.get(key);
@@ -39,11 +46,12 @@ export function createObservability(mesh: MeshReader, clock: Clock, log: Logger)
     metrics: new TrafficMetrics({ metrics, clock, labels: { clusterId, service } }),
     policies: new PolicyMetrics(metrics),
   });
-  return { metrics, registry, traffic };
+  return { metrics, registry, traffic, denials: denialAccount({ accessLog, registry, metrics }) };
 }
 
 export interface WatchedParts {
   readonly version: string;
+  readonly keeper: Pick<Keeper, 'restarts'>;
   readonly mesh: MeshReader;
   readonly enrolment: Enrolment;
   readonly certificates: CertificateManager;
@@ -61,6 +69,7 @@ export function watchParts({ metrics, registry }: Observability, parts: WatchedP
   metrics.observe('mesh_build_info', () => [
     { labels: { version: parts.version, node_version: process.versions.node }, value: 1 },
   ]);
+  metrics.observe('mesh_worker_restarts_total', () => gauge(parts.keeper.restarts));
   metrics.observe('mesh_pods', () =>
     Object.entries(enrolment.counts()).map(([state, value]) => ({ labels: { state }, value })),
   );

@@ -2,7 +2,6 @@
  * The node program's parts, one function each: builds it, starts it, and leaves on the stack how to stop it. `node.ts`
  * calls them in the order in which they need each other.
  */
-import { join } from 'node:path';
 import type { CaptureProbe } from '../../agent/capture-probe.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
@@ -13,22 +12,25 @@ import { keeperVault } from '../../identity/credential-vault.ts';
 import { GrpcCaClient } from '../../identity/grpc-ca-client.ts';
 import { MeshSource } from '../../kube/mesh-source.ts';
 import { MeshStore } from '../../model/store.ts';
-import type { Fd, NativeBinding } from '../../native/binding.ts';
+import type { NativeBinding } from '../../native/binding.ts';
 import type { Keeper } from '../../native/keeper.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
 import { createTypeScriptEngine } from '../../net/tunnel/engine.ts';
 import { createAuthorizer } from '../../policy/authorize.ts';
 import type { AdminApi, LogLevel } from '../../telemetry/admin-api.ts';
-import { startAdminServer } from '../../telemetry/admin-server.ts';
 import { startMetricsServer, startReadinessServer } from '../../telemetry/node-servers.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Readiness } from '../../telemetry/readiness.ts';
 import { createDecider } from '../../ztunnel/decider.ts';
+import { departuresIn } from '../../ztunnel/departures.ts';
 import { PolicyWatch } from '../../ztunnel/policy-watch.ts';
 import type { NodeConfig } from '../config/node-config.ts';
+import { serveAdmin } from './admin-socket.ts';
 import { followDestinations, followIdentities } from './followers.ts';
 import { followPredecessor } from './predecessor.ts';
 import { ownCgroup } from './host-facts.ts';
 import { openWhenFree } from './open-when-free.ts';
+import { answerWhileWaiting } from './waiting.ts';
 import { openObjects } from './objects.ts';
 import { certificateRequests, type Observability } from './observability.ts';
 
@@ -48,6 +50,7 @@ export interface NodeDeps {
 export interface Foundation extends NodeDeps {
   readonly config: NodeConfig;
   readonly clock: Clock;
+  readonly metrics: Metrics;
   readonly cleanup: AsyncDisposableStack;
   /**
    * What is let finish while the rest stops. Connections under way need nobody else, and the node program that
@@ -56,7 +59,7 @@ export interface Foundation extends NodeDeps {
   readonly draining: Promise<void>[];
 }
 
-/** Waits for the objects. @throws MeshError when they cannot be read at all, or `stop` fires first */
+/** Waits for the objects, and says so. @throws MeshError when they cannot be read at all, or `stop` fires first */
 export async function startModel(foundation: Foundation, stop: AbortSignal) {
   const { config, log, cleanup } = foundation;
   const store = new MeshStore({ log }, config.mesh);
@@ -67,7 +70,12 @@ export async function startModel(foundation: Foundation, stop: AbortSignal) {
   // Without an API server and without a snapshot there is nothing to do but to wait: what is captured stays so.
   const giveUp = (): void => source.stop();
   stop.addEventListener('abort', giveUp);
-  await source.start();
+  const answering = answerWhileWaiting(foundation, store, source);
+  try {
+    await source.start();
+  } finally {
+    await answering.end();
+  }
   stop.removeEventListener('abort', giveUp);
   return { store, source, server: objects.server };
 }
@@ -142,6 +150,11 @@ export function startZtunnel(
     clock,
     log: scoped,
   });
+  cleanup.defer(
+    store.subscribe((view, diff) =>
+      departuresIn(view, diff).forEach((departure, ip) => engine.peerDeparts(ip, departure)),
+    ),
+  );
   cleanup.defer(() => void draining.push(engine.drain(AbortSignal.timeout(config.drainMs))));
   return engine;
 }
@@ -152,10 +165,8 @@ export async function startServers(
   { metrics }: Observability,
   readiness: Readiness,
 ): Promise<void> {
-  const identity = { node: config.nodeName, now: () => clock.now() };
-  const peerCredentials = (fd: number) => native.peerCredentials(fd as Fd);
   const servers = await Promise.all([
-    startAdminServer({ api, identity, log, peerCredentials }, join(config.runDir, 'admin.sock')),
+    serveAdmin({ config, native, clock, log }, api),
     startMetricsServer(metrics, { port: metricsPort }, log),
     startReadinessServer(readiness, { port: readinessPort }, log),
     ...(config.readySocket === undefined

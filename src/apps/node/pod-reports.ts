@@ -2,8 +2,11 @@
  * What everybody can see of this node's pods in the API: compares, every second, what is annotated with what is
  * enrolled, and has the difference written. Nothing here is waited for by enrolment.
  */
-import type { Enrolment, PodState } from '../../agent/enrolment.ts';
+import type { Enrolment } from '../../agent/enrolment.ts';
+import type { PodState } from '../../agent/pod-state.ts';
 import type { Clock } from '../../base/clock.ts';
+import type { SourceCondition } from '../../kube/source.ts';
+import { countForbidden, notingClient } from '../forbidden.ts';
 import { HttpKubeClient } from '../../kube/client/kube-client.ts';
 import type { ApiServer } from '../../kube/client/kube-client.ts';
 import type { Trouble } from '../../kube/report/pod-report.ts';
@@ -74,21 +77,26 @@ export function followPods({ mesh, node, enrolment, clock, reporter }: FollowDep
   };
 }
 
-/** @param server undefined: the objects are nobody's, so nobody is told */
+/**
+ * @param server undefined: the objects are nobody's, so nobody is told
+ * @returns what keeps it from being said, as of the moment of asking
+ */
 export function startReporting(
-  { config, clock, log: root, version, cleanup }: Foundation,
+  { config, clock, log: root, version, cleanup, metrics }: Foundation,
   server: ApiServer | undefined,
   mesh: MeshReader,
   enrolment: Pick<Enrolment, 'stateOf'>,
-): void {
-  if (server === undefined) return;
-  const client = new HttpKubeClient(server, { userAgent: `mesh-ebpf/${version}` });
+): () => readonly SourceCondition[] {
+  if (server === undefined) return () => [];
+  const requests = new HttpKubeClient(server, { userAgent: `mesh-ebpf/${version}` });
+  const client = notingClient(requests, countForbidden(metrics));
   const log = root.child({ scope: 'report' });
   const reporter = new PodReporter({ client, clock, log, node: config.nodeName });
   const unfollow = followPods({ mesh, node: config.nodeName, enrolment, clock, reporter });
   cleanup.defer(() => {
     unfollow();
     reporter.stop();
-    client.close();
+    requests.close();
   });
+  return () => reporter.failures.map((failure) => ({ subject: 'annotations and Events', ...failure }));
 }

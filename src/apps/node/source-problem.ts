@@ -16,9 +16,12 @@ export function sourceProblem(problem: ManifestProblem): Problem {
   };
 }
 
-export const conditionProblem = ({ subject, error, since }: SourceCondition): Problem => ({
+export const conditionProblem = (
+  { subject, error, since }: SourceCondition,
+  prefix = 'source ',
+): Problem => ({
   code: error.code,
-  subject: `source ${subject}`,
+  subject: `${prefix}${subject}`,
   message: error.message,
   hint: error.hint ?? null,
   since: new Date(since).toISOString(),

@@ -12,7 +12,7 @@ import { type RemoteNode, remoteNode } from './remote-node.ts';
 
 /**
  * The nodes chosen. Those whose pod does not run, or that have none, are unreachable.
- * @throws MeshError NOT_FOUND when the mesh is not there, or no node has the name asked for; by `api-error.ts`
+ * @throws MeshError NOT_FOUND when the mesh is not there, or no node has the name asked for; by `api-refusal.ts`
  */
 export async function findClusterNodes(
   env: CliEnv,

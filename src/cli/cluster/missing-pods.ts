@@ -43,7 +43,7 @@ export async function missingPods(
     return { daemonSet: 'installed', unreachable, hint: undefined };
   } catch (thrown) {
     const { code, message, hint } = asMeshError(thrown);
-    if (code !== 'PERMISSION') throw thrown;
+    if (code !== 'API_FORBIDDEN') throw thrown;
     const next = hint === undefined ? '' : ` (${hint})`;
     return {
       daemonSet: 'unknown',

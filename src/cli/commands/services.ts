@@ -24,8 +24,7 @@ export const addServicesCommand = listCommand<ServiceList, ServiceItem>({
     `no Service${namespace === undefined ? '' : ` in namespace "${namespace}"`}; the mesh knows ${known}`,
 });
 
-const ready = (item: ServiceItem): number =>
-  item.endpoints.filter((endpoint) => endpoint.ready && !endpoint.terminating).length;
+const ready = (item: ServiceItem): number => item.endpoints.filter((endpoint) => endpoint.ready).length;
 
 const columns: readonly Column<ServiceItem>[] = [
   { header: 'SERVICE', cell: ({ namespace, name }) => `${namespace}/${name}`, shrink: true },

@@ -1,7 +1,7 @@
 /** `uninstall`: takes everything of the mesh off this machine, and with `--verify` proves that nothing is left. */
 import { type Command, Option } from 'commander';
 import { asMeshError, MeshError } from '../../base/errors.ts';
-import type { Leftover } from '../../datapath/uninstall.ts';
+import type { Leftover, Owned } from '../../datapath/ownership.ts';
 import { type CommandContext, examples, type OutputOptions, withOutput } from '../command.ts';
 import type { Cleaner, CliEnv, ClusterUninstallOptions } from '../env.ts';
 import { errorText } from '../error-text.ts';
@@ -60,17 +60,18 @@ async function uninstall(context: CommandContext, options: Options): Promise<Exi
   if (options.cluster === true) return await uninstallCluster(env, options);
   const screen = context.screen();
   const roots = await rootsOf(env, options);
-  const cleaners = await cleanersFor(env, roots);
-  const planned = await plan(cleaners, roots);
+  const paths = roots.map(({ path }) => path);
+  // Known before anything is removed: it tells what is this mesh's from what others have in the same kernel.
+  const owned = env.datapath.owned(paths, options.pinRoot === undefined);
+  const scope = { roots, cleaners: await cleanersFor(env, roots), owned };
+  const planned = await plan(env, scope);
   if (options.dryRun === true) return report(screen, options, planned, undefined);
   if (planned.length > 0 && options.yes !== true && !(await confirmed(env, planned))) {
     screen.hint('nothing was removed');
     return exitCodes.findings;
   }
-  // One node of several: its objects must be known beforehand to tell them from the others'.
-  const own = options.pinRoot === undefined ? undefined : installedIn(env, roots);
-  const steps = planned.length === 0 ? [] : await remove(env, screen, { roots, cleaners });
-  const left = options.verify === true ? await leftovers(env, { roots, cleaners }, own) : undefined;
+  const steps = planned.length === 0 ? [] : await remove(env, screen, scope);
+  const left = options.verify === true ? await leftovers(env, screen, scope) : undefined;
   return report(screen, options, steps, left);
 }
 
@@ -85,6 +86,7 @@ const rootsOf = async (env: CliEnv, { pinRoot }: Options): Promise<readonly PinR
 interface Scope {
   readonly roots: readonly PinRoot[];
   readonly cleaners: readonly Cleaner[];
+  readonly owned: Owned;
 }
 
 /** What is in the pods cannot be told apart by node: it goes with the machine's last node, and not before. */
@@ -94,9 +96,9 @@ async function cleanersFor(env: CliEnv, roots: readonly PinRoot[]): Promise<read
   return others.length === 0 ? env.cleaners : [];
 }
 
-async function plan(cleaners: readonly Cleaner[], roots: readonly PinRoot[]): Promise<readonly Step[]> {
-  const found = await Promise.all(cleaners.map(async (cleaner) => await cleaner.find()));
-  const what = [...roots.map(({ path }) => `BPF programs and maps pinned in ${path}`), ...found.flat()];
+async function plan(env: CliEnv, scope: Scope): Promise<readonly Step[]> {
+  const found = await findings(env, scope);
+  const what = [...scope.roots.map(({ path }) => `BPF programs and maps pinned in ${path}`), ...found];
   return what.map((each) => ({ what: each, result: 'planned', message: null }));
 }
 
@@ -111,7 +113,12 @@ async function confirmed(env: CliEnv, planned: readonly Step[]): Promise<boolean
  * A node that cannot be removed does not keep the others from it. The rules in pods stay then: without them, a node
  * that is still in force would break the connections of its pods.
  */
-async function remove(env: CliEnv, screen: Screen, { roots, cleaners }: Scope): Promise<readonly Step[]> {
+async function remove(
+  env: CliEnv,
+  screen: Screen,
+  { roots, cleaners, owned }: Scope,
+): Promise<readonly Step[]> {
+  const others = env.datapath.othersNamespaces(owned);
   const steps: Step[] = [];
   const attempt = async (what: string, act: () => Promise<unknown>): Promise<void> => {
     try {
@@ -133,30 +140,31 @@ async function remove(env: CliEnv, screen: Screen, { roots, cleaners }: Scope): 
     const message = 'a node that could not be removed still needs it';
     return [...steps, ...cleaners.map(({ name }): Step => ({ what: name, result: 'failed', message }))];
   }
-  for (const cleaner of cleaners) await attempt(cleaner.name, async () => await cleaner.remove());
+  for (const cleaner of cleaners) await attempt(cleaner.name, async () => await cleaner.remove(others));
   return steps;
 }
 
-const installedIn = (env: CliEnv, roots: readonly PinRoot[]): readonly Leftover[] =>
-  roots.flatMap(({ path }) => env.datapath.installed(path));
-
-/** The kernel's word, on `own` objects or on everything that looks like the mesh's. */
-async function leftovers(
-  { datapath }: CliEnv,
-  { roots, cleaners }: Scope,
-  own: readonly Leftover[] | undefined,
-): Promise<readonly string[]> {
-  const paths = roots.length > 0 ? roots.map(({ path }) => path) : [anyRoot];
-  const found = new Set<string>();
-  for (const path of paths) {
-    for (const { kind, name } of await datapath.leftovers(path, own)) found.add(`${kind} ${name}`);
-  }
-  for (const cleaner of cleaners) for (const line of await cleaner.find()) found.add(line);
-  return [...found];
+/** What is outside of the datapath's pins, a line each. */
+async function findings({ datapath }: CliEnv, { cleaners, owned }: Scope): Promise<readonly string[]> {
+  const others = datapath.othersNamespaces(owned);
+  return (await Promise.all(cleaners.map(async (cleaner) => await cleaner.find(others)))).flat();
 }
 
-/** Programs and maps of ours are searched in the whole kernel, whatever root is named. */
-const anyRoot = '/sys/fs/bpf/mesh-ebpf';
+/** The kernel's word on what is this mesh's. */
+async function leftovers(env: CliEnv, screen: Screen, scope: Scope): Promise<readonly string[]> {
+  const { datapath } = env;
+  const paths = scope.roots.map(({ path }) => path);
+  const left = await datapath.leftovers(paths, scope.owned);
+  const unclaimed = datapath.unclaimed(scope.owned).map(lineOf);
+  if (unclaimed.length > 0) {
+    screen.hint(
+      `not counted, for they are attached nowhere (another mesh that starts?): ${printable(unclaimed.join(', '))}`,
+    );
+  }
+  return [...left.map(lineOf), ...(await findings(env, scope))];
+}
+
+const lineOf = ({ kind, name }: Leftover): string => `${kind} ${name}`;
 
 function report(
   screen: Screen,
@@ -184,7 +192,7 @@ function printReport(screen: Screen, steps: readonly Step[], left: readonly stri
   if (left === undefined) return;
   const verdict =
     left.length === 0
-      ? `${screen.paint('green', 'clean')}: the kernel has nothing of the mesh left`
+      ? `${screen.paint('green', 'clean')}: the kernel has nothing of this mesh left`
       : `${screen.paint('red', 'LEFT')}: ${plural(left.length, 'thing')}`;
   screen.data(verdict);
   for (const line of left) screen.data(`  ${printable(line)}`);

@@ -127,6 +127,37 @@ export function bits<Name extends string>(
   };
 }
 
+/** `T[length]`. Fewer values leave the rest zero, which `isUnused` tells from a value. */
+export function array<T>(
+  item: Field<T>,
+  length: number,
+  isUnused: (value: T) => boolean,
+): Field<readonly T[]> {
+  const offsetOf = (start: number, i: number): number => start + i * item.sizeBytes;
+  return {
+    sizeBytes: item.sizeBytes * length,
+    alignBytes: item.alignBytes,
+    read(view, offset) {
+      const all = Array.from({ length }, (_, i) => item.read(view, offsetOf(offset, i)));
+      return all.filter((value) => !isUnused(value));
+    },
+    write(view, offset, values) {
+      if (values.length > length)
+        throw new MeshError('INTERNAL', `${values.length} values in a field of ${length}`);
+      bytesAt(view, offset, item.sizeBytes * length).fill(0);
+      values.forEach((value, i) => item.write(view, offsetOf(offset, i), value));
+    },
+  };
+}
+
+/** Keys and values of maps that have none. */
+export const nothing: Field<undefined> = {
+  sizeBytes: 0,
+  alignBytes: 1,
+  read: () => undefined,
+  write() {},
+};
+
 export function encode<T>(field: Field<T>, value: T): Uint8Array {
   return encodeAll(field, [value]);
 }

@@ -3,11 +3,26 @@
  * Change both together; a test and every start of the agent compare them.
  */
 import type { IpAddress } from '../../base/ip.ts';
-import { address, bits, choice, decode, encode, optionalAddress, text, u16, u32, u64, u8 } from './field.ts';
+import type { PortRange, Transport } from '../../model/access.ts';
+import {
+  type Field,
+  address,
+  array,
+  bits,
+  choice,
+  decode,
+  encode,
+  optionalAddress,
+  text,
+  u16,
+  u32,
+  u64,
+  u8,
+} from './field.ts';
 import { struct, type StructLayout } from './struct.ts';
 
 /** `MESH_ABI`. */
-export const abiVersion = 2;
+export const abiVersion = 3;
 
 /** `enum mesh_origin_kind`. */
 export const originKinds = { none: 0, captured: 1, host: 2, ztunnel: 3 } as const;
@@ -32,6 +47,10 @@ export const counterHelp = {
   droppedMeshPort: 'inbound connections dropped: aimed at a capture port without having been captured',
   droppedUnknown: 'inbound connections dropped: no enrolled pod has that address',
   droppedNoListener: 'inbound connections dropped: the pod has no plaintext listener',
+  deniedEgress: 'connections and datagrams refused by a NamespaceAccess',
+  denialsUntold: 'of those, the ones that were counted and not told: too many at a time',
+  deniedConnecting:
+    'UDP sockets that were not connected to where TCP is let through: resolvers do so to order addresses',
 } as const;
 
 export type CounterName = keyof typeof counterHelp;
@@ -57,6 +76,8 @@ export interface Pod {
   readonly label: string;
   readonly ip4: IpAddress | undefined;
   readonly ip6: IpAddress | undefined;
+  /** Whose entries in `egress` restrict it; 0: none do. */
+  readonly egressSet: bigint;
 }
 
 export interface Destination {
@@ -111,6 +132,7 @@ export const pod = struct<Pod>('mesh_pod', {
   label: text(labelSize),
   ip4: optionalAddress,
   ip6: optionalAddress,
+  egressSet: u64,
 });
 
 export const destination = struct<Destination>('mesh_destination', {
@@ -134,5 +156,91 @@ export const flowKey = struct<FlowKey>('mesh_flow_key', {
 
 export const flow = struct<Flow>('mesh_flow', { socketCookie: u64, origin });
 
+/** IANA's numbers. */
+const transports: Readonly<Record<Transport, number>> = { tcp: 6, udp: 17 };
+
+/** `MESH_EGRESS_RANGES`. */
+export const maxPortRanges = 16;
+
+export interface EgressKey {
+  /** Of the address: 0 to 128. IPv4 has 96 more than people write. */
+  readonly bits: number;
+  readonly set: bigint;
+  readonly base: IpAddress;
+}
+
+export interface Egress {
+  readonly open: readonly PortRange[];
+}
+
+export interface Denial {
+  /** Nanoseconds of the monotonic clock. */
+  readonly at: bigint;
+  readonly ip: IpAddress;
+  readonly podId: number;
+  /** Of the same pod, since the one told before. */
+  readonly untold: number;
+  readonly port: number;
+  readonly protocol: Transport;
+}
+
+export interface DenialRate {
+  readonly windowStart: bigint;
+  readonly told: number;
+  readonly untold: number;
+}
+
+/** What comes before the address in a key: padding and the set. */
+const setBits = 96;
+
+const setPrefixBits: Field<number> = {
+  ...u32,
+  read: (view, offset) => u32.read(view, offset) - setBits,
+  write: (view, offset, value) => u32.write(view, offset, value + setBits),
+};
+
+export const egressKey = struct<EgressKey>('mesh_egress_key', {
+  bits: setPrefixBits,
+  set: u64,
+  base: address,
+});
+
+const portRange = struct<{ first: number; last: number; protocol: Transport | 'unused' }>('mesh_port_range', {
+  first: u16,
+  last: u16,
+  protocol: choice(u8, { unused: 0, ...transports }),
+});
+
+const ranges = array(portRange, maxPortRanges, ({ protocol }) => protocol === 'unused');
+
+export const egress = struct<Egress>('mesh_egress', { open: ranges as Field<Egress['open']> });
+
+export const denial = struct<Denial>('mesh_denial', {
+  at: u64,
+  ip: address,
+  podId: u32,
+  untold: u32,
+  port: u16,
+  protocol: choice(u8, transports),
+});
+
+export const denialRate = struct<DenialRate>('mesh_denial_rate', {
+  windowStart: u64,
+  told: u32,
+  untold: u32,
+});
+
 /** All of them, for the comparison with the BPF object. */
-export const structs: readonly StructLayout[] = [config, pod, destination, origin, flowKey, flow];
+export const structs: readonly StructLayout[] = [
+  config,
+  pod,
+  destination,
+  origin,
+  flowKey,
+  flow,
+  egressKey,
+  portRange,
+  egress,
+  denial,
+  denialRate,
+];

@@ -49,7 +49,9 @@ export function dumpMap(native: NativeBinding, pinRoot: string, name: string): R
   assertKnown(name);
   const read = readers[name];
   if (read === undefined) {
-    throw new MeshError('UNSUPPORTED', `the entries of ${name} live in sockets: the kernel cannot list them`);
+    throw new MeshError('UNSUPPORTED', `the kernel cannot list what is in ${name}`, {
+      hint: 'sockets: it is part of each socket; denials: mesh-ebpf connections --denied shows what was read from it',
+    });
   }
   const pins = new Pins(native, pinRoot);
   const names = readNames(native, pins);
@@ -70,12 +72,19 @@ export function findRows(rows: readonly Row[], text: string): Row[] {
 
 /** What addresses and pod ids are called, as the maps themselves say. */
 function readNames(native: NativeBinding, pins: Pins): Names {
-  const pods = new Map(entriesOf(native, pins, mapSpecs.pods).map(([, pod]) => [pod.id, pod.label]));
+  const entries = entriesOf(native, pins, mapSpecs.pods).map(([, pod]) => pod);
+  const pods = new Map(entries.map(({ id, label }) => [id, label]));
+  const bySet = Map.groupBy(entries, ({ egressSet }) => egressSet);
   const local = new Map(entriesOf(native, pins, mapSpecs.localPods));
   const destinations = new Map(entriesOf(native, pins, mapSpecs.destinations));
   const pod = (id: number): string => pods.get(id) ?? '';
   return {
     pod,
+    underSet: (set) =>
+      bySet
+        .get(set)
+        ?.map(({ label }) => label)
+        .join(', ') ?? '',
     address: (ip) => pod(local.get(ip) ?? 0) || (destinations.get(ip)?.label ?? ''),
   };
 }

@@ -1,9 +1,10 @@
 /**
  * How each map's entries read: rows of named columns, with names beside addresses and ids, and no byte in hex. One
- * reader a map; the map that is missing here cannot be listed by the kernel.
+ * reader a map; the maps that are missing here cannot be listed by the kernel.
  */
 import type { IpAddress } from '../../base/ip.ts';
-import { formatSocketAddress, type Port } from '../../base/ip.ts';
+import { formatSocketAddress, isIpv4, type Port } from '../../base/ip.ts';
+import type { PortRange } from '../../model/access.ts';
 import type { Fd, NativeBinding } from '../../native/binding.ts';
 import { counterHelp, counterNames } from '../abi/layout.ts';
 import { readCounters } from '../counters.ts';
@@ -16,7 +17,15 @@ export type Row = Readonly<Record<string, string | number | boolean>>;
 /** What things are called; empty text for what has no name. */
 export interface Names {
   pod(id: number): string;
+  /** The pods that a set of `egress` entries restricts. */
+  underSet(set: bigint): string;
   address(ip: IpAddress): string;
+}
+
+/** `443/tcp`, `1000-2000/udp`, `tcp` for every port. */
+function portText({ protocol, first, last }: PortRange): string {
+  if (first === 0 && last === 65_535) return protocol;
+  return `${first === last ? first : `${first}-${last}`}/${protocol}`;
 }
 
 type Reader = (native: NativeBinding, fd: Fd, names: Names) => Row[];
@@ -50,6 +59,7 @@ export const readers: Readonly<Record<string, Reader>> = {
     uid: pod.uid,
     ip4: pod.ip4 ?? '',
     ip6: pod.ip6 ?? '',
+    egress: pod.egressSet === 0n ? 'anywhere' : 'restricted',
     netnsInode: String(pod.netnsInode),
   })),
   local_pods: reader(mapSpecs.localPods, (address, podId, names) => ({
@@ -61,6 +71,18 @@ export const readers: Readonly<Record<string, Reader>> = {
     address,
     name: label,
     kind: [flags.service ? 'service' : '', flags.workload ? 'workload' : ''].filter(Boolean).join(', '),
+  })),
+  egress: reader(mapSpecs.egress, ({ set, bits, base }, { open }, names) => ({
+    pods: names.underSet(set),
+    destination: `${base}/${isIpv4(base) && bits >= 96 ? bits - 96 : bits}`,
+    name: names.address(base),
+    open: open.map(portText).join(' ') || 'nothing',
+  })),
+  denial_rates: reader(mapSpecs.denialRates, (podId, { told, untold }, names) => ({
+    podId,
+    pod: names.pod(podId),
+    told,
+    untold,
   })),
   listeners: reader(mapSpecs.listeners, (podId, socketCookie, names) => ({
     podId,

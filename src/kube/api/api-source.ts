@@ -19,6 +19,8 @@ export interface ApiSourceDeps {
   readonly connection: Pick<ApiConnection, 'get' | 'renewCredentials' | 'close' | 'server'>;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Told of each request that a missing permission refused, for metrics. */
+  readonly forbidden?: (error: MeshError) => void;
 }
 
 /** What an earlier process knew last. */
@@ -102,7 +104,8 @@ export class ApiSource implements ObjectSource {
       if (this.#followers.every(({ reflector: { isSynced } }) => isSynced)) this.#report();
     };
     const reached = (): void => this.#followers.forEach(({ reflector }) => reflector.nudge());
-    const deps = { ...this.#deps, objects, changed, synced, reached };
+    const { forbidden = () => {} } = this.#deps;
+    const deps = { ...this.#deps, objects, changed, synced, reached, forbidden };
     return { objects, reflector: new Reflector(deps, feed, options) };
   }
 
@@ -178,5 +181,5 @@ function heldBy(waiting: Promise<void>): Promise<void> {
   return waiting.finally(() => clearInterval(hold));
 }
 
-const feedCondition = ({ feed, failure }: Reflector): SourceCondition[] =>
-  failure === undefined ? [] : [{ subject: feed.name, error: failure.error, since: failure.since }];
+const feedCondition = ({ feed, condition }: Reflector): SourceCondition[] =>
+  condition === undefined ? [] : [{ subject: feed.name, ...condition }];

@@ -1,14 +1,9 @@
-/** What an API server's refusal means for the one who follows it, and for the person who has to mend it. Pure. */
-import { type ErrorCode, MeshError } from '../../base/errors.ts';
+/** What keeps somebody who follows the API server from doing so, and what the follower should do about it. Pure. */
+import { type ErrorCode, MeshError, type MeshErrorOptions } from '../../base/errors.ts';
+import { meaningOf, type RefusalReason } from '../api-refusal.ts';
 
-/**
- * `expired`: the state must be read anew. `forbidden`: a permission is missing. `unauthorized`: the credentials are
- * not accepted. `absent`: the server does not know the kind. `unsupported`: it does not know the way of asking.
- * `busy`: it answers that it cannot now. `unavailable`: no answer, a broken one, or silence; it may be another server
- * that answers next.
- */
-export type FailureReason =
-  'expired' | 'forbidden' | 'unauthorized' | 'absent' | 'unsupported' | 'busy' | 'unavailable';
+/** `unavailable`: no answer, a broken one, or silence; it may be another server that answers next. */
+export type FailureReason = RefusalReason | 'unavailable';
 
 export class ApiFailure extends MeshError {
   readonly reason: FailureReason;
@@ -17,7 +12,7 @@ export class ApiFailure extends MeshError {
   constructor(
     reason: FailureReason,
     message: string,
-    options: { hint?: string; cause?: unknown; retryAfterMs?: number | undefined } = {},
+    options: MeshErrorOptions & { readonly retryAfterMs?: number | undefined } = {},
   ) {
     super(codeOf(reason), message, options);
     this.reason = reason;
@@ -39,47 +34,24 @@ export function asFailure(thrown: unknown): ApiFailure {
   });
 }
 
-export interface Refusal {
+/** A list or a watch that was refused. */
+export interface RefusedRead {
   readonly verb: 'list' | 'watch';
   /** `pods`, `authorizationpolicies.security.istio.io`. */
   readonly resource: string;
-  readonly status: number;
-  /** The text of the answer's Status object, or of the answer; '' if there is none. */
-  readonly message: string;
+  readonly httpStatus: number;
+  /** What came with it, parsed if it was JSON, else its text as `message`. */
+  readonly body: unknown;
   readonly retryAfterMs: number | undefined;
 }
 
-export function failureOf(refusal: Refusal): ApiFailure {
-  const { status, resource, verb, retryAfterMs } = refusal;
-  const said = refusal.message === '' ? '' : `: ${refusal.message.slice(0, 300)}`;
-  switch (status) {
-    case 400:
-    case 422:
-      return new ApiFailure('unsupported', `the API server does not understand "${verb} ${resource}"${said}`);
-    case 401:
-      return new ApiFailure('unauthorized', `the API server does not accept this node’s credentials${said}`, {
-        hint: 'is the token expired, or of another cluster?',
-      });
-    case 403:
-      return forbidden(refusal);
-    case 404:
-      return new ApiFailure('absent', `the API server does not know ${resource}`);
-    case 410:
-      return new ApiFailure('expired', `the API server has forgotten the version that was known${said}`);
-    default:
-      return new ApiFailure('busy', `the API server answered ${status} to "${verb} ${resource}"${said}`, {
-        retryAfterMs,
-      });
-  }
+export function failureOf({ verb, resource, httpStatus, body, retryAfterMs }: RefusedRead): ApiFailure {
+  const meaning = meaningOf({ asked: `${verb} ${resource}`, httpStatus, body });
+  const reason = ofReader[meaning.reason] ?? meaning.reason;
+  const message = reason === 'absent' ? `the API server does not know ${resource}` : meaning.message;
+  const { hint, details } = meaning;
+  return new ApiFailure(reason, message, { ...(hint === undefined ? {} : { hint }), details, retryAfterMs });
 }
 
-/** Names who lacks which verb on what, as far as the server's own sentence tells. */
-function forbidden({ verb, resource, message }: Refusal): ApiFailure {
-  const user = /User "([^"]{1,300})"/.exec(message)?.[1];
-  const who =
-    user?.replace(/^system:serviceaccount:([^:]+):([^:]+)$/, 'service account $1/$2') ?? 'this node';
-  const as = user === undefined ? '' : ` --as=${user}`;
-  return new ApiFailure('forbidden', `${who} may not ${verb} ${resource}`, {
-    hint: `apply the ClusterRole of mesh-ebpf again; kubectl auth can-i ${verb} ${resource}${as} must say yes`,
-  });
-}
+/** Who only reads sends nothing that could be wrong but the way of asking, and is in nobody's way. */
+const ofReader: Partial<Record<RefusalReason, RefusalReason>> = { invalid: 'unsupported', conflict: 'busy' };

@@ -131,10 +131,10 @@ export class FeedClient {
       .catch((error: unknown) => Promise.reject(deadline.blame(error)));
     deadline.heard();
     if (response.status === 200) return response;
-    const message = await refusalText(response, deadline);
+    const body = await refusalBody(response, deadline);
     const { resource } = this.#feed;
     const retryAfterMs = parseRetryAfterMs(response.retryAfter);
-    throw failureOf({ verb, resource, status: response.status, message, retryAfterMs });
+    throw failureOf({ verb, resource, httpStatus: response.status, body, retryAfterMs });
   }
 }
 
@@ -147,13 +147,12 @@ function acceptFor(verb: 'list' | 'watch', metadataOnly: boolean): string {
 const maxRefusalBytes = 64 * 1024;
 
 /** What a refusal says; unreadable, it is still a refusal. */
-async function refusalText({ body }: ApiResponse, deadline: AnswerDeadline): Promise<string> {
+async function refusalBody({ body }: ApiResponse, deadline: AnswerDeadline): Promise<RawObject> {
   const text = await textOf(body, maxRefusalBytes, deadline).catch(() => '');
   try {
-    const { message } = parseObject(text);
-    return typeof message === 'string' ? message : '';
+    return parseObject(text);
   } catch {
-    return text.trim();
+    return { message: text.trim() };
   }
 }
 

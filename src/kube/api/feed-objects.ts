@@ -1,6 +1,6 @@
 /**
  * The objects of one feed that are in force, with their faults. Whatever comes, an event or a whole list, it answers
- * with what is different now; an object that became faulty stays in its last good version. No IO.
+ * with what is different now; an object that became faulty stays in its last good version (of some kinds something stands in for it if there is none). No IO.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type Kind, kinds, type ObjectKey, objectKey, type SourcedObject } from '../objects.ts';
@@ -116,7 +116,8 @@ export class FeedObjects {
         })),
       );
       if (known !== undefined) return known;
-      const strict = strictReading(this.#feed, raw);
+      const standIn = kinds[this.#feed.kind].standIn?.(reference.namespace, reference.name);
+      const strict = standIn ?? strictReading(this.#feed, raw);
       return strict === undefined ? undefined : { object: strict, position: undefined };
     }
     faults.delete(key);

@@ -7,6 +7,7 @@ import { type TObject, Type } from 'typebox';
 import type { NodeName } from '../../model/mesh.ts';
 import { decode, type Fault } from '../decode.ts';
 import { isOfKind, type Kind, kinds, type KubeObject, type Pod, type SourcedObject } from '../objects.ts';
+import { NamespaceAccessSchema } from '../resources/namespace-access.ts';
 import { keptAnnotations, KeptMetadata, KeptNamespacedMetadata } from '../resources/fields.ts';
 import { PodSchema, PodSpec, PodStatus } from '../resources/pod.ts';
 import {
@@ -162,6 +163,14 @@ export function nodeFeeds(node: NodeName): readonly Feed[] {
       name: 'peer authentications',
       kind: 'PeerAuthentication',
       schema: withPolicyMetadata(PeerAuthenticationSchema),
+    }),
+    feed({
+      name: 'namespace access',
+      kind: 'NamespaceAccess',
+      resource: 'namespaceaccesses.mesh-ebpf.io',
+      paths: ['/apis/mesh-ebpf.io/v1alpha1/namespaceaccesses'],
+      optional: true,
+      schema: withMetadata(NamespaceAccessSchema),
     }),
   ];
 }

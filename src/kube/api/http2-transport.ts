@@ -1,5 +1,5 @@
 /**
- * All requests of a node on one HTTP/2 connection: 5 000 nodes with seven watches each are 5 000 connections at the
+ * All requests of a node on one HTTP/2 connection: 5 000 nodes with eight watches each are 5 000 connections at the
  * API servers. A half-dead connection is noticed by PING: otherwise a watch on it would wait for ever.
  */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';

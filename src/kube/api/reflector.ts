@@ -21,6 +21,8 @@ export interface ReflectorDeps {
   /** Called for each change, complete lists as one; `synced` when everything was read for the first time. */
   readonly changed: (change: ObjectChange) => void;
   readonly synced: () => void;
+  /** Called for each request that a missing permission refused. */
+  readonly forbidden: (error: ApiFailure) => void;
   /** Called when the server has begun to answer a watch: others who wait for it need not wait longer. */
   readonly reached: () => void;
 }
@@ -76,6 +78,8 @@ export class Reflector {
   #isInDoubt = false;
   #wakeUp: (() => void) | undefined;
   #failure: FeedFailure | undefined;
+  /** Objects that went with their kind. */
+  #loss: FeedFailure | undefined;
   #absentSince: number | undefined;
   /** Taken for a fact, and told. */
   #isAbsent = false;
@@ -101,6 +105,11 @@ export class Reflector {
   /** Why it is not up to date, if it is not. */
   get failure(): FeedFailure | undefined {
     return this.#failure;
+  }
+
+  /** What people should know: why it is not up to date, or what it lost though it is. */
+  get condition(): FeedFailure | undefined {
+    return this.#failure ?? this.#loss;
   }
 
   get heardAt(): number | undefined {
@@ -215,6 +224,7 @@ export class Reflector {
     this.#report(this.#deps.objects.endList());
     this.#absentSince = undefined;
     this.#isAbsent = false;
+    this.#loss = undefined;
     this.#endFailure();
     this.#markSynced();
   }
@@ -266,8 +276,12 @@ export class Reflector {
       case 'unavailable':
         this.#isInDoubt = true;
         break;
-      case 'busy':
       case 'forbidden':
+        this.#deps.forbidden(failure);
+        break;
+      case 'busy':
+      case 'invalid':
+      case 'conflict':
     }
     if (failure instanceof PageTooLong) this.#pageSize = Math.max(1, Math.floor(this.#pageSize / 2));
     this.#note(failure);
@@ -316,15 +330,25 @@ export class Reflector {
     return this.#options.absentRetryMs * (0.75 + 0.5 * clock.random());
   }
 
+  #noteLoss(count: number): void {
+    const { log, clock } = this.#deps;
+    const error = lostWithKind(this.#feed, count);
+    this.#loss = { error, since: clock.now() };
+    log.warn({ feed: this.#feed.name, code: error.code, hint: error.hint }, error.message);
+  }
+
+  /** That a cluster has no such kind is in order; that objects went with it has to be said for as long as it is so. */
   #takeAbsence({ message }: ApiFailure): void {
     const { objects, log } = this.#deps;
+    const lost = objects.size;
     objects.beginList();
     this.#report(objects.endList());
     this.#failures = 0;
-    this.#failure = undefined;
     if (this.#isAbsent) return;
     this.#isAbsent = true;
-    log.info({ feed: this.#feed.name }, `${message}: there are none until it does`);
+    this.#failure = undefined;
+    if (lost > 0) this.#noteLoss(lost);
+    else log.info({ feed: this.#feed.name }, `${message}: there are none until it does`);
     this.#markSynced();
   }
 
@@ -354,6 +378,13 @@ function versionOf(object: RawObject): string {
   if (typeof version === 'string' && version !== '') return version;
   throw new ApiFailure('expired', 'the API server sent an object without a version');
 }
+
+const lostWithKind = ({ resource }: Feed, count: number): ApiFailure =>
+  new ApiFailure(
+    'absent',
+    `the API server knows ${resource} no more: ${count} that were in force are so no longer`,
+    { hint: `is the CustomResourceDefinition still wanted? kubectl get crd ${resource}` },
+  );
 
 /** Versions are numbers that grow, wherever there is etcd behind; others are not compared. */
 function isOlder(version: string, than: string): boolean {

@@ -36,7 +36,7 @@ export interface KubeRequest {
 
 /** What most of the project needs of the API server; tests may fake it, but mostly run the real one against HTTP. */
 export interface KubeClient {
-  /** The answer, parsed. @throws MeshError by `api-error.ts` */
+  /** The answer, parsed. @throws MeshError by `api-refusal.ts` */
   request(request: KubeRequest): Promise<unknown>;
 }
 

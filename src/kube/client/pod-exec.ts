@@ -45,7 +45,7 @@ const maxRefusalBytes = 64 * 1024;
 /** The first words of what a program complains about say enough. */
 const maxStderrBytes = 4096;
 
-/** Resolves when the API server has agreed. @throws MeshError by `api-error.ts`; anything when `signal` aborts */
+/** Resolves when the API server has agreed. @throws MeshError by `api-refusal.ts`; anything when `signal` aborts */
 export async function startInPod(
   server: ApiServer,
   program: PodProgram,

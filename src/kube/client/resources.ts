@@ -45,6 +45,7 @@ export const resources = {
     'customresourcedefinitions',
     false,
   ),
+  namespaceAccesses: resource('mesh-ebpf.io/v1alpha1', 'NamespaceAccess', 'namespaceaccesses', true),
   networkPolicies: resource('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies', true),
   serviceMonitors: resource('monitoring.coreos.com/v1', 'ServiceMonitor', 'servicemonitors', true),
   podMonitors: resource('monitoring.coreos.com/v1', 'PodMonitor', 'podmonitors', true),

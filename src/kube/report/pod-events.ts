@@ -53,7 +53,7 @@ export class PodEvents {
     this.#toldAt.delete(uid);
   }
 
-  /** @throws MeshError by `api-error.ts` */
+  /** @throws MeshError by `api-refusal.ts` */
   async tell(pod: ReportedPod, trouble: Trouble): Promise<void> {
     const { client, clock, node } = this.#deps;
     const facts: EventFacts = { pod, trouble, node, now: clock.now() };

@@ -27,6 +27,15 @@ export interface PodReporterDeps {
   readonly node: string;
 }
 
+type Kind = 'annotation' | 'event';
+
+/** Why nothing, or nothing of a kind, can be said in the API now. */
+export interface ReportFailure {
+  readonly error: MeshError;
+  /** Of the first in a row, in milliseconds since the epoch. */
+  readonly since: number;
+}
+
 interface Entry extends PodReport {
   readonly pod: ReportedPod;
 }
@@ -37,6 +46,8 @@ const maxWaiting = 2048;
 const paceMs = 100;
 /** It takes as long until what was written is seen; somebody who removes it again is not fought any faster. */
 const writtenHoldsMs = 30_000;
+/** A permission that is missing is given back by people. */
+const forbiddenHoldsMs = 30_000;
 const retryLimits = { minMs: 1_000, maxMs: 60_000 };
 
 export class PodReporter {
@@ -48,11 +59,19 @@ export class PodReporter {
   #isBusy = false;
   #isStopped = false;
   #failures = 0;
+  #failure: ReportFailure | undefined;
+  /** What the API server forbids: it holds up nothing else, and is tried again now and then. */
+  readonly #forbidden = new Map<Kind, ReportFailure & { readonly until: number }>();
   #cancelPause: (() => void) | undefined;
 
   constructor(deps: PodReporterDeps) {
     this.#deps = deps;
     this.#events = new PodEvents(deps);
+  }
+
+  /** What keeps annotations or Events from being written, while something does. */
+  get failures(): readonly ReportFailure[] {
+    return [...(this.#failure === undefined ? [] : [this.#failure]), ...this.#forbidden.values()];
   }
 
   /** Returns at once. May be called as often as one likes: what was written lately is not written again. */
@@ -84,10 +103,18 @@ export class PodReporter {
     const holds = written !== undefined && this.#deps.clock.now() - written.at < writtenHoldsMs;
     const entry = {
       pod,
-      redirected: holds && written.redirected === redirected ? undefined : redirected,
-      trouble: trouble !== undefined && this.#events.isNews(pod, trouble) ? trouble : undefined,
+      redirected:
+        (holds && written.redirected === redirected) || this.#isHeld('annotation') ? undefined : redirected,
+      trouble:
+        trouble === undefined || !this.#events.isNews(pod, trouble) || this.#isHeld('event')
+          ? undefined
+          : trouble,
     };
     return entry.redirected === undefined && entry.trouble === undefined ? undefined : entry;
+  }
+
+  #isHeld(kind: Kind): boolean {
+    return this.#deps.clock.now() < (this.#forbidden.get(kind)?.until ?? 0);
   }
 
   /** The next pod of which something is to be written: it may have been, since it began to wait. */
@@ -116,14 +143,42 @@ export class PodReporter {
   async #attempt(entry: Entry): Promise<number> {
     const { pod, redirected, trouble } = entry;
     try {
-      if (redirected !== undefined) await this.#annotate(pod, redirected);
-      if (trouble !== undefined) await this.#events.tell(pod, trouble);
-      this.#noteWritten(entry);
+      if (redirected !== undefined) {
+        const written = await this.#permitted('annotation', () => this.#annotate(pod, redirected));
+        if (written) this.#noteWritten({ pod, redirected, trouble: undefined });
+      }
+      if (trouble !== undefined) {
+        const told = await this.#permitted('event', () => this.#events.tell(pod, trouble));
+        if (told) this.#noteWritten({ pod, redirected: undefined, trouble });
+      }
       this.#failures = 0;
+      this.#failure = undefined;
       return paceMs;
     } catch (thrown) {
       return this.#failed(entry, asMeshError(thrown));
     }
+  }
+
+  /** False if it is forbidden: then nothing of its kind is tried for a while. */
+  async #permitted(kind: Kind, write: () => Promise<void>): Promise<boolean> {
+    try {
+      await write();
+      if (this.#forbidden.delete(kind)) this.#deps.log.info({ kind }, 'the API server permits it again');
+      return true;
+    } catch (thrown) {
+      const error = asMeshError(thrown);
+      if (error.code !== 'API_FORBIDDEN') throw error;
+      this.#noteForbidden(kind, error);
+      return false;
+    }
+  }
+
+  #noteForbidden(kind: Kind, error: MeshError): void {
+    const { clock, log } = this.#deps;
+    const known = this.#forbidden.get(kind);
+    if (known === undefined) log.warn({ kind, code: error.code, hint: error.hint }, error.message);
+    const since = known?.since ?? clock.now();
+    this.#forbidden.set(kind, { error, since, until: clock.now() + forbiddenHoldsMs });
   }
 
   async #annotate(pod: ReportedPod, redirected: boolean): Promise<void> {
@@ -152,7 +207,10 @@ export class PodReporter {
         return paceMs;
       default:
         this.#failures += 1;
-        if (this.#failures === 1) log.warn(fields, 'annotation and Events of pods have to wait');
+        if (error.message !== this.#failure?.error.message) {
+          log.warn(fields, 'annotation and Events of pods have to wait');
+        }
+        this.#failure = { error, since: this.#failure?.since ?? clock.now() };
         if (!this.#waiting.has(uid)) this.#waiting.set(uid, entry);
         return retryDelayMs(this.#failures, clock.random(), retryLimits);
     }

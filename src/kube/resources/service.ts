@@ -20,6 +20,8 @@ const ServicePort = Type.Object({
   ...ignored('appProtocol', 'nodePort'),
 });
 
+const seconds = (maximum: number) => Type.Integer({ minimum: 1, maximum });
+
 const ServiceSpec = Type.Object({
   type: Type.Optional(Type.Enum(['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'])),
   /** An address, or `None` for a headless Service. */
@@ -31,9 +33,17 @@ const ServiceSpec = Type.Object({
   ports: Type.Optional(Type.Array(ServicePort)),
   publishNotReadyAddresses: Type.Optional(Type.Boolean()),
   externalName: Type.Optional(Type.String()),
+  internalTrafficPolicy: Type.Optional(Type.Enum(['Cluster', 'Local'])),
+  sessionAffinity: Type.Optional(Type.Enum(['None', 'ClientIP'])),
+  sessionAffinityConfig: Type.Optional(
+    Type.Object({
+      clientIP: Type.Optional(Type.Object({ timeoutSeconds: Type.Optional(seconds(86_400)) })),
+    }),
+  ),
   ...ignored('allocateLoadBalancerNodePorts', 'externalIPs', 'externalTrafficPolicy', 'healthCheckNodePort'),
-  ...ignored('internalTrafficPolicy', 'loadBalancerClass', 'loadBalancerIP', 'loadBalancerSourceRanges'),
-  ...ignored('sessionAffinity', 'sessionAffinityConfig', 'trafficDistribution'),
+  ...ignored('loadBalancerClass', 'loadBalancerIP', 'loadBalancerSourceRanges'),
+  /** Acted upon by whoever writes the slices: what follows from it are their hints. */
+  ...ignored('trafficDistribution'),
 });
 
 export const ServiceSchema = Type.Object({
@@ -48,6 +58,8 @@ export type Service = Static<typeof ServiceSchema>;
 /** The label by which a slice names its Service (Kubernetes `discovery.k8s.io`). */
 export const serviceNameLabel = 'kubernetes.io/service-name';
 
+const HintedFor = Type.Optional(Type.Array(Type.Object({ name: Type.String() })));
+
 const SliceEndpoint = Type.Object({
   addresses: Type.Array(Type.String(), { minItems: 1, maxItems: 100 }),
   conditions: Type.Optional(
@@ -58,6 +70,8 @@ const SliceEndpoint = Type.Object({
     }),
   ),
   nodeName: Type.Optional(Type.String()),
+  /** Whose clients shall use it, as the writer of the slice decided. */
+  hints: Type.Optional(Type.Object({ forZones: HintedFor, forNodes: HintedFor })),
   targetRef: Type.Optional(
     Type.Object({
       kind: Type.Optional(Type.String()),
@@ -67,7 +81,7 @@ const SliceEndpoint = Type.Object({
       ...ignored('apiVersion', 'fieldPath', 'resourceVersion'),
     }),
   ),
-  ...ignored('deprecatedTopology', 'hints', 'hostname', 'zone'),
+  ...ignored('deprecatedTopology', 'hostname', 'zone'),
 });
 
 const SlicePort = Type.Object({

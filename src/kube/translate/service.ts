@@ -6,9 +6,12 @@ import { type IpAddress, type Port, parsePort, tryParseIp } from '../../base/ip.
 import {
   type Endpoint,
   type MeshConfig,
+  type NodeName,
   type Service,
   serviceKey,
   type ServicePort,
+  type TopologyHints,
+  type WorkloadUid,
 } from '../../model/mesh.ts';
 import type { EndpointSlice, Service as KubeService, SourcedObject } from '../objects.ts';
 import type { Problem } from '../problem.ts';
@@ -39,12 +42,36 @@ export function translateService(
   const { namespace, name } = metadata;
   const { endpoints, problems: warnings } = endpointsOf(slices, ports);
   const hostname = `${name}.${namespace}.svc.${config.clusterDomain}`;
-  const service = { key: serviceKey(namespace, name), namespace, name, hostname, vips, ports, endpoints };
+  const service = {
+    key: serviceKey(namespace, name),
+    namespace,
+    name,
+    hostname,
+    vips,
+    ports,
+    endpoints,
+    ...trafficRules(spec),
+  };
   return { service, problems: warnings };
 }
 
 const givenVips = ({ clusterIP, clusterIPs }: KubeService['spec']): readonly string[] =>
   [...new Set(clusterIPs ?? [clusterIP ?? ''])].filter((ip) => ip !== '' && ip !== 'None');
+
+/** Kubernetes fills the timeout in; a manifest that somebody wrote may leave it out. */
+const defaultAffinitySeconds = 10_800;
+
+function trafficRules({
+  internalTrafficPolicy,
+  sessionAffinity,
+  sessionAffinityConfig,
+}: KubeService['spec']): Pick<Service, 'nodeLocal' | 'affinityTimeoutMs'> {
+  const { timeoutSeconds = defaultAffinitySeconds } = sessionAffinityConfig?.clientIP ?? {};
+  return {
+    ...(internalTrafficPolicy === 'Local' ? { nodeLocal: true } : {}),
+    ...(sessionAffinity === 'ClientIP' ? { affinityTimeoutMs: timeoutSeconds * 1000 } : {}),
+  };
+}
 
 const protocols = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' } as const;
 
@@ -80,7 +107,7 @@ function endpointsOf(
   slices: readonly SourcedObject<EndpointSlice>[],
   servicePorts: readonly ServicePort[],
 ): SliceEndpoints {
-  const byAddress = new Map<IpAddress, Endpoint>();
+  const byAddress = new Map<IpAddress, readonly Endpoint[]>();
   const problems: Problem[] = [];
   for (const slice of slices.toSorted(byName)) {
     // Domain names as endpoints are deprecated, and nothing can be dialled by them here.
@@ -92,11 +119,11 @@ function endpointsOf(
         const message = `expected an IP address, found "${given.addresses[0]?.slice(0, 80)}"`;
         problems.push(objectProblem(slice, `endpoints[${i}].addresses[0]`, message));
       } else {
-        byAddress.set(endpoint.address, merged(byAddress.get(endpoint.address), endpoint));
+        byAddress.set(endpoint.address, withEndpoint(byAddress.get(endpoint.address) ?? [], endpoint));
       }
     }
   }
-  return { endpoints: [...byAddress.values()], problems };
+  return { endpoints: [...byAddress.values()].flat(), problems };
 }
 
 const byName = (a: SourcedObject<EndpointSlice>, b: SourcedObject<EndpointSlice>): number =>
@@ -120,24 +147,49 @@ type SliceEndpoint = EndpointSlice['endpoints'][number];
 
 /** The first address alone: the API says the others are the same endpoint, and kube-proxy reads no other. */
 function endpointOf(
-  { addresses, conditions = {} }: SliceEndpoint,
+  { addresses, conditions = {}, nodeName, targetRef, hints }: SliceEndpoint,
   ports: Endpoint['ports'],
 ): Endpoint | undefined {
   const address = tryParseIp(addresses[0] ?? '');
   if (address === undefined) return undefined;
-  const terminating = conditions.terminating === true;
-  // The API: unknown readiness means ready; `ready` is never true while terminating, `serving` may be.
-  const ready = terminating ? conditions.serving === true : conditions.ready !== false;
-  return { address, ports, ready, terminating };
-}
-
-/** One address in two slices: its ports may be spread over them, or it is just being moved between them. */
-function merged(known: Endpoint | undefined, endpoint: Endpoint): Endpoint {
-  if (known === undefined) return endpoint;
+  const pod = targetRef?.kind === 'Pod' ? targetRef.uid : undefined;
   return {
-    address: endpoint.address,
-    ports: new Map([...known.ports, ...endpoint.ports]),
-    ready: known.ready || endpoint.ready,
-    terminating: known.terminating && endpoint.terminating,
+    address,
+    ports,
+    // The API: what is not said of the first two is true, of the third false.
+    ready: conditions.ready !== false,
+    serving: conditions.serving !== false,
+    terminating: conditions.terminating === true,
+    ...(pod === undefined ? {} : { pod: pod as WorkloadUid }),
+    ...(nodeName === undefined ? {} : { node: nodeName as NodeName }),
+    ...(hints === undefined ? {} : { hints: topologyHints(hints) }),
   };
 }
+
+const topologyHints = ({ forZones, forNodes }: NonNullable<SliceEndpoint['hints']>): TopologyHints => ({
+  zones: (forZones ?? []).map(({ name }) => name),
+  nodes: (forNodes ?? []).map(({ name }) => name),
+});
+
+/**
+ * One address in two slices: its ports may be spread over them, or it is just being moved between them. Where both have
+ * a target for one port, and different ones, they are two servers at one address.
+ */
+function withEndpoint(known: readonly Endpoint[], endpoint: Endpoint): readonly Endpoint[] {
+  const same = known.find(({ ports }) =>
+    [...ports].every(([port, target]) => (endpoint.ports.get(port) ?? target) === target),
+  );
+  if (same === undefined) return [...known, endpoint];
+  return known.map((other) => (other === same ? merged(same, endpoint) : other));
+}
+
+/** What only one of them can say is what the one says that stays. */
+const merged = (known: Endpoint, endpoint: Endpoint): Endpoint => ({
+  ...known,
+  ...endpoint,
+  ...(endpoint.terminating ? known : {}),
+  ports: new Map([...known.ports, ...endpoint.ports]),
+  ready: known.ready || endpoint.ready,
+  serving: known.serving || endpoint.serving,
+  terminating: known.terminating && endpoint.terminating,
+});

@@ -20,8 +20,10 @@ import {
 } from '../objects.ts';
 import type { Problem } from '../problem.ts';
 import type { ObjectChange } from '../source.ts';
+import { Accesses } from './accesses.ts';
 import { strictestPolicy, translatePolicy } from './authorization-policy.ts';
 import { LastGood } from './last-good.ts';
+import { Nodes } from './nodes.ts';
 import { strictestPeerAuthentication, translatePeerAuthentication } from './peer-authentication.ts';
 import { Services } from './services.ts';
 import { Workloads } from './workloads.ts';
@@ -31,6 +33,8 @@ export class Translator {
   readonly #services: Services;
   readonly #policies: LastGood<AuthorizationPolicyObject, AuthorizationPolicy>;
   readonly #peerAuthentications: LastGood<PeerAuthenticationObject, PeerAuthentication>;
+  readonly #accesses = new Accesses();
+  readonly #nodes = new Nodes();
 
   constructor(config: MeshConfig) {
     this.#workloads = new Workloads(config);
@@ -44,7 +48,7 @@ export class Translator {
 
   /** All that is wrong with the objects now. */
   get problems(): readonly Problem[] {
-    return [this.#workloads, this.#services, this.#policies, this.#peerAuthentications].flatMap(
+    return [this.#workloads, this.#services, this.#policies, this.#peerAuthentications, this.#accesses].flatMap(
       ({ problems }) => problems,
     );
   }
@@ -57,6 +61,8 @@ export class Translator {
       services: this.#services.takeChanges(),
       policies: this.#policies.takeChanges(),
       peerAuthentications: this.#peerAuthentications.takeChanges(),
+      access: this.#accesses.takeChanges(),
+      nodes: this.#nodes.takeChanges(),
     };
   }
 
@@ -65,7 +71,7 @@ export class Translator {
     return this.#workloads.pending(namespace, name);
   }
 
-  /** Nodes and service accounts are no part of the model. */
+  /** Service accounts are no part of the model. */
   #set(sourced: SourcedObject): void {
     if (isOfKind(sourced, 'Pod')) this.#workloads.setPod(sourced);
     else if (isOfKind(sourced, 'EndpointSlice')) this.#services.setSlice(sourced);
@@ -73,6 +79,8 @@ export class Translator {
     else if (isOfKind(sourced, 'Namespace')) this.#workloads.setNamespace(sourced);
     else if (isOfKind(sourced, 'AuthorizationPolicy')) this.#policies.set(sourced);
     else if (isOfKind(sourced, 'PeerAuthentication')) this.#peerAuthentications.set(sourced);
+    else if (isOfKind(sourced, 'NamespaceAccess')) this.#accesses.set(sourced);
+    else if (isOfKind(sourced, 'Node')) this.#nodes.set(sourced);
   }
 
   #delete(key: ObjectKey): void {
@@ -90,7 +98,10 @@ export class Translator {
         return this.#policies.delete(policyKey(namespace, name));
       case 'PeerAuthentication':
         return this.#peerAuthentications.delete(peerAuthenticationKey(namespace, name));
+      case 'NamespaceAccess':
+        return this.#accesses.delete(namespace, name);
       case 'Node':
+        return this.#nodes.delete(name);
       case 'ServiceAccount':
     }
   }

@@ -78,6 +78,8 @@ const kindNames: Readonly<Record<string, ObjectName['kind']>> = {
   authorizationpolicies: 'AuthorizationPolicy',
   peerauthentication: 'PeerAuthentication',
   peerauthentications: 'PeerAuthentication',
+  namespaceaccess: 'NamespaceAccess',
+  namespaceaccesses: 'NamespaceAccess',
   endpointslice: 'EndpointSlice',
 };
 
@@ -108,6 +110,6 @@ function kindNamed(text: string): ObjectName['kind'] {
   const kind = kindNames[text.toLowerCase()];
   if (kind !== undefined) return kind;
   throw new MeshError('INVALID_ARGUMENT', `the lab cannot delete a "${text}"`, {
-    hint: 'it knows pod, service, namespace, serviceaccount, authorizationpolicy and endpointslice',
+    hint: 'it knows pod, service, namespace, serviceaccount, authorizationpolicy, namespaceaccess and endpointslice',
   });
 }

@@ -46,6 +46,7 @@ const order: readonly KubeObject['kind'][] = [
   'EndpointSlice',
   'AuthorizationPolicy',
   'PeerAuthentication',
+  'NamespaceAccess',
   'Pod',
 ];
 
@@ -131,6 +132,7 @@ class AdmissionSession {
       case 'EndpointSlice':
       case 'AuthorizationPolicy':
       case 'PeerAuthentication':
+      case 'NamespaceAccess':
         return this.#identified(object);
     }
   }

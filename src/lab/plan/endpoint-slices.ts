@@ -66,13 +66,14 @@ function sliceFamilies(service: Service, suffix: string, pods: readonly Pod[]): 
 function endpointOf(service: Service, pod: Pod, family: 'IPv4' | 'IPv6'): SliceEndpoint[] {
   const address = pod.status?.podIPs?.find(({ ip }) => isIpv4(parseIp(ip)) === (family === 'IPv4'))?.ip;
   if (address === undefined) return [];
-  const serving = service.spec.publishNotReadyAddresses === true || isPodReady(pod);
+  const serving = isPodReady(pod);
   const terminating = pod.metadata.deletionTimestamp !== undefined;
+  const ready = service.spec.publishNotReadyAddresses === true || (serving && !terminating);
   const { name, namespace, uid } = pod.metadata;
   return [
     {
       addresses: [address],
-      conditions: { ready: serving && !terminating, serving, terminating },
+      conditions: { ready, serving, terminating },
       ...(pod.spec.nodeName === undefined ? {} : { nodeName: pod.spec.nodeName }),
       targetRef: { kind: 'Pod', namespace, name, ...(uid === undefined ? {} : { uid }) },
     },

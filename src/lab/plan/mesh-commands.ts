@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { LabState } from '../lab-file.ts';
 import { nodeCgroups, pinRoot } from '../layout.ts';
 import type { LabLayout } from '../layout.ts';
-import { labNode } from '../topology.ts';
+import { dnsAddresses, labNode } from '../topology.ts';
 
 /** The controller runs on the first node; everybody reaches its certificate authority there. */
 export const controllerNode = labNode(1);
@@ -38,6 +38,8 @@ export function nodeCommand(state: LabState, layout: LabLayout, node: string, ke
     layout.caRoot,
     '--token-file',
     paths.tokenFile,
+    '--cluster-dns',
+    dnsAddresses.join(),
     '--log-level',
     'info',
   ];

@@ -39,6 +39,7 @@ function unsupportedOfKind(object: KubeObject): readonly Fault[] {
     case 'EndpointSlice':
     case 'AuthorizationPolicy':
     case 'PeerAuthentication':
+    case 'NamespaceAccess':
       return [];
   }
 }

@@ -13,8 +13,12 @@ export interface CopyPool {
   release(chunk: Uint8Array): void;
 }
 
+/** What an empty queue holds: most queues are empty for nearly all of their lives. */
+const none: Uint8Array[] = [];
+Object.freeze(none);
+
 export class SendQueue {
-  #chunks: Uint8Array[] = [];
+  #chunks = none;
   /** Index of the first chunk still queued. */
   #head = 0;
   #bytes = 0;
@@ -32,7 +36,8 @@ export class SendQueue {
 
   push(chunk: Uint8Array): void {
     if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
+    if (this.#chunks === none) this.#chunks = [chunk];
+    else this.#chunks.push(chunk);
     this.#bytes += chunk.length;
   }
 
@@ -61,7 +66,7 @@ export class SendQueue {
   }
 
   #reset(): void {
-    this.#chunks = [];
+    this.#chunks = none;
     this.#head = 0;
     this.#bytes = 0;
   }

@@ -112,7 +112,7 @@ export class Dialer {
     const { localAddress, localPort } = socket;
     if (localAddress === undefined || localPort === undefined || localPort === 0) return;
     const from = { ip: parseIp(localAddress), port: parsePort(localPort) };
-    socket.once('close', this.#deps.ownDials.add(pod.uid, from, target));
+    socket.on('close', this.#deps.ownDials.add(pod.uid, from, target));
   }
 }
 

@@ -6,8 +6,17 @@ import type { Clock } from '../../base/clock.ts';
 import { MeshError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { CredentialSource } from '../../model/credentials.ts';
+import type { IpAddress } from '../../base/ip.ts';
 import type { WorkloadUid } from '../../model/mesh.ts';
-import type { ConnectionDecider, EnginePod, EngineStats, PodListeners, TunnelEngine } from '../engine.ts';
+import type {
+  ConnectionDecider,
+  Departure,
+  EnginePod,
+  EngineStats,
+  PodListeners,
+  TunnelEngine,
+} from '../engine.ts';
+import { Departures } from './departures.ts';
 import { Dialer, type SocketFactory } from './dialer.ts';
 import { defaultEngineOptions, type EngineOptions } from './options.ts';
 import { OwnDials } from './own-dials.ts';
@@ -46,6 +55,7 @@ class TypeScriptEngine implements TunnelEngine {
       ...deps,
       options,
       ownDials,
+      departures: new Departures(),
       turn: new Turn(),
       reads: new SharedReads(),
       stalls: new StallWatch(deps.clock),
@@ -79,6 +89,10 @@ class TypeScriptEngine implements TunnelEngine {
     server.drain();
     await this.#until(() => !isBusy(server));
     this.#retired.delete(server);
+  }
+
+  peerDeparts(ip: IpAddress, departure: Departure): void {
+    this.#podDeps.departures.tell(ip, departure);
   }
 
   stats(): EngineStats {

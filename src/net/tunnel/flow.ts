@@ -2,7 +2,6 @@
  * One arrival from accept to finish: ask the decider, try the routes, carry the bytes, report once. Everything that can
  * end a connection ends it here, so that `finished` is told exactly once.
  */
-import type { Clock } from '../../base/clock.ts';
 import { asMeshError, MeshError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type {
@@ -12,18 +11,21 @@ import type {
   ConnectionObserver,
   Decision,
   EngineFailure,
+  LiveControl,
   Route,
 } from '../engine.ts';
+import { type Answer, firstToAnswer } from './attempts.ts';
 import type { ByteEnd, NearEnd } from './byte-end.ts';
+import type { Departures } from './departures.ts';
 import { failureOf } from './hop-of.ts';
-import { Relay } from './relay.ts';
+import { Relay, type RelayDeps, type RelayOwner } from './relay.ts';
 
-export interface FlowDeps {
+export interface FlowDeps extends RelayDeps {
   readonly decider: ConnectionDecider;
-  readonly clock: Clock;
   readonly log: Logger;
-  readonly halfCloseLingerMs: number;
   readonly decisionTimeoutMs: number;
+  readonly nextRouteAfterMs: number;
+  readonly departures: Departures;
   /** @throws MeshError */
   readonly open: (arrival: Arrival, route: Route, signal: AbortSignal) => Promise<ByteEnd>;
   /** The flow is over. */
@@ -32,15 +34,23 @@ export interface FlowDeps {
 
 type Forward = Extract<Decision, { type: 'forward' }>;
 
+/** Those decided on at first, then whatever is chosen later. */
+function routesOf({ routes, furtherRoute }: Forward): () => Route | undefined {
+  let taken = 0;
+  return () => (taken < routes.length ? routes[taken++] : furtherRoute?.());
+}
+
 const nothing: ByteCounts = { sent: 0, received: 0 };
 
 /** What is needed only until bytes flow is not kept for longer: there may be ten thousands of flows. */
-export class Flow {
+export class Flow implements LiveControl, RelayOwner {
   readonly #near: NearEnd;
   readonly #deps: FlowDeps;
   /** Fires when the connection ends before there is a relay to end. */
   #ending: AbortController | undefined;
   #relay: Relay | undefined;
+  /** Of the connection that is carried. */
+  #observer: ConnectionObserver | undefined;
 
   /** @param deps may be shared by many flows. */
   constructor(near: NearEnd, deps: FlowDeps) {
@@ -61,6 +71,10 @@ export class Flow {
       this.#near.refuse(asMeshError(error));
       this.#deps.over(this);
     });
+  }
+
+  counts(): ByteCounts {
+    return this.#relay?.counts() ?? nothing;
   }
 
   /** Ends it now, whatever it is doing. */
@@ -103,7 +117,7 @@ export class Flow {
 
   async #forward(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<void> {
     try {
-      const [route, far] = await this.#openFirst(arrival, decision, signal);
+      const { route, end: far } = await this.#openFirst(arrival, decision, signal);
       if (signal.aborted) {
         far.reset(asMeshError(signal.reason));
         this.#refuse(decision.observer, failureOf(asMeshError(signal.reason)));
@@ -115,45 +129,36 @@ export class Flow {
     }
   }
 
-  async #openFirst(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<[Route, ByteEnd]> {
-    let failure: MeshError | undefined;
-    for (const [i, route] of decision.routes.entries()) {
-      try {
-        return [route, await this.#deps.open(arrival, route, signal)];
-      } catch (thrown) {
-        const error = asMeshError(thrown);
-        failure = error;
-        if (signal.aborted) break;
-        if (i + 1 < decision.routes.length) {
-          this.#tell(() => decision.observer.routeFailed(route, failureOf(error)));
-        }
-      }
-    }
-    throw failure ?? new MeshError('INTERNAL', 'a decision to forward named no route');
+  #openFirst(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<Answer> {
+    const { observer } = decision;
+    const deps = {
+      ...this.#deps,
+      open: (route: Route, ending: AbortSignal) => this.#deps.open(arrival, route, ending),
+      failed: (route: Route, error: MeshError) =>
+        this.#tell(() => observer.routeFailed(route, failureOf(error))),
+      slow: (route: Route) => this.#tell(() => observer.routeSlow(route)),
+    };
+    return firstToAnswer(routesOf(decision), deps, signal);
   }
 
   #carry({ observer, responseHeaders = [] }: Forward, route: Route, far: ByteEnd): void {
-    const { clock, halfCloseLingerMs } = this.#deps;
-    const relay = new Relay(this.#near, far, {
-      clock,
-      halfCloseLingerMs,
-      done: (error) => this.#finish(observer, relay.counts(), error && failureOf(error)),
-    });
+    const relay = new Relay(this.#near, far, this.#deps, this);
     this.#relay = relay;
+    this.#observer = observer;
     this.#ending = undefined;
     this.#near.accept(responseHeaders);
-    this.#tell(() =>
-      observer.established(route, {
-        counts: () => relay.counts(),
-        close: (error) => this.close(error),
-      }),
-    );
+    this.#tell(() => observer.established(route, this));
     relay.start();
   }
 
-  #reject({ pod, client }: Arrival, error: MeshError): void {
+  /** The relay is over. */
+  carried(error: MeshError | undefined): void {
+    if (this.#observer !== undefined) this.#finish(this.#observer, this.counts(), error && failureOf(error));
+  }
+
+  #reject({ pod, client, local }: Arrival, error: MeshError): void {
     this.#near.refuse(error);
-    this.#tell(() => this.#deps.decider.rejected({ pod, client }, failureOf(error)));
+    this.#tell(() => this.#deps.decider.rejected({ pod, client, local }, failureOf(error)));
     this.#deps.over(this);
   }
 

@@ -7,7 +7,9 @@ import { MeshError } from '../../base/errors.ts';
 import { formatSocketAddress } from '../../base/ip.ts';
 import type { CredentialSource } from '../../model/credentials.ts';
 import type { EnginePod, HboneRoute } from '../engine.ts';
+import { peerGone } from './attempts.ts';
 import { deadline } from './deadline.ts';
+import type { Departures } from './departures.ts';
 import type { Dialer } from './dialer.ts';
 import { Pool } from './pool.ts';
 import type { StreamEnd } from './stream-end.ts';
@@ -20,6 +22,7 @@ export interface HboneDialerDeps extends TunnelDeps {
   readonly credentials: CredentialSource;
   readonly contexts: ClientContexts;
   readonly dialer: Dialer;
+  readonly departures: Departures;
   /** A connection or tunnel ended. */
   readonly changed: () => void;
 }
@@ -54,6 +57,7 @@ export class HboneDialer {
           if (!reused) repeats += 1;
           return openOn(connection, route, { signal, again: reused || repeats <= maxRepeats });
         },
+        signal,
       );
       if (end !== undefined) return end;
     }
@@ -65,12 +69,14 @@ export class HboneDialer {
     const limit = deadline(clock, options.dialTimeoutMs, this.#life, () =>
       tooSlow(peer, options.dialTimeoutMs),
     );
+    const forget = this.#whenGone(route, () => limit.end(peerGone(route.via)));
     try {
       const tunnel = await this.#connect(key, pod, route, limit.signal);
       await tunnel.start(limit.signal);
       return tunnel;
     } finally {
       limit.cancel();
+      forget();
     }
   }
 
@@ -89,12 +95,20 @@ export class HboneDialer {
     const tunnel = new TunnelClient(secure, peer, this.#deps, {
       closed: () => this.#pool.remove(key, tunnel),
       gone: () => {
+        forget();
         this.#tunnels.delete(tunnel);
         this.#deps.changed();
       },
     });
+    const forget = this.#whenGone(route, () => tunnel.drain());
     this.#tunnels.add(tunnel);
     return tunnel;
+  }
+
+  #whenGone({ via }: HboneRoute, act: () => void): () => void {
+    return this.#deps.departures.listen(via.ip, (departure) => {
+      if (departure === 'gone') act();
+    });
   }
 }
 

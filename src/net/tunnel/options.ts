@@ -3,6 +3,8 @@
 export interface EngineOptions {
   /** A TCP connection, and for HBONE the TLS and HTTP/2 handshakes too, must stand within this. */
   readonly dialTimeoutMs: number;
+  /** A route without an answer after this gets the next one beside it. A lost SYN is sent again after a second. */
+  readonly nextRouteAfterMs: number;
   /** The peer answers CONNECT only after its own dial, so it gets longer than that dial may take. */
   readonly responseTimeoutMs: number;
   /** An inbound connection must have authenticated itself within this. */
@@ -29,6 +31,7 @@ export interface EngineOptions {
 
 export const defaultEngineOptions: EngineOptions = {
   dialTimeoutMs: 10_000,
+  nextRouteAfterMs: 1000,
   responseTimeoutMs: 15_000,
   handshakeTimeoutMs: 10_000,
   decisionTimeoutMs: 10_000,

@@ -7,24 +7,30 @@ import { MeshError } from '../../base/errors.ts';
 import type { ByteCounts } from '../engine.ts';
 import type { ByteEnd, ByteSink } from './byte-end.ts';
 
-interface RelayDeps {
+export interface RelayDeps {
   readonly clock: Clock;
   readonly halfCloseLingerMs: number;
-  /** Called once; undefined when both directions ended in order. */
-  readonly done: (error: MeshError | undefined) => void;
+}
+
+export interface RelayOwner {
+  /** Told once; undefined when both directions ended in order. */
+  carried(error: MeshError | undefined): void;
 }
 
 /** `finished`, `finish` and `lingerUnlessOver` are for its directions. */
 export class Relay {
   readonly #deps: RelayDeps;
+  readonly #owner: RelayOwner;
   readonly #up: Direction;
   readonly #down: Direction;
   #unfinished = 2;
   #over = false;
   #cancelLinger: (() => void) | undefined;
 
-  constructor(near: ByteEnd, far: ByteEnd, deps: RelayDeps) {
+  /** @param deps may be shared by many relays. */
+  constructor(near: ByteEnd, far: ByteEnd, deps: RelayDeps, owner: RelayOwner) {
     this.#deps = deps;
+    this.#owner = owner;
     this.#up = new Direction(this, near, far);
     this.#down = new Direction(this, far, near);
   }
@@ -61,7 +67,7 @@ export class Relay {
     if (this.#over) return;
     this.#over = true;
     this.#cancelLinger?.();
-    this.#deps.done(error);
+    this.#owner.carried(error);
   }
 
   /** From the first half-close on: ends the connection when nothing moved for the linger time. */

@@ -10,7 +10,10 @@ import { Socket } from 'node:net';
 /** One DATA frame with its header fills four TLS records of 16 KiB to the last byte (see `data-sender.ts`). */
 const readSize = (64 << 10) - 9;
 
-type Received = (bytes: Uint8Array) => void;
+/** Whom the bytes are for; an object rather than a function, because thousands of sockets have one each. */
+export interface Reader {
+  received(bytes: Uint8Array): void;
+}
 
 /** What Node's `onread` sets on a socket. */
 interface ReadSlots {
@@ -36,16 +39,16 @@ export class SharedReads {
    * Passes on what the socket reads once it is resumed; the bytes are good for the duration of the call. What it read
    * before comes at once.
    */
-  attach(socket: Socket, received: Received): void {
-    if (!this.#useBuffer(socket, received)) {
-      socket.on('data', received);
+  attach(socket: Socket, reader: Reader): void {
+    if (!this.#useBuffer(socket, reader)) {
+      socket.on('data', (bytes) => reader.received(bytes));
       return;
     }
     if (socket.readableLength === 0) return;
-    for (let early = readBytes(socket); early !== null; early = readBytes(socket)) received(early);
+    for (let early = readBytes(socket); early !== null; early = readBytes(socket)) reader.received(early);
   }
 
-  #useBuffer(socket: Socket, received: Received): boolean {
+  #useBuffer(socket: Socket, reader: Reader): boolean {
     const slots = this.#slots;
     const internals = socket as unknown as Internals;
     const handle = internals._handle;
@@ -53,7 +56,7 @@ export class SharedReads {
     internals[slots.buffer] = this.#buffer;
     internals[slots.generator] = null;
     internals[slots.callback] = (length: number, buffer: Uint8Array): true => {
-      received(buffer.subarray(0, length));
+      reader.received(buffer.subarray(0, length));
       return true;
     };
     handle.useUserBuffer(this.#buffer);

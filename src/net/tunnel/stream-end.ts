@@ -8,14 +8,15 @@ import { errorCode } from '../h2/errors.ts';
 import type { ByteSink, NearEnd } from './byte-end.ts';
 import { hboneStatus } from './hbone-status.ts';
 
-export interface StreamEndHooks {
+/** The connection a stream is on. */
+export interface StreamOwner {
   /**
    * Sends what the session has, as far as the connection takes it. False: it would take no more now, and `onWritable`
    * is called when it does.
    */
-  readonly flush: () => boolean;
+  flush(end: StreamEnd): boolean;
   /** The stream is over for us; called once. */
-  readonly forget: () => void;
+  forget(stream: StreamId, end: StreamEnd): void;
 }
 
 /** From so many bytes on, what is written leaves at once: waiting for more would only cost a copy. */
@@ -24,12 +25,12 @@ const bulkBytes = 16 << 10;
 export class StreamEnd implements NearEnd {
   readonly #session: TunnelSession;
   readonly #stream: StreamId;
-  readonly #hooks: StreamEndHooks;
+  readonly #owner: StreamOwner;
   #sink: ByteSink | undefined;
   #paused = true;
   #started = false;
   /** What arrived before anybody wanted it. */
-  #held: Uint8Array[] = [];
+  #held: Uint8Array[] | undefined;
   #heldBytes = 0;
   /** Passed on, and not yet returned to the peer as credit. */
   #owed = 0;
@@ -41,19 +42,24 @@ export class StreamEnd implements NearEnd {
   #failure: MeshError | undefined;
   #silent = false;
 
-  constructor(session: TunnelSession, stream: StreamId, hooks: StreamEndHooks) {
+  constructor(session: TunnelSession, stream: StreamId, owner: StreamOwner) {
     this.#session = session;
     this.#stream = stream;
-    this.#hooks = hooks;
+    this.#owner = owner;
   }
 
   get bufferedBytes(): number {
-    return this.#heldBytes;
+    return this.#heldBytes + this.#session.queuedOn(this.#stream);
   }
 
   attach(sink: ByteSink): void {
     this.#sink = sink;
     if (this.#failure !== undefined) this.onReset(this.#failure);
+  }
+
+  /** Whoever is attached next is told what fails until then. */
+  detach(): void {
+    this.#sink = undefined;
   }
 
   resume(): void {
@@ -69,7 +75,7 @@ export class StreamEnd implements NearEnd {
   write(bytes: Uint8Array): boolean {
     if (bytes.length < bulkBytes) return this.#session.send(this.#stream, Buffer.from(bytes));
     this.#session.send(this.#stream, bytes);
-    const room = this.#hooks.flush();
+    const room = this.#owner.flush(this);
     return this.#session.keep(this.#stream) && room;
   }
 
@@ -101,7 +107,7 @@ export class StreamEnd implements NearEnd {
       return;
     }
     if (!this.#started) {
-      this.#held.push(Buffer.from(bytes));
+      (this.#held ??= []).push(Buffer.from(bytes));
       this.#heldBytes += bytes.length;
       return;
     }
@@ -134,8 +140,8 @@ export class StreamEnd implements NearEnd {
 
   #deliverHeld(): void {
     this.#started = true;
-    const held = this.#held;
-    this.#held = [];
+    const held = this.#held ?? [];
+    this.#held = undefined;
     this.#heldBytes = 0;
     for (const bytes of held) this.#deliver(bytes);
     if (this.#remoteEnded) this.#tellEnd();
@@ -170,9 +176,9 @@ export class StreamEnd implements NearEnd {
   #silence(): void {
     this.#silent = true;
     this.#owed += this.#heldBytes;
-    this.#held = [];
+    this.#held = undefined;
     this.#heldBytes = 0;
     if (this.#owed > 0) this.#giveBack();
-    this.#hooks.forget();
+    this.#owner.forget(this.#stream, this);
   }
 }

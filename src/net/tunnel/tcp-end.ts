@@ -8,9 +8,9 @@ import { MeshError } from '../../base/errors.ts';
 import type { Fd, NativeBinding } from '../../native/binding.ts';
 import type { ByteSink, NearEnd } from './byte-end.ts';
 import type { PodMemory } from './pod-memory.ts';
-import type { SharedReads } from './shared-reads.ts';
+import type { Reader, SharedReads } from './shared-reads.ts';
 import type { StallWatch, Stalled } from './stall-watch.ts';
-import type { Turn } from './turn.ts';
+import type { Turn, TurnTask } from './turn.ts';
 import { WriteBatch } from './write-batch.ts';
 import type { WriteBuffers } from './write-buffers.ts';
 
@@ -29,14 +29,15 @@ export interface TcpEndDeps {
 /** Whose socket it is: decides between APPLICATION_RESET and STREAM_RESET. */
 export type TcpRole = 'application' | 'peer';
 
-export class TcpEnd implements NearEnd, Stalled {
+/** `received`, `endTurn` and `check` are for those who read, gather writes, and look after stalled sockets. */
+export class TcpEnd implements NearEnd, Reader, Stalled, TurnTask {
   readonly #socket: Socket;
   readonly #role: TcpRole;
   readonly #deps: TcpEndDeps;
   #sink: ByteSink | undefined;
   #reading = false;
-  /** Written in this turn of the event loop. */
-  readonly #batch: WriteBatch;
+  /** Written in this turn of the event loop; idle connections have none. */
+  #batch: WriteBatch | undefined;
   /** Given to the socket and not yet taken by the kernel. */
   #unsent = 0;
   /** Nothing is told any more: the end finished, failed or was reset. */
@@ -47,13 +48,12 @@ export class TcpEnd implements NearEnd, Stalled {
     this.#socket = socket;
     this.#role = role;
     this.#deps = deps;
-    this.#batch = new WriteBatch(deps.writeBuffers);
     socket.on('error', (error) => this.#fail(error));
     socket.on('close', () => this.#closed());
   }
 
   get bufferedBytes(): number {
-    return this.#socket.writableLength + this.#batch.length;
+    return this.#socket.writableLength + (this.#batch?.length ?? 0);
   }
 
   attach(sink: ByteSink): void {
@@ -84,16 +84,21 @@ export class TcpEnd implements NearEnd, Stalled {
 
   write(bytes: Uint8Array): boolean {
     if (this.#silent) return true;
-    if (this.#batch.length === 0) this.#deps.turn.atEnd(this.#flush);
     for (let at = 0; at < bytes.length && !this.#silent;) {
+      this.#batch ??= this.#newBatch();
       at += this.#batch.add(at === 0 ? bytes : bytes.subarray(at));
-      if (this.#batch.length === writeBufferSize) this.#flush();
+      if (this.#batch.length === writeBufferSize) this.endTurn();
     }
     return !this.#socket.writableNeedDrain;
   }
 
+  #newBatch(): WriteBatch {
+    this.#deps.turn.atEnd(this);
+    return new WriteBatch(this.#deps.writeBuffers);
+  }
+
   end(): void {
-    this.#flush();
+    this.endTurn();
     this.#socket.end();
   }
 
@@ -124,21 +129,27 @@ export class TcpEnd implements NearEnd, Stalled {
 
   #startReading(): void {
     this.#reading = true;
-    this.#deps.reads.attach(this.#socket, (bytes) => this.#sink?.data(bytes));
+    this.#deps.reads.attach(this.#socket, this);
     this.#socket.on('end', () => this.#sink?.ended());
     this.#socket.on('drain', () => this.#sink?.writable());
   }
 
-  readonly #flush = (): void => {
-    if (this.#batch.length === 0) return;
+  received(bytes: Uint8Array): void {
+    this.#sink?.data(bytes);
+  }
+
+  /** What was written leaves. */
+  endTurn(): void {
+    if (this.#batch === undefined) return;
     const { bytes, release } = this.#batch.take();
+    this.#batch = undefined;
     this.#unsent += bytes.length;
     this.#socket.write(bytes, () => {
       release();
       this.#sent(bytes.length);
     });
     this.#deps.memory.add(bytes.length);
-  };
+  }
 
   #sent(bytes: number): void {
     if (this.#silent) return;
@@ -169,7 +180,7 @@ export class TcpEnd implements NearEnd, Stalled {
     this.#deps.stalls.delete(this);
     this.#deps.memory.remove(this.#unsent);
     this.#unsent = 0;
-    this.#batch.clear();
+    this.#batch = undefined;
   }
 
   #explain(cause: Error | undefined): MeshError {

@@ -94,7 +94,8 @@ export class TlsAcceptor {
     const server = usable(credentials, () =>
       createServer({
         ...contextOptions(credentials),
-        ALPNProtocols: [alpn],
+        // Not `ALPNProtocols`: see `alpnOffer`. No answer refuses the handshake; nothing offered, `authenticate` does.
+        ALPNCallback: ({ protocols }) => (protocols.includes(alpn) ? alpn : undefined),
         requestCert: true,
         rejectUnauthorized: false, // enforced by `authenticate`
         handshakeTimeout: 0, // ours counts from the accept, and is not extended by a byte a second

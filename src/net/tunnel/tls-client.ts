@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
 import { asMeshError, MeshError } from '../../base/errors.ts';
 import { authenticate, handshakeFailure } from './authenticate.ts';
-import { alpn } from './tls-contexts.ts';
+import { alpnOffer } from './tls-contexts.ts';
 import type { PeerExpectation } from './verify-peer.ts';
 
 export interface SecureSocket {
@@ -24,7 +24,7 @@ export function secureClient(
   const socket = connect({
     socket: raw,
     secureContext,
-    ALPNProtocols: [alpn],
+    ALPNProtocols: alpnOffer,
     servername: '',
     rejectUnauthorized: false, // enforced by `authenticate`
     checkServerIdentity: () => undefined, // there is no host name; the SPIFFE ID is checked by `authenticate`

@@ -9,6 +9,12 @@ import type { Credentials } from '../../model/credentials.ts';
 
 export const alpn = 'h2';
 
+/**
+ * The same as it is sent (RFC 7301 §3.1), for clients. Given as a view: of anything else Node keeps a copy for each
+ * connection, cut from the 64 KiB that small buffers share, all of which then lives as long as the connection.
+ */
+export const alpnOffer = new DataView(Uint8Array.of(alpn.length, ...Buffer.from(alpn)).buffer);
+
 export const contextOptions = (credentials: Credentials): SecureContextOptions => ({
   cert: credentials.certificateChain,
   key: credentials.privateKey,

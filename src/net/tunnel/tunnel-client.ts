@@ -110,6 +110,8 @@ export class TunnelClient implements Poolable {
           const status = headers.find(([name]) => name === ':status')?.[1] ?? '';
           if (status !== '200') return failed(connectRefused(status, this.#peer, target));
           settle();
+          // A reset may be in the same read as the answer, before anybody else can be attached.
+          end.detach();
           if (ended) end.onEnd();
           resolve(end);
         },

@@ -19,7 +19,7 @@ export interface ConnectRequest {
 export interface TunnelServerEvents {
   connect(request: ConnectRequest, near: StreamEnd): void;
   /** A request that is no CONNECT; it was answered. */
-  rejected(client: SocketAddress, error: MeshError): void;
+  rejected(error: MeshError): void;
   closed(error: MeshError | undefined): void;
   gone(): void;
 }
@@ -72,31 +72,39 @@ export class TunnelServer {
   #request(stream: StreamId, list: HeaderList, end: boolean): void {
     const near = this.#tunnel.endOf(stream);
     if (end) near.onEnd();
-    const headers = toMap(list);
-    const method = headers.get(':method');
-    const authority = headers.get(':authority');
+    const { method, authority, headers } = parse(list);
     if (method !== 'CONNECT' || authority === undefined) {
       const error = new MeshError(
         'BAD_CONNECT',
         `${this.#peer.peerIdentity} sent a ${method}, not a CONNECT`,
       );
       near.refuse(error);
-      this.#events.rejected(this.#peer.client, error);
+      this.#events.rejected(error);
       return;
     }
-    this.#events.connect({ ...this.#peer, authority, headers: withoutPseudo(headers) }, near);
+    this.#events.connect({ ...this.#peer, authority, headers }, near);
   }
+}
+
+interface Request {
+  readonly method: string | undefined;
+  readonly authority: string | undefined;
+  /** Without the pseudo-fields. */
+  readonly headers: ReadonlyMap<string, string>;
 }
 
 /** Repeated fields are joined as RFC 9110 §5.3 says; `baggage` may come in several lines. */
-function toMap(list: HeaderList): Map<string, string> {
+function parse(list: HeaderList): Request {
+  let method: string | undefined;
+  let authority: string | undefined;
   const headers = new Map<string, string>();
   for (const [name, value] of list) {
-    const before = headers.get(name);
-    headers.set(name, before === undefined ? value : `${before},${value}`);
+    if (name === ':method') method = value;
+    else if (name === ':authority') authority = value;
+    else if (!name.startsWith(':')) {
+      const before = headers.get(name);
+      headers.set(name, before === undefined ? value : `${before},${value}`);
+    }
   }
-  return headers;
+  return { method, authority, headers };
 }
-
-const withoutPseudo = (headers: Map<string, string>): Map<string, string> =>
-  new Map([...headers].filter(([name]) => !name.startsWith(':')));

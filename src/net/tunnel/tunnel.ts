@@ -9,9 +9,10 @@ import type { H2Handler, HeaderList, StreamId, TunnelSession } from '../h2/contr
 import { H2Session } from '../h2/session.ts';
 import { Keepalive } from './keepalive.ts';
 import type { EngineOptions } from './options.ts';
-import type { SharedReads } from './shared-reads.ts';
-import { StreamEnd } from './stream-end.ts';
-import type { Turn } from './turn.ts';
+import type { PodMemory } from './pod-memory.ts';
+import type { Reader, SharedReads } from './shared-reads.ts';
+import { StreamEnd, type StreamOwner } from './stream-end.ts';
+import type { Turn, TurnTask } from './turn.ts';
 import type { WriteBuffers } from './write-buffers.ts';
 
 /** What one TLS write carries: several frames and records, and little enough to stay in the processor's cache. */
@@ -30,6 +31,7 @@ export interface TunnelDeps {
   readonly tunnelBuffers: WriteBuffers;
   readonly writeBuffers: WriteBuffers;
   readonly options: EngineOptions;
+  readonly memory: PodMemory;
 }
 
 export interface TunnelEvents {
@@ -53,7 +55,8 @@ export interface TunnelTerms {
 /** Timers cannot be set for longer than 24 days; certificates of other authorities live longer. */
 const longestTimerMs = 24 * 3_600_000;
 
-export class Tunnel {
+/** `flush` and `forget` are for its streams, `received` and `endTurn` for those who read and gather writes. */
+export class Tunnel implements Reader, StreamOwner, TurnTask {
   readonly session: TunnelSession;
   readonly #socket: TLSSocket;
   readonly #deps: TunnelDeps;
@@ -79,6 +82,7 @@ export class Tunnel {
         clock: deps.clock,
         wake: () => this.#wake(),
         copies: deps.writeBuffers,
+        queued: (bytes) => (bytes > 0 ? deps.memory.add(bytes) : deps.memory.remove(-bytes)),
       },
       role === 'client'
         ? { role, settings: { maxConcurrentStreams: deps.options.maxStreamsPerTunnel } }
@@ -93,10 +97,7 @@ export class Tunnel {
 
   start(): void {
     this.session.start();
-    this.#deps.reads.attach(this.#socket, (chunk) => {
-      this.#keepalive.heard();
-      this.session.receive(chunk);
-    });
+    this.#deps.reads.attach(this.#socket, this);
     this.#socket.resume();
     this.#socket.on('end', () => this.session.transportClosed());
     this.#socket.on('error', (cause) => this.session.transportClosed(lost(cause)));
@@ -117,20 +118,20 @@ export class Tunnel {
 
   /** The byte side of a stream; it lives until the stream is over. */
   endOf(stream: StreamId): StreamEnd {
-    const end: StreamEnd = new StreamEnd(this.session, stream, {
-      flush: () => this.#flush(end),
-      forget: () => {
-        this.#ends.delete(stream);
-        this.#blocked.delete(end);
-        this.#events.changed();
-      },
-    });
+    const end = new StreamEnd(this.session, stream, this);
     this.#ends.set(stream, end);
     return end;
   }
 
+  forget(stream: StreamId, end: StreamEnd): void {
+    this.#ends.delete(stream);
+    this.#blocked.delete(end);
+    this.#events.changed();
+  }
+
+  /** Handed to TLS and not taken by the kernel; what its streams have queued is theirs. */
   get bufferedBytes(): number {
-    return this.session.queuedBytes + this.#socket.writableLength;
+    return this.#socket.writableLength;
   }
 
   get openStreams(): number {
@@ -148,25 +149,37 @@ export class Tunnel {
   #wake(): void {
     if (this.#pumpAsked) return;
     this.#pumpAsked = true;
-    this.#deps.turn.atEnd(this.#pump);
+    this.#deps.turn.atEnd(this);
   }
 
-  readonly #pump = (): void => {
+  received(chunk: Uint8Array): void {
+    this.#keepalive.heard();
+    this.session.receive(chunk);
+  }
+
+  endTurn(): void {
     this.#pumpAsked = false;
+    this.#pump();
+  }
+
+  #pump(): void {
     while (this.#socket.writable && this.#socket.writableLength < maxInFlight) {
       const chunks = this.session.pull(writeSize);
       if (chunks.length === 0) break;
       const { bytes, release } = this.#deps.tunnelBuffers.gather(chunks);
+      // Taken over from the streams' queues: nobody is to give way for it, but it counts.
+      this.#deps.memory.keep(bytes.length);
       this.#socket.write(bytes, () => {
         release();
+        this.#deps.memory.remove(bytes.length);
         this.#pump();
         this.#unblock();
       });
     }
-  };
+  }
 
   /** Whether another write's worth would leave at once; what could not would have to be copied. */
-  #flush(end: StreamEnd): boolean {
+  flush(end: StreamEnd): boolean {
     this.#pump();
     if (this.#socket.writableLength + writeSize <= maxInFlight) return true;
     this.#blocked.add(end);

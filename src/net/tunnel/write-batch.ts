@@ -31,18 +31,16 @@ export class WriteBatch {
     return length;
   }
 
-  /** Everything added, of which there must be some; the batch is empty then. */
+  /** Everything added, of which there must be some. Nothing is added after it. */
   take(): Gathered {
-    const [buffer, few, length] = [this.#buffer, this.#few, this.#length];
-    this.clear();
-    if (buffer === undefined) return { bytes: Buffer.concat(few, length), release() {} };
-    return { bytes: buffer.subarray(0, length), release: () => this.#buffers.giveBack(buffer) };
-  }
-
-  clear(): void {
-    this.#few = [];
-    this.#buffer = undefined;
-    this.#length = 0;
+    const buffer = this.#buffer;
+    if (buffer !== undefined) {
+      return { bytes: buffer.subarray(0, this.#length), release: () => this.#buffers.giveBack(buffer) };
+    }
+    const [only] = this.#few;
+    const bytes =
+      only !== undefined && this.#few.length === 1 ? only : Buffer.concat(this.#few, this.#length);
+    return { bytes, release: nothing };
   }
 
   /** The shared buffer, with the few bytes that there were. */
@@ -58,3 +56,5 @@ export class WriteBatch {
     return this.#buffer;
   }
 }
+
+const nothing = (): void => {};

@@ -1,6 +1,7 @@
 /** One row of the table: what is measured of every variant, and how. */
 import { cpuSeconds } from '../cpu.ts';
 import type { LoadTool } from '../load/load.ts';
+import type { RowHead } from '../results.ts';
 import type { Variant, VariantId } from '../variants/variant.ts';
 
 export interface Metric {
@@ -21,10 +22,7 @@ export interface RowContext {
   readonly signal: AbortSignal;
 }
 
-export interface Row {
-  readonly id: string;
-  readonly title: string;
-  readonly metrics: readonly Metric[];
+export interface Row extends RowHead {
   /** The variants it can be measured of; absent: all. */
   readonly variants?: readonly VariantId[];
   /** Measured in the first round only, before everything else. */
@@ -50,7 +48,7 @@ export async function withCpu<T>(
 }
 
 /** A sample on one line, for progress. */
-export const describeSample = (sample: Sample, { metrics }: Row): string =>
+export const describeSample = (sample: Sample, { metrics }: RowHead): string =>
   metrics
     .flatMap(({ id, unit, digits }) =>
       sample[id] === undefined ? [] : [`${sample[id].toFixed(digits)} ${unit}`],

@@ -85,7 +85,7 @@ export class Lab {
       ip -n ${inside} route add default via fd77::1`);
     const pod = {
       name,
-      uid: `uid-${name}` as WorkloadUid,
+      uid: `test/${name}` as WorkloadUid,
       netns,
       cgroup,
       ip4: parseIp(`10.77.0.${host}`),
@@ -103,7 +103,7 @@ export class Lab {
       ztunnelCgroup: this.ztunnelCgroup,
       nodeNetns: this.nodeNetns,
       objectPath,
-      sizes: { pods: 16, destinations: 64, flows: 64 },
+      sizes: { pods: 16, destinations: 64, flows: 64, egress: 64 },
       log: silentLogger,
       ...options,
     });

@@ -7,7 +7,7 @@ import { type Build, ensureBuilt } from '../artifacts/build.ts';
 import { makeControlCgroup } from '../machine/cgroups.ts';
 import { endedError, findProcess, startDaemon } from '../machine/daemons.ts';
 import { makeFabric } from '../machine/network.ts';
-import { bootNode, joinNode, loadImage, writeDisk } from '../machine/node.ts';
+import { bootNode, joinNode, loadImage, startNode, writeDisk } from '../machine/node.ts';
 import { writePki } from '../machine/pki.ts';
 import { step } from '../machine/progress.ts';
 import {
@@ -38,8 +38,17 @@ const apiServerTimeoutMs = 180_000;
 const nodeTimeoutMs = 180_000;
 const dnsTimeoutMs = 120_000;
 
+type Start = (context: ClusterContext, claimed: ClusterState, build: Build) => Promise<void>;
+
 /** @throws MeshError ALREADY_EXISTS when there is a cluster or something left of one. A failed start is undone. */
-export async function up(context: ClusterContext, options: UpOptions): Promise<void> {
+export const up = (context: ClusterContext, options: UpOptions): Promise<void> =>
+  bringUp(context, options, start);
+
+/** etcd, API server and nodes on which nothing runs: for who brings objects and programs of their own. As `up`. */
+export const upBare = (context: ClusterContext, options: UpOptions): Promise<void> =>
+  bringUp(context, options, startBare);
+
+async function bringUp(context: ClusterContext, options: UpOptions, start: Start): Promise<void> {
   checkHost();
   const { layout, cache, progress } = context;
   const build = await ensureBuilt(cache, progress);
@@ -63,14 +72,11 @@ function requireProcess(pid: number): ProcessRef {
   return ref;
 }
 
-async function start(context: ClusterContext, claimed: ClusterState, build: Build): Promise<void> {
+const start: Start = async (context, claimed, build) => {
   const { layout, progress } = context;
-  const state = { ...claimed, madeDirectories: await makeMountPoints() };
-  await writeState(layout, state);
-  const cluster = await handles(layout, state);
+  const cluster = await layGround(context, claimed);
+  const { state } = cluster;
   const nodes = nodesOf(state);
-  await writePki(layout, nodes);
-  await makeFabric(state.dualStack);
   const api = ClusterApi.fromFile(layout.adminKubeconfig);
   await all([
     step(progress, 'starting the control plane', () => startControlPlane(cluster, api)),
@@ -79,6 +85,29 @@ async function start(context: ClusterContext, claimed: ClusterState, build: Buil
   await step(progress, 'waiting for the nodes to be ready', () => joinNodes(cluster, api));
   await step(progress, 'waiting for DNS', () => startDns(api));
   await writeState(layout, { ...state, complete: true });
+};
+
+const startBare: Start = async (context, claimed) => {
+  const { layout, progress } = context;
+  const cluster = await layGround(context, claimed);
+  const { machine, settings, state } = cluster;
+  await step(progress, 'starting etcd and the API server', () =>
+    startApiServer(cluster, ClusterApi.fromFile(layout.adminKubeconfig)),
+  );
+  for (const node of nodesOf(state)) {
+    await writeDisk(settings, node);
+    await startNode(machine, settings, node, nodesOf(state));
+  }
+  await writeState(layout, { ...state, complete: true });
+};
+
+/** What everything else stands on: certificates, and links between the nodes. */
+async function layGround({ layout }: ClusterContext, claimed: ClusterState): Promise<Running> {
+  const state = { ...claimed, madeDirectories: await makeMountPoints() };
+  await writeState(layout, state);
+  await writePki(layout, nodesOf(state));
+  await makeFabric(state.dualStack);
+  return handles(layout, state);
 }
 
 /** Waits for every one, also when some failed: what still starts something must not go on while others clear away. */
@@ -101,12 +130,18 @@ async function makeMountPoints(): Promise<readonly string[]> {
 const pathsBetween = (outer: string, inner: string): readonly string[] =>
   inner === outer ? [inner] : [inner, ...pathsBetween(outer, dirname(inner))];
 
-async function startControlPlane({ machine, settings }: Running, api: ClusterApi): Promise<void> {
+async function startControlPlane(cluster: Running, api: ClusterApi): Promise<void> {
+  await startApiServer(cluster, api);
+  for (const daemon of controlPlaneDaemons(cluster.settings).slice(2)) {
+    await startDaemon(cluster.machine, daemon);
+  }
+}
+
+/** With etcd: the first two daemons. */
+async function startApiServer({ machine, settings }: Running, api: ClusterApi): Promise<void> {
   await makeControlCgroup(machine.trees);
-  const [etcd, apiServer, ...others] = controlPlaneDaemons(settings);
-  for (const daemon of [etcd, apiServer]) if (daemon !== undefined) await startDaemon(machine, daemon);
+  for (const daemon of controlPlaneDaemons(settings).slice(0, 2)) await startDaemon(machine, daemon);
   await whenApiServerReady(machine.layout, api);
-  for (const daemon of others) await startDaemon(machine, daemon);
 }
 
 /** One that ended says why at once, instead of being waited for. */

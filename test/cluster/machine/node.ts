@@ -55,8 +55,8 @@ export async function writeDisk({ layout, dualStack }: DaemonSettings, node: Clu
   await writeFile(paths.resolvConf, resolvConf());
 }
 
-/** Boots a node and starts its container runtime: then it can be given images. */
-export async function bootNode(
+/** A node with nothing but its process 1. */
+export async function startNode(
   machine: Machine,
   settings: DaemonSettings,
   node: ClusterNode,
@@ -65,6 +65,16 @@ export async function bootNode(
   await makeNodeNetwork(node, nodes, settings.dualStack);
   await makeNodeCgroups(machine.trees, node);
   await startInit(machine, node);
+}
+
+/** Boots a node and starts its container runtime: then it can be given images. */
+export async function bootNode(
+  machine: Machine,
+  settings: DaemonSettings,
+  node: ClusterNode,
+  nodes: readonly ClusterNode[],
+): Promise<void> {
+  await startNode(machine, settings, node, nodes);
   const [containerd] = nodeDaemons(settings, node);
   if (containerd !== undefined) await startDaemon(machine, containerd);
   await whenRuntimeAnswers(machine, node);

@@ -3,14 +3,17 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { BatchV1Api } from '@kubernetes/client-node';
 import { type ClusterApi, describePod, isReady } from '../support/api.ts';
 import { clusterUnderTest } from '../support/cluster-under-test.ts';
+import { eventsOf } from '../support/events.ts';
 import { eventually } from '../support/eventually.ts';
 import { askWho, echo, load } from '../support/fortio.ts';
 import { timed } from '../support/measure.ts';
 import { type Connection, installedMesh, labelNamespace, type Mesh } from '../support/mesh.ts';
+import { podCounts } from '../support/metrics.ts';
 import { type Pair, pairManifest, whenPairReady } from '../support/pair.ts';
 import {
   jobManifest,
   probedManifest,
+  sidecarManifest,
   squatterManifest,
   statefulManifest,
   twoContainersManifest,
@@ -85,6 +88,24 @@ describe('in a namespace of the mesh', () => {
   );
 
   it(
+    'a native sidecar serves before the pod’s own containers start, and as long as they run',
+    async () => {
+      await api.apply(sidecarManifest(namespace, `http://cart.${namespace}/`));
+      const [pod] = await api.whenPodsReady(namespace, 'app=assisted', 1);
+      const name = pod?.metadata?.name ?? '';
+      expect(await whenTunnel(name, pair.cart.name)).toMatchObject({ outcome: 'completed' });
+      for (const port of [8080, 9090]) {
+        expect(await echo(api, pair.web, `http://${pod?.status?.podIP}:${port}/`, 'hello')).toContain(
+          'hello',
+        );
+        expect(await whenTunnel(pair.web.name, name, port)).toMatchObject({ outcome: 'completed' });
+      }
+      expect(pod?.status?.initContainerStatuses?.map(({ restartCount }) => restartCount)).toEqual([0, 0]);
+    },
+    4 * minutes,
+  );
+
+  it(
     'a Service has several ports, by number and by name',
     async () => {
       for (const [port, target] of [
@@ -138,7 +159,7 @@ describe('in a namespace of the mesh', () => {
 
 describe('a labelled pod that cannot be enrolled', () => {
   it(
-    'is named by status with the reason, and no longer when it is gone',
+    'is named by an Event, by status and by the metrics, with the reason and what to do, until it is gone',
     async () => {
       // It listens on the port that the mesh needs, and did before anybody wanted it in the mesh.
       await api.apply(squatterManifest(broken));
@@ -158,11 +179,36 @@ describe('a labelled pod that cannot be enrolled', () => {
       expect(problem?.message).toMatch(/15008|in use/);
       expect((await mesh.run('status')).code).toBe(1);
 
+      const [event] = await timed('… until an Event names it', () =>
+        eventually(
+          'an Event names it',
+          () => eventsOf(api, broken, pod?.metadata?.name ?? ''),
+          (events) => events.length > 0,
+          30_000,
+        ),
+      );
+      expect(event).toMatchObject({ type: 'Warning', reason: 'EnrolmentFailed' });
+      expect(event?.message).toContain(problem?.message);
+      // What to do next, which status has as well.
+      expect(event?.message).toContain(problem?.hint ?? 'mesh-ebpf doctor');
+      const node = pod?.spec?.nodeName ?? '';
+      const { expected = 0, enrolled = 0, verified = 0 } = await podCounts(api, node);
+      expect({ missing: expected - enrolled, unproved: enrolled - verified }).toEqual({
+        missing: 1,
+        unproved: 0,
+      });
+
       await api.deleteNamespace(broken);
       await eventually(
         'status is clean',
         problems,
         (all) => !all.some(({ subject }) => subject.includes(name)),
+        minutes,
+      );
+      await eventually(
+        'the metrics are, too',
+        () => podCounts(api, node),
+        ({ expected: all, verified: proved }) => all === proved,
         minutes,
       );
     },

@@ -48,10 +48,17 @@ spec:
 `;
 
 /** Name of the pod that answered. @throws MeshError UNAVAILABLE with the client's words */
-export async function askWho(api: ClusterApi, from: PodRef, url: string): Promise<string> {
+export const askWho = async (api: ClusterApi, from: PodRef, url: string): Promise<string> =>
+  (await askAbout(api, from, url)).pod;
+
+/** The client's address as the server sees it. @throws MeshError UNAVAILABLE with the client's words */
+export const askFrom = async (api: ClusterApi, from: PodRef, url: string): Promise<string> =>
+  (await askAbout(api, from, url)).client;
+
+async function askAbout(api: ClusterApi, from: PodRef, url: string) {
   const text = await fortio(api, from, ['curl', '-quiet', '-timeout', '5s', `${url}/debug`]);
-  const pod = / on (\S+) - request from /.exec(text)?.[1];
-  if (pod !== undefined) return pod;
+  const [, pod, client] = / on (\S+) - request from (\S+):\d+/.exec(text) ?? [];
+  if (pod !== undefined && client !== undefined) return { pod, client: client.replace(/^\[|\]$/g, '') };
   throw new MeshError('UNAVAILABLE', `${url} did not say who it is: ${text.slice(0, 300)}`);
 }
 

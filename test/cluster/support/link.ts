@@ -10,11 +10,14 @@ export interface Heard {
   contains(text: string): boolean;
 }
 
+const between = (net: string): string => `(src net ${net} and dst net ${net})`;
+
 /** What was heard while `work` was done. Without the API server's traffic, which is always there. */
 export async function overhear(work: () => Promise<unknown>): Promise<Heard> {
   const scratch = await mkdtemp(join(tmpdir(), 'mesh-ebpf-link-'));
   try {
-    const filter = `tcp and src net ${network.pods} and dst net ${network.pods}`;
+    const { pods, v6 } = network;
+    const filter = `tcp and (${between(pods)} or ${between(v6.pods)})`;
     const capture = await captureLink(join(netnsDir, fabricNetns), join(scratch, 'link.pcap'), filter);
     let heard: Heard | undefined;
     try {

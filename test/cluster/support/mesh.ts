@@ -53,8 +53,8 @@ export class Mesh {
   }
 
   /** Of all nodes and, unless it is undefined, one namespace. Findings are answers too. */
-  async #ask<Document>(command: string, namespace?: string): Promise<Document> {
-    const args = [command, '-o', 'json', ...(namespace === undefined ? [] : ['-n', namespace])];
+  async #ask<Document>(command: string, namespace?: string, ...more: readonly string[]): Promise<Document> {
+    const args = [command, '-o', 'json', ...(namespace === undefined ? [] : ['-n', namespace]), ...more];
     const { code, stdout, stderr } = await this.run(...args);
     if (code > 1) throw failed(args, code, stderr);
     return JSON.parse(stdout) as Document;
@@ -73,7 +73,7 @@ export class Mesh {
   }
 
   async connections(namespace: string): Promise<readonly Connection[]> {
-    return (await this.#ask<Items<Connection>>('connections', namespace)).items;
+    return (await this.#ask<Items<Connection>>('connections', namespace, '--limit', '1000')).items;
   }
 
   /** Waits until the pods of a namespace that are captured are exactly as many. */

@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { MeshError } from '../../../src/base/errors.ts';
+import { fortioImage } from '../artifacts/build.ts';
 import { running } from '../commands/context.ts';
 import { environment } from '../machine/daemons.ts';
 import { execOk, type Finished } from '../machine/exec.ts';
@@ -21,6 +22,7 @@ import type { PodRef } from './pod-exec.ts';
 const root = join(import.meta.dirname, '..', '..', '..');
 const minutes = 60_000;
 const annotation = 'ambient.istio.io/redirection';
+/** On every node: its disk shows the project's directory too. */
 export const program = join(root, 'bin', 'mesh-ebpf');
 
 export async function kubectl(...args: readonly string[]): Promise<string> {
@@ -81,7 +83,15 @@ export interface Load {
   readonly slowestSeconds: number;
 }
 
+/** Of a load that was not interrupted by anything: what its requests took, and how many there were a second. */
+export interface Latency {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly perSecond: number;
+}
+
 export interface LoadOptions {
+  /** 0: as fast as possible. */
   readonly perSecond: number;
   readonly seconds: number;
   readonly clients: number;
@@ -92,11 +102,15 @@ export interface LoadOptions {
 interface FortioReport {
   readonly RetCodes: Readonly<Record<string, number>>;
   readonly SocketCount: number;
-  readonly DurationHistogram: { readonly Max: number };
+  readonly ActualQPS: number;
+  readonly DurationHistogram: {
+    readonly Max: number;
+    readonly Percentiles: readonly { readonly Percentile: number; readonly Value: number }[];
+  };
 }
 
 /** Requests at a constant rate from a pod, for so long. A request may take ten seconds. */
-export async function load(from: PodRef, url: string, options: LoadOptions): Promise<Load> {
+export async function load(from: PodRef, url: string, options: LoadOptions): Promise<Load & Latency> {
   const { perSecond, seconds, clients, newConnections } = options;
   const args = ['-qps', String(perSecond), '-c', String(clients), '-t', `${seconds}s`, '-timeout', '10s'];
   const text = await kubectl(
@@ -113,6 +127,11 @@ export async function load(from: PodRef, url: string, options: LoadOptions): Pro
     '-nocatchup',
     '-allow-initial-errors',
     `-keepalive=${!newConnections}`,
+    // Percentiles are interpolated within steps of this many seconds.
+    '-r',
+    '0.00005',
+    '-p',
+    '50,99',
     ...args,
     url,
   );
@@ -123,8 +142,70 @@ export async function load(from: PodRef, url: string, options: LoadOptions): Pro
     failed: all - (report.RetCodes['200'] ?? 0),
     connections: report.SocketCount,
     slowestSeconds: report.DurationHistogram.Max,
+    p50Ms: percentileMs(report, 50),
+    p99Ms: percentileMs(report, 99),
+    perSecond: report.ActualQPS,
   };
 }
+
+const percentileMs = ({ DurationHistogram: { Percentiles } }: FortioReport, wanted: number): number =>
+  1000 * (Percentiles.find(({ Percentile }) => Percentile === wanted)?.Value ?? Number.NaN);
+
+export interface WebOptions {
+  readonly replicas: number;
+  /** How long a pod that ends goes on serving while the news of it spreads; 0: it ends at once. */
+  readonly preStopSeconds: number;
+}
+
+/** Deployment and Service `web`, to be restarted under load. */
+export function webManifest(namespace: string, { replicas, preStopSeconds }: WebOptions): string {
+  const lifecycle =
+    preStopSeconds === 0 ? '' : `lifecycle: { preStop: { sleep: { seconds: ${preStopSeconds} } } }`;
+  return `
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web, namespace: ${namespace} }
+spec:
+  replicas: ${replicas}
+  selector: { matchLabels: { app: web } }
+  template:
+    metadata: { labels: { app: web } }
+    spec:
+      terminationGracePeriodSeconds: ${preStopSeconds + 1}
+      containers:
+        - name: fortio
+          image: ${fortioImage}
+          imagePullPolicy: IfNotPresent
+          args: [server]
+          ports: [{ name: http, containerPort: ${ports.http} }]
+          ${lifecycle}
+          readinessProbe:
+            httpGet: { path: /fortio/fortio/ready, port: http }
+            periodSeconds: 1
+---
+apiVersion: v1
+kind: Service
+metadata: { name: web, namespace: ${namespace} }
+spec:
+  selector: { app: web }
+  ports: [{ name: http, port: 80, targetPort: http }]
+`;
+}
+
+/** By its address: a name that cannot be resolved on a busy machine would end the load, and says nothing of the mesh. */
+export async function serviceUrl(api: ClusterApi, namespace: string, name: string): Promise<string> {
+  const { spec } = await api.core.readNamespacedService({ namespace, name });
+  return `http://${spec?.clusterIP}/`;
+}
+
+/** Restarts all pods of a Deployment or DaemonSet, batch by batch, and waits until it is done. */
+export async function restart(namespace: string, what: string): Promise<void> {
+  await kubectl('-n', namespace, 'rollout', 'restart', what);
+  await kubectl('-n', namespace, 'rollout', 'status', what, '--timeout=5m');
+}
+
+export const upgradeNodePrograms = (): Promise<void> =>
+  restart('mesh-ebpf-system', 'daemonset/mesh-ebpf-node');
 
 /** One load after the other until `work` is done, added up. */
 export async function loadDuring(
@@ -135,6 +216,8 @@ export async function loadDuring(
 ): Promise<Load> {
   const progress = { isDone: false };
   const working = work().finally(() => (progress.isDone = true));
+  // Told below, or when the load has failed not at all.
+  working.catch(() => {});
   const loads: Load[] = [];
   do loads.push(await load(from, url, options));
   while (!progress.isDone);

@@ -6,7 +6,7 @@ import { ports } from './fortio.ts';
 /** Their fields: the client's types are classes, and these are plain objects. */
 type Fields<T> = { readonly [Key in keyof T]: T[Key] };
 type Container = Fields<V1Container>;
-type PodSpec = Fields<V1PodSpec>;
+export type PodSpec = Fields<V1PodSpec>;
 type Probe = Fields<V1Probe>;
 
 const fortio = (name: string, args: readonly string[], more: Partial<Container> = {}): Container => ({
@@ -17,7 +17,7 @@ const fortio = (name: string, args: readonly string[], more: Partial<Container> 
   ...more,
 });
 
-const documents = (...objects: readonly object[]): string =>
+export const documents = (...objects: readonly object[]): string =>
   objects.map((object) => JSON.stringify(object)).join('\n---\n');
 
 const pod = (spec: PodSpec): PodSpec => ({ terminationGracePeriodSeconds: 1, ...spec });
@@ -63,7 +63,8 @@ export function probedManifest(namespace: string): string {
   );
 }
 
-const aside = [
+/** Of fortio's servers only the one for HTTP, so that two of them fit into one network namespace. */
+export const aside = [
   '-grpc-port',
   'disabled',
   '-tcp-port',
@@ -102,6 +103,26 @@ export const twoContainersManifest = (namespace: string, url: string): string =>
             readinessProbe: { httpGet: { path: '/fortio/fortio/ready', port: 'other' }, periodSeconds: 1 },
           }),
         ],
+      },
+    ),
+  );
+
+/** A pod with a native sidecar: an init container that goes on, and serves, while the one after it calls `url`. */
+export const sidecarManifest = (namespace: string, url: string): string =>
+  documents(
+    deployment(
+      namespace,
+      'assisted',
+      { app: 'assisted' },
+      {
+        initContainers: [
+          fortio('sidecar', ['server', '-http-port', '9090', ...aside], {
+            restartPolicy: 'Always',
+            startupProbe: { httpGet: { path: '/fortio/fortio/ready', port: 9090 }, periodSeconds: 1 },
+          }),
+          fortio('ask', ['curl', '-quiet', '-payload', 'beside-sidecar', url]),
+        ],
+        containers: [fortio('server', ['server'])],
       },
     ),
   );

@@ -153,7 +153,8 @@ describe('a token that the API server reviews', () => {
         'User "system:serviceaccount:a:b" cannot create resource "tokenreviews" in API group "authentication.k8s.io" at the cluster scope',
     });
     await expect(ask({})).rejects.toMatchObject({
-      code: 'PERMISSION',
+      code: 'API_FORBIDDEN',
+      message: 'service account a/b may not create tokenreviews.authentication.k8s.io',
       hint: expect.stringContaining('resources: ["tokenreviews"], verbs: ["create"]'),
     });
   });

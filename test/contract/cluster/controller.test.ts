@@ -11,7 +11,7 @@ import { kustomize } from '../../../src/apps/install/kustomize.ts';
 import { manifestFiles } from '../../../src/apps/install/manifest-files.ts';
 import { controllerName } from '../../../src/controller/kubernetes/names.ts';
 import { formatSocketAddress, type SocketAddress } from '../../../src/base/ip.ts';
-import type { Logger } from '../../../src/base/log.ts';
+import { type Logger, silentLogger } from '../../../src/base/log.ts';
 import { GrpcCaClient } from '../../../src/identity/grpc-ca-client.ts';
 import type { Port } from '../../../src/base/ip.ts';
 import { FakeKubeApi, type SeenRequest } from '../../support/fake-kube-api.ts';
@@ -97,7 +97,14 @@ function addPod(account: string, nodeName: string): void {
 function start(name: string): Replica {
   const lines: Replica['lines'] = [];
   const write = (fields: object, message: string): void => void lines.push({ ...fields, message });
-  const log: Logger = { debug: write, info: write, warn: write, error: write, child: () => log };
+  const log: Logger = {
+    ...silentLogger,
+    debug: write,
+    info: write,
+    warn: write,
+    error: write,
+    child: () => log,
+  };
   const stop = new AbortController();
   const address = Promise.withResolvers<SocketAddress>();
   const config = clusterControllerConfig({ listen: '127.0.0.1:1' }, { POD_NAME: name });

@@ -94,7 +94,7 @@ describe('install', () => {
       'User "me" cannot patch resource "clusterroles" in API group "rbac.authorization.k8s.io" at the cluster scope';
     api.fail = ({ path }) => (path.includes('/clusterroles/') ? { status: 403, message } : undefined);
     await expect(applyAll(api.client(), manifests, () => undefined)).rejects.toMatchObject({
-      code: 'PERMISSION',
+      code: 'API_FORBIDDEN',
       hint: expect.stringContaining('resources: ["clusterroles"], verbs: ["patch"]'),
     });
     expect(api.objects.has(daemonSetPath)).toBe(false);
@@ -121,6 +121,24 @@ describe('install', () => {
 });
 
 describe('uninstall from a cluster', () => {
+  it('keeps the definition of NamespaceAccess while there are objects of it, and says so', async () => {
+    await installed();
+    const cleaned = setInterval(() => {
+      if (JSON.stringify(api.objects.get(daemonSetPath) ?? {}).includes('"--verify"')) rollOut();
+    }, 20);
+    const definition =
+      '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/namespaceaccesses.mesh-ebpf.io';
+    const locked = '/apis/mesh-ebpf.io/v1alpha1/namespaces/shop/namespaceaccesses/locked';
+    api.put(locked, { metadata: {} });
+    await uninstall({ yes: true });
+    clearInterval(cleaned);
+    expect([...api.objects.keys()].filter((path) => path === definition || path === locked)).toHaveLength(2);
+    expect(lines.join('\n')).toContain('kept: NamespaceAccess objects of yours');
+    api.objects.delete(locked);
+    await uninstall({ yes: true });
+    expect(api.objects.has(definition)).toBe(false);
+  });
+
   it('takes the mesh off the nodes first, and deletes everything afterwards, backwards', async () => {
     await installed();
     const cleaned = setInterval(() => {

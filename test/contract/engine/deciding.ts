@@ -167,11 +167,26 @@ export function describeDeciding(factory: EngineFactory): void {
       expect(inbound?.finished).toHaveLength(1);
     });
 
+    it('that ends a connection in the moment in which it is granted ends it for the application too', async () => {
+      rig.routes = [rig.hboneRoute(server, await rig.application((socket) => socket.pipe(socket)))];
+      rig.decide = (arrival, observer) =>
+        rig.forward(arrival, {
+          ...observer,
+          established(route, live) {
+            observer.established(route, live);
+            if (arrival.type === 'hbone') live.close(denied);
+          },
+        });
+      expect(await ending(await rig.dial(client.outbound))).toBe('reset');
+      const [outbound] = await rig.finished(2);
+      expect(outbound?.finished[0]?.failure?.error.code).toBe('STREAM_RESET');
+    });
+
     it('survives an observer that throws', async () => {
       const app = await rig.application((socket) => socket.pipe(socket));
       rig.routes = [rig.hboneRoute(server, app)];
       rig.decide = (arrival) =>
-        rig.forward(arrival, { established: oops, routeFailed: oops, finished: oops });
+        rig.forward(arrival, { established: oops, routeFailed: oops, routeSlow: oops, finished: oops });
       const socket = await rig.dial(client.outbound);
       socket.end('all the same');
       expect(String(await readAll(socket))).toBe('all the same');

@@ -36,6 +36,7 @@ export type EngineFactory = (deps: EngineDeps, options?: Partial<EngineOptions>)
 export interface Told {
   readonly arrival: Arrival;
   readonly failedRoutes: EngineFailure[];
+  readonly slowRoutes: Route[];
   established: ({ readonly route: Route } & LiveControl) | undefined;
   finished: { counts: ByteCounts; failure: EngineFailure | undefined }[];
 }
@@ -221,11 +222,14 @@ export class Rig {
   }
 
   #decide(arrival: Arrival): Decision | Promise<Decision> {
-    const told: Told = { arrival, failedRoutes: [], established: undefined, finished: [] };
+    const told: Told = { arrival, failedRoutes: [], slowRoutes: [], established: undefined, finished: [] };
     this.told.push(told);
     const observer: ConnectionObserver = {
-      established: (route, live) => (told.established = { route, ...live }),
+      established: (route, live) => {
+        told.established = { route, counts: () => live.counts(), close: (error) => live.close(error) };
+      },
       routeFailed: (_route, failure) => told.failedRoutes.push(failure),
+      routeSlow: (route) => told.slowRoutes.push(route),
       finished: (outcome) => told.finished.push(outcome),
     };
     return this.decide?.(arrival, observer) ?? this.forward(arrival, observer);

@@ -3,6 +3,7 @@ import { describe } from '@jest/globals';
 import { createTypeScriptEngine } from '../../../src/net/tunnel/engine.ts';
 import { describeCarrying } from './carrying.ts';
 import { describeDeciding } from './deciding.ts';
+import { describeDeparting } from './departing.ts';
 import { describeInteroperating } from './interoperating.ts';
 import { describeLiving } from './living.ts';
 import { describePooling } from './pooling.ts';
@@ -16,5 +17,6 @@ describe('the TypeScript engine', () => {
   describePooling(createTypeScriptEngine);
   describePressing(createTypeScriptEngine);
   describeLiving(createTypeScriptEngine);
+  describeDeparting(createTypeScriptEngine);
   describeInteroperating(createTypeScriptEngine);
 });

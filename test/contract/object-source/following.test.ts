@@ -277,6 +277,16 @@ describe('a kind that is not installed', () => {
     expect(rig.mirror.keys).toEqual(['AuthorizationPolicy/shop/p']);
     await until(() => rig.mirror.keys.length === 0);
     await until(() => rig.source.status().state === 'live');
+    // That policies are in force no longer is said for as long as it is so.
+    expect(rig.source.status().conditions).toEqual([
+      expect.objectContaining({
+        subject: 'authorization policies',
+        error: expect.objectContaining({ message: expect.stringContaining('1 that were in force') }),
+      }),
+    ]);
+    rig.server.absent.clear();
+    await until(() => rig.mirror.keys.length === 1);
+    expect(rig.source.status().conditions).toEqual([]);
   });
 });
 

@@ -152,15 +152,17 @@ describe('a program in a pod', () => {
 });
 
 describe('an API server that refuses', () => {
-  it('is quoted, with the rule that is missing', async () => {
+  it('is named with who lacks what, and the rule that is missing', async () => {
     const message =
       'pods "mesh-ebpf-node-1" is forbidden: User "ann" cannot get resource "pods/exec" in API group "" in the ' +
       'namespace "mesh-ebpf-system"';
     const server = await serve({ refuse: { status: 403, body: { reason: 'Forbidden', message } } });
     await expect(start()).rejects.toMatchObject({
-      code: 'PERMISSION',
-      message: expect.stringContaining(message),
-      hint: 'a role in mesh-ebpf-system must grant apiGroups: [""], resources: ["pods/exec"], verbs: ["get", "create"]',
+      code: 'API_FORBIDDEN',
+      message: 'ann may not get pods/exec in namespace mesh-ebpf-system',
+      hint: expect.stringContaining(
+        'a role in mesh-ebpf-system must grant apiGroups: [""], resources: ["pods/exec"], verbs: ["get", "create"]',
+      ),
     });
     await eventually(() => server.connections() === 0);
   });
@@ -177,7 +179,7 @@ describe('an API server that refuses', () => {
     const server = await serve({});
     writeFileSync(kubeconfig, server.kubeconfig.replace(token, 'an-old-token'));
     await expect(start()).rejects.toMatchObject({
-      code: 'PERMISSION',
+      code: 'API_FORBIDDEN',
       hint: expect.stringContaining('credentials'),
     });
   });

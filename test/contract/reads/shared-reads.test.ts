@@ -24,7 +24,7 @@ describe('sockets that share one buffer to read into', () => {
   it('deliver everything in order, and then the end', async () => {
     const { client, accepted, end } = await connection();
     const parts: Buffer[] = [];
-    new SharedReads().attach(accepted, (bytes) => parts.push(Buffer.from(bytes)));
+    new SharedReads().attach(accepted, { received: (bytes) => void parts.push(Buffer.from(bytes)) });
     accepted.resume();
     const sent = Buffer.alloc(1 << 20, 'abcdefghijk');
     client.end(sent);
@@ -38,7 +38,7 @@ describe('sockets that share one buffer to read into', () => {
     const reads = new SharedReads();
     const seen = new Set<ArrayBufferLike>();
     for (const { client, accepted } of [one, other]) {
-      reads.attach(accepted, (bytes) => seen.add(bytes.buffer));
+      reads.attach(accepted, { received: (bytes) => void seen.add(bytes.buffer) });
       accepted.resume();
       client.end('something');
     }
@@ -51,9 +51,11 @@ describe('sockets that share one buffer to read into', () => {
   it('get nothing while they are paused', async () => {
     const { client, accepted, end } = await connection();
     const got: string[] = [];
-    new SharedReads().attach(accepted, (bytes) => {
-      got.push(String(bytes));
-      accepted.pause();
+    new SharedReads().attach(accepted, {
+      received(bytes) {
+        got.push(String(bytes));
+        accepted.pause();
+      },
     });
     const until = async (text: string): Promise<void> => {
       while (got.join('') !== text) await new Promise(setImmediate);
@@ -75,7 +77,7 @@ describe('sockets that share one buffer to read into', () => {
     accepted.read(0);
     while (accepted.readableLength === 0) await new Promise(setImmediate);
     const got: string[] = [];
-    new SharedReads().attach(accepted, (bytes) => got.push(String(bytes)));
+    new SharedReads().attach(accepted, { received: (bytes) => void got.push(String(bytes)) });
     expect(got).toEqual(['early']);
     end();
   });

@@ -1,7 +1,7 @@
 """A worker that attacks its keeper with everything the channel can carry, then says that it has."""
 import json, os, socket, tempfile
 
-channel, table = map(int, os.environ['MESH_EBPF_KEEPER'].split())
+channel, table, _restarts = map(int, os.environ['MESH_EBPF_KEEPER'].split())
 keeper = socket.socket(fileno=channel)
 keeper.setblocking(True)
 

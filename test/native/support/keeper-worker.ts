@@ -1,7 +1,7 @@
 /**
  * A worker for the keeper's tests. Prints JSON lines; does what each line of standard input says:
  * `listen NAME`, `memory NAME BYTES`, `file NAME`, `take NAME`, `serve NAME`, `drop PREFIX`, `ready`, `raw TEXT`,
- * `linger` (a first signal to stop ends nothing), `done`.
+ * `linger` (a first signal to stop ends nothing), `restarts`, `done`.
  */
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -52,6 +52,8 @@ async function act(command: string, name: string, argument: string): Promise<obj
     case 'drop':
       keeper.drop(name);
       return { done: command };
+    case 'restarts':
+      return { restarts: keeper.restarts };
     case 'ready':
       keeper.ready();
       return { done: command };

@@ -41,7 +41,7 @@ const scenarioMs = 90_000;
 
 /** One line of the server of many habits (`pod/server.py`). */
 export interface ServerEvent {
-  readonly event: 'listening' | 'accepted' | 'ended';
+  readonly event: 'listening' | 'accepted' | 'ended' | 'datagram';
   readonly port?: number;
   readonly client?: readonly [ip: string, port: number];
   readonly how?: string;

@@ -81,6 +81,17 @@ ${app === undefined ? '' : `  selector: { matchLabels: { app: ${app} } }\n`}  ru
 `;
 }
 
+/** A NamespaceAccess; `spec` as YAML in one line, such as `{ egress: { default: Deny } }`. */
+export function namespaceAccess(path: string, spec: string): string {
+  const [where, name] = split(path);
+  return `---
+apiVersion: mesh-ebpf.io/v1alpha1
+kind: NamespaceAccess
+metadata: { name: ${name}, namespace: ${where} }
+spec: ${spec}
+`;
+}
+
 /** `rest`: more of the spec, indented by two. */
 export function peerAuthentication(path: string, mode: string, rest = ''): string {
   const [where, name] = split(path);

@@ -40,6 +40,7 @@ function setup(
 ) {
   const events: string[] = [];
   const keeper: Keeper = {
+    restarts: 0,
     take: (name) => held.get(name),
     hold: (name, fd) => void held.set(name, fd),
     drop: (prefix) => {
@@ -127,7 +128,11 @@ function setup(
       },
     },
   };
-  const enrolment = new Enrolment(deps, { node: 'node-a' as NodeName, verifyEveryMs: 5000, provedAtOnce: 2 });
+  const enrolment = new Enrolment(deps, {
+    node: 'node-a' as NodeName,
+    verifyEveryMs: 5000,
+    provedPerTurn: 2,
+  });
   const replace = (next: readonly Workload[]): void =>
     store.replace({ workloads: next, services: [], policies: [], peerAuthentications: [] });
   return { enrolment, events, kernel, clock, replace, held, namespaces, store };

@@ -8,8 +8,8 @@ import { rowResult } from './support.ts';
 const report = (more: Partial<Report>): string =>
   renderReport({
     facts: { kernel: '6.1.0' },
+    method: 'medians',
     rounds: 3,
-    secondsEach: 4,
     variants: ['none', 'mesh', 'haproxy'],
     rows: [],
     targets: [],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { array, assert, double, property } from 'fast-check';
-import { median, rotated, spread } from '../../bench/stats.ts';
+import { median, quantile, rotated, spread } from '../../bench/stats.ts';
 
 describe('the median', () => {
   it('is the middle of an odd number of values, whatever their order', () => {
@@ -32,6 +32,17 @@ describe('the spread', () => {
 
   it('says nothing of a single round', () => {
     expect(spread([5])).toBeUndefined();
+  });
+});
+
+describe('a quantile', () => {
+  it('is a value that was measured, and none beyond the largest', () => {
+    const values = [5, 1, 4, 2, 3];
+    expect([0.5, 0.99, 1].map((share) => quantile(values, share))).toEqual([3, 5, 5]);
+  });
+
+  it('of one value is that value, of none does not exist', () => {
+    expect([quantile([7], 0.5), quantile([], 0.5)]).toEqual([7, undefined]);
   });
 });
 

@@ -64,7 +64,14 @@ export function service(name: string, extra: Partial<ServiceItem> = {}): Service
     vips: ['10.96.0.1'],
     ports: [{ name: 'http', port: 80, protocol: 'tcp' }],
     endpoints: [
-      { address: '10.0.0.5', workload: 'shop/web-1', ready: true, terminating: false, ports: { 80: 8080 } },
+      {
+        address: '10.0.0.5',
+        workload: 'shop/web-1',
+        ready: true,
+        serving: true,
+        terminating: false,
+        ports: { 80: 8080 },
+      },
     ],
     ...extra,
   };
@@ -107,6 +114,7 @@ export function connection(id: string, extra: Partial<ConnectionItem> = {}): Con
     sequence: 1,
     direction: 'outbound',
     path: 'tunnel',
+    transport: 'tcp',
     source: {
       address: '10.0.0.5:4000',
       workload: 'shop/cart-1',

@@ -111,7 +111,9 @@ export const noDatapath: CliEnv['datapath'] = {
   programs: refuse,
   features: () => Promise.reject(new MeshError('UNSUPPORTED', 'the native addon is not built')),
   uninstall: refuse,
-  installed: refuse,
+  owned: refuse,
+  unclaimed: refuse,
+  othersNamespaces: refuse,
   leftovers: () => Promise.reject(new MeshError('UNSUPPORTED', 'the native addon is not built')),
 };
 

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@je
 import { Pkcs10CertificateRequestGenerator } from '@peculiar/x509';
 import * as fc from 'fast-check';
 import { MeshError } from '../../../src/base/errors.ts';
-import type { Logger } from '../../../src/base/log.ts';
+import { type Logger, silentLogger } from '../../../src/base/log.ts';
 import { CertificateAuthority } from '../../../src/controller/ca/authority.ts';
 import { AuthorityDirectory } from '../../../src/controller/ca/authority-directory.ts';
 import { CaService, type CaServiceDeps, type SigningCall } from '../../../src/controller/ca-service.ts';
@@ -67,7 +67,14 @@ beforeEach(() => {
 });
 
 const record = (fields: Record<string, unknown>): void => void audit.push(fields);
-const log: Logger = { debug: record, info: record, warn: record, error: record, child: () => log };
+const log: Logger = {
+  ...silentLogger,
+  debug: record,
+  info: record,
+  warn: record,
+  error: record,
+  child: () => log,
+};
 
 const service = (overrides: Partial<CaServiceDeps> = {}): CaService => {
   const policy = new MeshIssuancePolicy(meshOf({ workloads }));

@@ -52,6 +52,11 @@ describe('an address is left alone', () => {
       { address: '192.0.2.7' },
     ]);
     expect(at({ workloads: [plain], services: [outside] }, '10.96.0.1')).toBeUndefined();
+    const onHost = { ...web, addresses: [parseIp('192.0.2.7')], hostNetwork: true };
+    expect(at({ workloads: [plain, onHost], services: [outside] }, '10.96.0.1')).toBeUndefined();
+    // Which endpoints a client may use is asked of captured Services alone: kube-proxy decides of this one.
+    const ruled = { ...outside, nodeLocal: true, affinityTimeoutMs: 60_000 } as const;
+    expect(at({ workloads: [plain], services: [ruled] }, '10.96.0.1')).toBeUndefined();
   });
 });
 

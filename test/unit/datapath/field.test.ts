@@ -80,7 +80,29 @@ describe('every struct of the ABI', () => {
         label: shortText,
         ip4: optionalIp,
         ip6: optionalIp,
+        egressSet: number64,
       }),
+    );
+    expectRoundTrip(
+      layout.egressKey,
+      fc.record({ bits: fc.integer({ min: 0, max: 128 }), set: number64, base: ip }),
+    );
+    const range = fc.record({ first: number16, last: number16, protocol: fc.constantFrom('tcp', 'udp') });
+    expectRoundTrip(layout.egress, fc.record({ open: fc.array(range, { maxLength: layout.maxPortRanges }) }));
+    expectRoundTrip(
+      layout.denial,
+      fc.record({
+        at: number64,
+        ip,
+        podId: number32,
+        untold: number32,
+        port: number16,
+        protocol: fc.constantFrom('tcp', 'udp'),
+      }),
+    );
+    expectRoundTrip(
+      layout.denialRate,
+      fc.record({ windowStart: number64, told: number32, untold: number32 }),
     );
     expectRoundTrip(
       layout.destination,

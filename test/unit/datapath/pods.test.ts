@@ -75,6 +75,7 @@ const deps = (): PodDeps => ({
     },
     attachedPods: () => [...links.keys()],
   },
+  egressSet: () => 0n,
   netnsInode: (netns) => BigInt(netns.replace(/\D/g, '')),
   nodeCookie,
   log: silentLogger,
@@ -115,6 +116,7 @@ describe('enrolling a pod', () => {
     expect(enrolled.enrol(request('a'))).toBe(1);
     expect(log).toEqual(['+listeners', '+local_pods', '+link', '+pods']);
     expect(pods.get(100n)).toEqual({
+      egressSet: 0n,
       netnsInode: 7n,
       id: 1,
       uid: 'uid-a',

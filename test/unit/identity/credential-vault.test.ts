@@ -46,6 +46,7 @@ function fakeKeeper(): { readonly keeper: Keeper; readonly native: Parameters<ty
   };
   const native = { sealedMemory: open, closeFd: (fd: Fd) => closeSync(fd) };
   const keeper: Keeper = {
+    restarts: 0,
     take: (name) => {
       const bytes = held.get(name);
       return bytes && open(bytes);

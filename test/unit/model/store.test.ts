@@ -86,6 +86,8 @@ describe('the mesh store', () => {
     store.replace(stateOf({ workloads: [movedWeb], services: [webService], policies: [copyOf(denyAll)] }));
     expect(seen).toHaveLength(1);
     expect(seen[0]?.diff).toEqual({
+      access: [],
+      nodes: [],
       workloads: [
         { key: web.uid, before: web, after: movedWeb },
         { key: api.uid, before: api, after: undefined },

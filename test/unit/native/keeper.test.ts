@@ -32,7 +32,7 @@ function keeperWith(table: string, deaf = false) {
       said.push(fd === null ? text : `${text} (${fd})`);
     },
   };
-  const keeper: Keeper = connectKeeper({ native, log: silentLogger }, `900 ${list}`);
+  const keeper: Keeper = connectKeeper({ native, log: silentLogger }, `900 ${list} 2`);
   return { keeper, said, closed: () => closed.filter((fd) => fd !== list) };
 }
 
@@ -42,6 +42,11 @@ describe('a worker under a keeper', () => {
     expect(keeper.take('listener:a')).toBe(17);
     expect(keeper.take('listener:a')).toBeUndefined();
     expect(keeper.take('listener:c')).toBeUndefined();
+  });
+
+  it('knows how often the keeper had to start one again', () => {
+    expect(keeperWith('').keeper.restarts).toBe(2);
+    expect(noKeeper.restarts).toBe(0);
   });
 
   it('hands over, and withdraws, by name', () => {
@@ -84,7 +89,7 @@ describe('a worker without a keeper', () => {
     expect(connectKeeper({ native, log: silentLogger }, undefined)).toBe(noKeeper);
   });
 
-  it.each(['', '3', '3 x', '3 4 5', '-1 4'])('is told when somebody else set the variable: "%s"', (place) => {
+  it.each(['', '3', '3 4', '3 x 0', '3 4 5 6', '-1 4 0'])('is told when somebody else set the variable: "%s"', (place) => {
     expect(() => connectKeeper({ native, log: silentLogger }, place)).toThrow(
       expect.objectContaining({ code: 'INVALID_ARGUMENT' }),
     );

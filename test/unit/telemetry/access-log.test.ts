@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Logger } from '../../../src/base/log.ts';
+import { type Logger, silentLogger } from '../../../src/base/log.ts';
 import { AccessLog } from '../../../src/telemetry/access-log.ts';
 import { FailureThrottle } from '../../../src/telemetry/failure-throttle.ts';
 import { failure, fakeClock, peer, record, webService } from './records.ts';
@@ -18,6 +18,7 @@ function accessLog(): {
       // As pino does: what is undefined is left out.
       void lines.push(JSON.parse(JSON.stringify({ level, msg, ...fields })) as Line);
   const sink: Logger = {
+    ...silentLogger,
     debug: write('debug'),
     info: write('info'),
     warn: write('warn'),

@@ -16,7 +16,15 @@ const service: Service = {
   key: serviceKey('shop', 'web'),
   vips: [parseIp('10.96.0.1'), parseIp('fd00::1')],
   ports: [{ name: 'http', port: port(80), protocol: 'tcp' }],
-  endpoints: [{ address: podIp, ports: new Map([[port(80), port(8080)]]), ready: true, terminating: false }],
+  endpoints: [
+    {
+      address: podIp,
+      ports: new Map([[port(80), port(8080)]]),
+      ready: true,
+      serving: true,
+      terminating: false,
+    },
+  ],
 };
 
 const policy: AuthorizationPolicy = {
@@ -44,6 +52,7 @@ const view: MeshView = {
     clusterDomain: 'cluster.local',
     clusterId: 'c1',
     rootNamespace: 'mesh-system',
+    clusterDns: [],
   },
   workloads: new Map([
     [cart.uid, cart],
@@ -52,6 +61,8 @@ const view: MeshView = {
   services: new Map([[service.key, service]]),
   policies: new Map([[policy.key, policy]]),
   peerAuthentications: new Map(),
+  access: new Map(),
+  nodes: new Map(),
   workloadByIp: (ip) => (ip === podIp ? web : undefined),
   serviceByVip: () => undefined,
   servicesOfEndpoint: () => [],

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
+import { MeshError } from '../../../src/base/errors.ts';
 import type { SocketAddress } from '../../../src/base/ip.ts';
 import type { ConnectionRecord, Verdict } from '../../../src/model/connection.ts';
-import type { Workload } from '../../../src/model/mesh.ts';
+import type { NodeName, Workload } from '../../../src/model/mesh.ts';
 import type { Arrival, Decision, EnginePod, HboneRoute } from '../../../src/net/engine.ts';
 import type { LiveConnection } from '../../../src/ztunnel/account.ts';
 import type { AccessRequest } from '../../../src/policy/authorize.ts';
@@ -20,31 +21,48 @@ const world: MeshSpec = {
     service('shop/empty', '10.96.0.12', '80:8080', [{ address: '10.244.2.7', ready: false }]),
     service('shop/leaving', '10.96.0.13', '80:8080', [{ address: '10.244.2.7', terminating: true }]),
     service('shop/web', '10.96.0.14', '80:9090', [{ address: '10.244.1.5' }]),
+    {
+      ...service('shop/sticky', '10.96.0.15', '80:8080', [
+        { address: '10.244.2.7' },
+        { address: '10.244.2.8' },
+      ]),
+      affinityTimeoutMs: 60_000,
+    },
+    {
+      ...service('shop/local', '10.96.0.16', '80:8080', [{ address: '10.244.2.7', node: 'node-b' }]),
+      nodeLocal: true,
+    },
+    service('shop/zoned', '10.96.0.17', '80:8080', [
+      { address: '10.244.2.7', zones: ['zone-1'] },
+      { address: '10.244.2.8', zones: ['zone-2'] },
+    ]),
   ],
+  nodes: [{ name: 'node-a' as NodeName, zone: 'zone-2' }],
 };
 
 const allow: Verdict = { allowed: true, policy: undefined, reason: 'no policy applies' };
 const deny: Verdict = { allowed: false, policy: undefined, reason: 'no rule matched' };
 
-function setup(options: { verdict?: Verdict; original?: SocketAddress } = {}) {
+function setup(options: { verdict?: Verdict; original?: SocketAddress; random?: () => number } = {}) {
   const opened: LiveConnection[] = [];
   const records: ConnectionRecord[] = [];
   const asked: AccessRequest[] = [];
   let now = 1000;
+  const mesh = meshOf(world);
   const decider = createDecider({
-    mesh: meshOf(world),
+    mesh,
     originalDestination: () => options.original,
     authorizer: (_view, request) => {
       asked.push(request);
       return options.verdict ?? allow;
     },
-    random: () => 0,
+    random: options.random ?? (() => 0),
     probeArrived: (uid, port) => uid === web.uid && port === 4711,
     now: () => now,
     ledger: { opened: (live) => opened.push(live), completed: (record) => records.push(record) },
   });
   const decide = (arrival: Arrival): Decision => decider.decide(arrival) as Decision;
-  return { decide, decider, opened, records, asked, tick: (ms: number) => (now += ms) };
+  return { decide, decider, mesh, opened, records, asked, tick: (ms: number) => (now += ms) };
 }
 
 const enginePod = ({ uid, identity, addresses }: Workload): EnginePod => ({
@@ -80,6 +98,7 @@ function routesOf(decision: Decision) {
   if (decision.type !== 'forward') throw new Error(`refused: ${decision.error.message}`);
   return decision.routes;
 }
+const further = (decision: Decision) => (decision.type === 'forward' ? decision.furtherRoute?.() : undefined);
 const codeOf = (decision: Decision): string =>
   decision.type === 'refuse' ? decision.error.code : 'forwarded';
 
@@ -113,12 +132,48 @@ describe('a connection an application opens', () => {
     expect(headers.get('baggage')).toContain('k8s.namespace.name=shop');
   });
 
-  it('to a Service is offered several of its endpoints, on the endpoints’ own port', () => {
-    const routes = routesOf(setup({ original: at('10.96.0.10:80') }).decide(dial()));
-    expect(routes.map(({ target }) => target)).toEqual([at('10.244.2.7:8080'), at('10.244.2.8:8080')]);
+  it('to a Service is offered its endpoints one after the other, on the endpoints’ own port', () => {
+    const decision = setup({ original: at('10.96.0.10:80') }).decide(dial());
+    const routes = [...routesOf(decision), further(decision), further(decision)];
+    expect(routes.map((route) => route?.target)).toEqual([
+      at('10.244.2.7:8080'),
+      at('10.244.2.8:8080'),
+      undefined,
+    ]);
     expect(new Map((routes[0] as HboneRoute).headers).get('forwarded')).toContain(
       ';host=cart.shop.svc.cluster.local',
     );
+  });
+
+  it('to a Service is offered an endpoint that came when the first had been tried, and none that has gone', () => {
+    const { decide, mesh } = setup({ original: at('10.96.0.10:80') });
+    const decision = decide(dial());
+    const late = pod('shop/cart-3', { ips: ['10.244.2.9'], serviceAccount: 'cart' });
+    const endpoints = [{ address: '10.244.2.9' }];
+    mesh.replace({
+      workloads: [web, late],
+      services: [service('shop/cart', '10.96.0.10', '80:8080', endpoints)],
+      policies: [], peerAuthentications: [],
+    });
+    expect(further(decision)).toMatchObject({ type: 'hbone', via: at('10.244.2.9:15008') });
+    expect(further(decision)).toBeUndefined();
+  });
+
+  it('to a Service avoids an endpoint that failed another connection just now', () => {
+    const { decide, tick } = setup({ original: at('10.96.0.10:80') });
+    const targetOf = (decision: Decision) => routesOf(decision)[0]?.target;
+    const failed = decide(dial());
+    const [route] = routesOf(failed);
+    if (route === undefined) throw new Error('expected a route');
+    const error = new MeshError('DIAL_FAILED', 'no answer');
+    failed.observer.routeFailed(route, { hop: 'dial', error });
+    expect(targetOf(decide(dial()))).toEqual(at('10.244.2.8:8080'));
+    tick(10_000);
+    expect(targetOf(decide(dial()))).toEqual(at('10.244.2.7:8080'));
+  });
+
+  it('to a pod’s own address is offered nothing else', () => {
+    expect(further(setup({ original: at('10.244.2.7:8080') }).decide(dial()))).toBeUndefined();
   });
 
   it('goes straight to a destination outside the mesh', () => {
@@ -139,6 +194,36 @@ describe('a connection an application opens', () => {
     expect(codeOf(setup({ original: at(original) }).decide(dial()))).toBe(code);
   });
 
+  it('to a Service with session affinity begins with the client’s endpoint, and has another to fall back on', () => {
+    const ends = [0, 0.99, 0, 0.99];
+    const { decide } = setup({ original: at('10.96.0.15:80'), random: () => ends.shift() ?? 0 });
+    const decisions = [1, 2, 3].map(() => decide(dial()));
+    const targets = decisions.map((decision) => routesOf(decision).map(({ target }) => target));
+    expect(targets.map(([first]) => first)).toEqual(targets.map(() => targets[0]?.[0]));
+    const [other] = decisions.map(further);
+    expect(other).toBeDefined();
+    expect(other?.target).not.toEqual(targets[0]?.[0]);
+    const elsewhere = [setup({ original: at('10.96.0.15:80') }).decide(dial())].map(
+      (decision) => routesOf(decision)[0],
+    );
+    expect(elsewhere[0]?.target).toEqual(targets[0]?.[0]);
+  });
+
+  it('to a Service whose endpoints say for which zone they are goes to those of its node’s zone', () => {
+    const routes = routesOf(setup({ original: at('10.96.0.17:80') }).decide(dial()));
+    expect(routes.map(({ target }) => target)).toEqual([at('10.244.2.8:8080')]);
+  });
+
+  it('to a Service with internalTrafficPolicy: Local is refused when no endpoint is on its node, and says so', () => {
+    expect(setup({ original: at('10.96.0.16:80') }).decide(dial())).toMatchObject({
+      type: 'refuse',
+      error: {
+        code: 'NO_HEALTHY_ENDPOINT',
+        message: expect.stringContaining('on node node-a (internalTrafficPolicy: Local)'),
+      },
+    });
+  });
+
   it('uses endpoints that serve but are leaving when no other is left', () => {
     expect(routesOf(setup({ original: at('10.96.0.13:80') }).decide(dial()))).toHaveLength(1);
   });
@@ -152,6 +237,20 @@ describe('a connection an application opens', () => {
     const arrival = { ...dial(), pod: stranger } as Arrival;
     expect(codeOf(setup({ original: at('10.244.2.7:8080') }).decide(arrival))).toBe('UNKNOWN_SOURCE');
   });
+});
+
+it('a connection that ended before it was decided on is recorded with whom it was for, not with its client twice', () => {
+  const { decider, records } = setup();
+  const error = new MeshError('TLS_FAILED', 'no certificate');
+  const [client, local] = [at('10.244.2.7:51000'), at('10.244.1.5:15008')];
+  decider.rejected({ pod: enginePod(web), client, local }, { hop: 'tls', error });
+  expect(records).toEqual([
+    expect.objectContaining({
+      source: expect.objectContaining({ address: client, workload: cart }),
+      destination: expect.objectContaining({ address: local, workload: web }),
+      originalDestination: local,
+    }),
+  ]);
 });
 
 describe('a connection that arrives through HBONE', () => {
@@ -246,8 +345,8 @@ describe('the record of a connection', () => {
   it('names the endpoint that answered, not the first one tried', () => {
     const { decide, records, opened, tick } = setup({ original: at('10.96.0.10:80') });
     const decision = decide(dial());
-    const second = routesOf(decision)[1];
-    if (second === undefined) throw new Error('expected two routes');
+    const second = further(decision);
+    if (second === undefined) throw new Error('expected another route');
     decision.observer.established(second, { counts: () => ({ sent: 3, received: 4 }), close: () => {} });
     expect(opened[0]?.summary()).toMatchObject({ bytesSent: 3, bytesReceived: 4 });
     tick(250);

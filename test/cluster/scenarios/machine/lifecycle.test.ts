@@ -107,36 +107,6 @@ describe('a cluster on this machine', () => {
     },
     2 * minutes,
   );
-
-  it(
-    'does Services of both address families, with iptables as well',
-    async () => {
-      api = await timed('cluster up, iptables and both families', () =>
-        freshCluster({ proxyMode: 'iptables', dualStack: true }),
-      );
-      await api.apply(echoManifest(namespace, 'echo'));
-      const [client, server] = await echoPods();
-      if (client === undefined || server === undefined) throw new Error('two pods are needed');
-      const { spec } = await api.core.readNamespacedService({ namespace, name: 'echo' });
-      const podV6 = server.status?.podIPs?.[1]?.ip;
-      for (const [what, url] of [
-        ['IPv4', service],
-        ['IPv6, a Service', `http://[${spec?.clusterIPs?.[1]}]`],
-        ['IPv6, a pod', `http://[${podV6}]:${ports.http}`],
-      ] as const) {
-        await eventually(
-          what,
-          () => askWho(api, ref(client), url),
-          () => true,
-          minutes,
-        );
-        expect((await load(api, ref(client), 20, `${url}/`)).results).toEqual({ 200: 20 });
-      }
-      expect(await onNode1('iptables-save -t nat | grep -q KUBE-SVC')).toBe(0);
-      expect(await onNode1('ip6tables-save -t nat | grep -q KUBE-SVC')).toBe(0);
-    },
-    8 * minutes,
-  );
 });
 
 const service = `http://echo.${namespace}`;

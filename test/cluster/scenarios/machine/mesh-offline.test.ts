@@ -5,7 +5,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { rmSync, writeFileSync } from 'node:fs';
 import type { V1Pod } from '@kubernetes/client-node';
-import type { StatusDocument } from '../../../../src/telemetry/admin-api.ts';
 import { fortioImage } from '../../artifacts/build.ts';
 import { running } from '../../commands/context.ts';
 import { start, stop } from '../../commands/control.ts';
@@ -16,7 +15,8 @@ import { eventually } from '../../support/eventually.ts';
 import { echoManifest, ports } from '../../support/fortio.ts';
 import { installedMesh } from '../../support/mesh.ts';
 import { measured, timed } from '../../support/measure.ts';
-import { execByRuntime, killWorker, onNode, program, setMeshed } from '../../support/rollout.ts';
+import { statusOnNode, talk } from '../../support/on-node.ts';
+import { killWorker, onNode, setMeshed } from '../../support/rollout.ts';
 
 const namespace = 'mesh-test-offline';
 const snapshot = '/var/lib/mesh-ebpf/node/objects.snapshot';
@@ -60,23 +60,8 @@ afterAll(async () => {
   await api.deleteNamespace(namespace);
 }, 5 * minutes);
 
-/** Twenty calls to the other node, each on a connection of its own; how many were answered. */
-async function talk(): Promise<number> {
-  const container = client.status?.containerStatuses?.[0]?.containerID ?? '';
-  const url = `http://${server.status?.podIP}:${ports.http}/`;
-  const command = `/usr/bin/fortio load -quiet -json - -keepalive=false -c 1 -qps 0 -n 20 ${url}`;
-  const { stdout } = await execByRuntime('1', container, command);
-  return (JSON.parse(stdout) as { readonly RetCodes: Record<string, number> }).RetCodes['200'] ?? 0;
-}
-
-/** As the node's own node program says it, to somebody on the node. */
-async function statusOnNode(): Promise<StatusDocument> {
-  const { stdout } = await onNode('1', `${program} status -o json`);
-  const { items } = JSON.parse(stdout) as { readonly items: readonly StatusDocument[] };
-  const [status] = items;
-  if (status === undefined) throw new Error('no node program answers');
-  return status;
-}
+/** Twenty calls to the other node; how many were answered. */
+const callServer = (): Promise<number> => talk(client, `http://${server.status?.podIP}:${ports.http}/`);
 
 /** Containers of the static pod that run an application. */
 const applications = async (): Promise<number> => {
@@ -93,7 +78,7 @@ const awayMs = 20_000;
 it(
   'without the API server pods go on talking, and nothing starts outside the mesh',
   async () => {
-    expect(await talk()).toBe(20);
+    expect(await callServer()).toBe(20);
     await eventually(
       'the label is in the snapshot',
       async () => (await onNode('1', `grep -c '"name":"${namespace}".*ambient' ${snapshot}`)).code,
@@ -102,13 +87,13 @@ it(
     );
     await stop(context, 'kube-apiserver', 'SIGKILL');
     const awaySince = performance.now();
-    expect(await talk()).toBe(20);
+    expect(await callServer()).toBe(20);
 
     await timed('node program killed without an API server, until the next one serves', () =>
       killWorker('1'),
     );
-    expect(await talk()).toBe(20);
-    const { source, pods } = await statusOnNode();
+    expect(await callServer()).toBe(20);
+    const { source, pods } = await statusOnNode('1');
     expect(source).toMatchObject({ state: 'stale', name: expect.stringContaining('kubernetes https://') });
     expect(pods).toMatchObject({ expected: 1, enrolled: 1 });
 
@@ -125,14 +110,14 @@ it(
       (ms) => ms >= awayMs,
       2 * minutes,
     );
-    expect(await talk()).toBe(20);
+    expect(await callServer()).toBe(20);
     expect(await applications()).toBe(0);
     measured('without an API server, seconds', ((performance.now() - awaySince) / 1000).toFixed(0));
 
     await start(context, 'kube-apiserver');
     await eventually(
       'the node program follows the API server again',
-      async () => (await statusOnNode()).source.state,
+      async () => (await statusOnNode('1')).source.state,
       (state) => state === 'live',
       2 * minutes,
     );
@@ -146,7 +131,7 @@ it(
       3 * minutes,
     );
     expect(await applications()).toBe(1);
-    expect(await talk()).toBe(20);
+    expect(await callServer()).toBe(20);
   },
   12 * minutes,
 );

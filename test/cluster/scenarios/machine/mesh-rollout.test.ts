@@ -4,7 +4,6 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { V1Pod } from '@kubernetes/client-node';
-import { fortioImage } from '../../artifacts/build.ts';
 import type { ClusterApi } from '../../support/api.ts';
 import { clusterUnderTest } from '../../support/cluster-under-test.ts';
 import { echoManifest, ports } from '../../support/fortio.ts';
@@ -14,53 +13,29 @@ import {
   killWorker,
   kubectl,
   load,
+  type Load,
   loadDuring,
   type LoadOptions,
   PlaintextWatch,
+  restart,
+  serviceUrl,
   setMeshed,
   tell,
+  upgradeNodePrograms,
+  webManifest,
 } from '../../support/rollout.ts';
 
 const namespace = 'mesh-test-rollout';
 const minutes = 60_000;
 const newConnections: LoadOptions = { perSecond: 200, seconds: 10, clients: 16, newConnections: true };
 const kills = 10;
-const replicas = 20;
+const replicas = 50;
 let api: ClusterApi;
 let client: V1Pod;
 let server: V1Pod;
 
 const from = () => ({ namespace, name: client.metadata?.name ?? '' });
 const direct = () => `http://${server.status?.podIP}:${ports.http}/`;
-
-const webManifest = `
-apiVersion: apps/v1
-kind: Deployment
-metadata: { name: web, namespace: ${namespace} }
-spec:
-  replicas: ${replicas}
-  selector: { matchLabels: { app: web } }
-  template:
-    metadata: { labels: { app: web } }
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-        - name: fortio
-          image: ${fortioImage}
-          imagePullPolicy: IfNotPresent
-          args: [server]
-          ports: [{ name: http, containerPort: ${ports.http} }]
-          readinessProbe:
-            httpGet: { path: /fortio/fortio/ready, port: http }
-            periodSeconds: 1
----
-apiVersion: v1
-kind: Service
-metadata: { name: web, namespace: ${namespace} }
-spec:
-  selector: { app: web }
-  ports: [{ name: http, port: 80, targetPort: http }]
-`;
 
 beforeAll(async () => {
   api = await clusterUnderTest();
@@ -75,12 +50,9 @@ beforeAll(async () => {
 
 afterAll(() => api.deleteNamespace(namespace), 3 * minutes);
 
-/** Restarts all pods of `web` under load. */
-async function restartWeb(): Promise<Awaited<ReturnType<typeof load>>> {
-  return loadDuring(from(), `http://web.${namespace}/`, newConnections, async () => {
-    await kubectl('-n', namespace, 'rollout', 'restart', 'deployment/web');
-    await kubectl('-n', namespace, 'rollout', 'status', 'deployment/web', '--timeout=4m');
-  });
+async function restartWeb(): Promise<Load> {
+  const url = await serviceUrl(api, namespace, 'web');
+  return loadDuring(from(), url, newConnections, () => restart(namespace, 'deployment/web'));
 }
 
 describe('outside the mesh', () => {
@@ -109,17 +81,7 @@ describe('in the mesh', () => {
         newConnections: false,
       });
       const fresh = await loadDuring(from(), direct(), newConnections, () =>
-        timed('upgrade of both nodes', async () => {
-          await kubectl('-n', 'mesh-ebpf-system', 'rollout', 'restart', 'daemonset/mesh-ebpf-node');
-          await kubectl(
-            '-n',
-            'mesh-ebpf-system',
-            'rollout',
-            'status',
-            'daemonset/mesh-ebpf-node',
-            '--timeout=4m',
-          );
-        }),
+        timed('upgrade of both nodes', upgradeNodePrograms),
       );
       tell('upgrade, a connection for each request', fresh);
       const kept = await lasting;
@@ -150,19 +112,24 @@ describe('in the mesh', () => {
   );
 });
 
-describe(`a rolling restart of ${replicas} pods`, () => {
+describe.each([
+  ['that take their time to end', 4],
+  ['that end abruptly', 0],
+])(`a rolling restart of ${replicas} pods %s`, (how, preStopSeconds) => {
   it(
     'fails no more requests in the mesh than outside of it',
     async () => {
       await setMeshed(api, namespace, false);
-      await api.apply(webManifest);
-      await api.whenPodsReady(namespace, 'app=web', replicas, 4 * minutes);
+      await api.apply(webManifest(namespace, { replicas, preStopSeconds }));
+      await kubectl('-n', namespace, 'rollout', 'status', 'deployment/web', '--timeout=5m');
       const outside = await restartWeb();
-      tell(`${replicas} pods restarted, outside the mesh`, outside);
+      tell(`${replicas} pods ${how} restarted, outside the mesh`, outside);
       await setMeshed(api, namespace, true);
       const inside = await restartWeb();
-      tell(`${replicas} pods restarted, in the mesh`, inside);
+      tell(`${replicas} pods ${how} restarted, in the mesh`, inside);
       expect(inside.failed).toBeLessThanOrEqual(outside.failed);
+      // Nobody waits for the whole of a dial's time limit.
+      expect(inside.slowestSeconds).toBeLessThan(10);
     },
     15 * minutes,
   );

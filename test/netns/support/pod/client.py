@@ -57,6 +57,15 @@ def greet(host, port=7001):
     return said(dial(host, port))
 
 
+def datagram(host, port, text):
+    """Sends one datagram and returns the one that comes back."""
+    family, _, _, _, target = socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM)[0]
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    s.settimeout(5)
+    s.sendto(text.encode(), target)
+    return {'answer': s.recv(65536).decode()}
+
+
 def exchange(host, port, text):
     """Sends a text, ends its own direction, and returns everything that came back."""
     s = dial(host, port)

@@ -7,6 +7,7 @@ told on standard output, one JSON object a line, so that a test can read what th
   7003 count       says how much it got, and its hash, after the client has finished writing
   7004 reset       resets the connection after the first bytes
   7005 flood       sends 16 MiB at once and ends, however fast the client reads
+  7006 datagrams   UDP: sends back what it gets
 """
 import asyncio, hashlib, json, socket, struct, sys
 
@@ -85,11 +86,25 @@ def serving(port, habit):
     return serve
 
 
+class Datagrams(asyncio.DatagramProtocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def datagram_received(self, data, client):
+        tell(event='datagram', port=7006, client=plain(client), bytes=len(data))
+        self.transport.sendto(data, client)
+
+    def error_received(self, error):
+        """A client may be gone, or not to be answered."""
+
+
 async def main():
     habits = [echo, greet, silent, count, reset_client, flood]
     for port, habit in enumerate(habits, 7000):
         for family, host in ((socket.AF_INET6, '::'), (socket.AF_INET, '0.0.0.0')):
             await asyncio.start_server(serving(port, habit), host, port, family=family, backlog=4096)
+    # Of both families: for datagrams, unlike for servers, asyncio leaves IPv6 sockets as they are.
+    await asyncio.get_running_loop().create_datagram_endpoint(Datagrams, ('::', 7006))
     tell(event='listening')
     await asyncio.Event().wait()
 

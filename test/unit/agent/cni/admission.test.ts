@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { CniAdmission, type Sandbox } from '../../../../src/agent/cni/admission.ts';
-import type { PodState } from '../../../../src/agent/enrolment.ts';
+import type { PodState } from '../../../../src/agent/pod-state.ts';
 import { MeshError } from '../../../../src/base/errors.ts';
 import { silentLogger } from '../../../../src/base/log.ts';
 import { parseIp } from '../../../../src/base/ip.ts';

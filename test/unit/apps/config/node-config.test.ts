@@ -19,6 +19,7 @@ describe('the sizes of the BPF maps', () => {
       pods: 250,
       destinations: defaultMapSizes.destinations,
       flows: 1000,
+      egress: defaultMapSizes.egress,
     });
   });
 

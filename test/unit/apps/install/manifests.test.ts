@@ -57,6 +57,11 @@ const ports = ({ ports: all = [] }: Container) => all.map(({ containerPort }) =>
 const byName = (a: { resource: string }, b: { resource: string }): number =>
   a.resource < b.resource ? -1 : 1;
 
+const plurals: Readonly<Record<string, string>> = {
+  AuthorizationPolicy: 'authorizationpolicies',
+  NamespaceAccess: 'namespaceaccesses',
+};
+
 describe('every object', () => {
   it('is in the mesh’s namespace or in none, and says that it is of the mesh', () => {
     for (const overlay of ['base', 'overlays/monitoring', 'overlays/network-policy']) {
@@ -182,9 +187,7 @@ describe('the node program’s pod', () => {
         },
       ]) => ({
         group: version.includes('/') ? version.split('/')[0] : '',
-        resource: kind.endsWith('Policy')
-          ? `${kind.toLowerCase().slice(0, -1)}ies`
-          : `${kind.toLowerCase()}s`,
+        resource: plurals[kind] ?? `${kind.toLowerCase()}s`,
         verbs: ['list', 'watch'],
       }),
     );

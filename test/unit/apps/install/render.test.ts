@@ -41,6 +41,7 @@ describe('settings', () => {
       clusterDomain: 'c.example',
       clusterId: 'c-1',
       'node.liftMemlock': 'true',
+      'node.clusterDns': '169.254.20.10',
       'node.drainSeconds': '3',
       'controller.replicas': '5',
     };

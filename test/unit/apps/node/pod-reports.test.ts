@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { PodState } from '../../../../src/agent/enrolment.ts';
+import type { PodState } from '../../../../src/agent/pod-state.ts';
 import { followPods, reportOf } from '../../../../src/apps/node/pod-reports.ts';
 import { MeshError } from '../../../../src/base/errors.ts';
 import type { NodeName, WorkloadUid } from '../../../../src/model/mesh.ts';
@@ -26,7 +26,20 @@ describe('of a pod', () => {
     ['that a new agent has not looked at: nothing', annotated, { state: 'pending' }, undefined, undefined],
     ['that is just starting: nothing', annotated, failed(now - 7_999), undefined, undefined],
     ['that has been outside for 8 s: it is', annotated, failed(now - 8_000), false, 'EnrolmentFailed'],
-    ['captured in vain: so', annotated, enrolled({ since: 0, error }), undefined, 'CaptureBroken'],
+    [
+      'whose proof has just failed: nothing',
+      annotated,
+      enrolled({ since: now - 2_499, error }),
+      undefined,
+      undefined,
+    ],
+    [
+      'not captured though it was mended: so',
+      annotated,
+      enrolled({ since: now - 2_500, error }),
+      undefined,
+      'CaptureBroken',
+    ],
   ] as const)('%s', (_, workload, state, redirected, reason) => {
     const report = reportOf(workload, state, now);
     expect([report.redirected, report.trouble?.reason]).toEqual([redirected, reason]);

@@ -4,41 +4,61 @@ import type { DatapathAccess } from '../../../../src/cli/env.ts';
 import { rootOf, kernelWorld } from '../fake-kernel.ts';
 import { run, type World } from '../harness.ts';
 
+/** Network namespaces of another installation. */
+const others: ReadonlySet<bigint> = new Set([4_026_531_999n]);
+
 const guarded = new MeshError('ALREADY_EXISTS', 'another process is in charge', { hint: 'stop it' });
 
 interface Machine {
   readonly world: World;
   readonly removed: string[];
+  /** What the kernel was to be looked through for, and how much had been removed by then. */
+  readonly asked: { readonly roots: readonly string[]; readonly whole: boolean; readonly removed: number }[];
 }
 
 function machine(
-  options: { readonly left?: readonly string[]; readonly answer?: string; readonly locked?: boolean } = {},
+  options: {
+    readonly left?: readonly string[];
+    readonly unclaimed?: readonly string[];
+    readonly answer?: string;
+    readonly locked?: boolean;
+  } = {},
 ): Machine {
   const removed: string[] = [];
+  const asked: Machine['asked'] = [];
   const datapath: Partial<DatapathAccess> = {
     uninstall: (root) => {
       if (options.locked === true) throw guarded;
       removed.push(root);
       return 9;
     },
-    installed: () => [{ kind: 'program', name: 'mesh_connect4 (5)' }],
-    leftovers: (_root, of) => {
-      const left = (options.left ?? []).map((name) => ({ kind: 'program' as const, name }));
-      return Promise.resolve(left.filter(({ name }) => of?.some((own) => own.name === name) ?? true));
+    owned: (roots, whole) => {
+      asked.push({ roots, whole, removed: removed.length });
+      return { objects: new Set(), cgroups: new Set() };
     },
+    othersNamespaces: () => others,
+    unclaimed: () => (options.unclaimed ?? []).map((name) => ({ kind: 'program' as const, name })),
+    leftovers: () =>
+      Promise.resolve((options.left ?? []).map((name) => ({ kind: 'program' as const, name }))),
   };
   const cleaner = {
     name: 'rules and routes of pods',
-    find: () => Promise.resolve(removed.includes('rules') ? [] : ['rule in pod shop/web-1']),
-    remove: () => {
+    find: (notOurs: ReadonlySet<bigint>) =>
+      Promise.resolve(removed.includes('rules') || notOurs !== others ? [] : ['rule in pod shop/web-1']),
+    remove: (notOurs: ReadonlySet<bigint>) => {
+      if (notOurs !== others) throw new Error('would take others’ rules');
       removed.push('rules');
       return Promise.resolve();
     },
   };
   const env = { cleaners: [cleaner], ask: () => Promise.resolve(options.answer) };
-  return { removed, world: kernelWorld(datapath, ['node-a', 'node-b'], { env }) };
+  return { removed, asked, world: kernelWorld(datapath, ['node-a', 'node-b'], { env }) };
 }
 
+const ownsNothing = () => ({
+  objects: new Set<string>(),
+  cgroups: new Set<bigint>(),
+});
 const nothingLeft = (): Promise<never[]> => Promise.resolve([]);
 
 describe('mesh-ebpf uninstall', () => {
@@ -54,6 +74,13 @@ describe('mesh-ebpf uninstall', () => {
     const { code, out } = await run('uninstall --verify', machine({ left: ['mesh_connect4 (17)'] }).world);
     expect(code).toBe(1);
     expect(out).toMatch(/LEFT: 1 thing\n +program mesh_connect4 \(17\)/);
+  });
+
+  it('names what nobody claims, and does not count it', async () => {
+    const { code, out, err } = await run('uninstall --verify', machine({ unclaimed: ['pods (9)'] }).world);
+    expect(code).toBe(0);
+    expect(out).toContain('clean');
+    expect(err).toMatch(/not counted.*pods \(9\)/);
   });
 
   it('removes nothing with --dry-run', async () => {
@@ -89,23 +116,29 @@ describe('mesh-ebpf uninstall', () => {
     expect(err).toMatch(/another process is in charge[\s\S]*next: stop it/);
   });
 
-  it('takes only one node with --pin-root, and does not call the other’s programs leftovers', async () => {
-    const { world: here, removed } = machine({ left: ['mesh_connect4 (17)'] });
+  it('learns what is the machine’s own before it removes it', async () => {
+    const { world: here, asked } = machine();
+    await run('uninstall --verify', here);
+    expect(asked).toEqual([{ roots: [rootOf('node-a'), rootOf('node-b')], whole: true, removed: 0 }]);
+  });
+
+  it('takes only one node with --pin-root, and verifies that one', async () => {
+    const { world: here, removed, asked } = machine();
     const { code } = await run(`uninstall --verify --pin-root ${rootOf('node-a')}`, here);
     expect(code).toBe(0);
+    expect(asked).toEqual([{ roots: [rootOf('node-a')], whole: false, removed: 0 }]);
     // The rules in pods are still needed by the other node.
     expect(removed).toEqual([rootOf('node-a')]);
   });
 
-  it('notices what is left of that one node', async () => {
-    const { world: here } = machine({ left: ['mesh_connect4 (5)', 'mesh_connect4 (17)'] });
-    const { code, out } = await run(`uninstall --verify --pin-root ${rootOf('node-a')}`, here);
-    expect(code).toBe(1);
-    expect(out).toMatch(/LEFT: 1 thing\n +program mesh_connect4 \(5\)/);
-  });
-
   it('is content when nothing is installed', async () => {
-    const { code, out } = await run('uninstall --verify', kernelWorld({ leftovers: nothingLeft }, []));
+    const { code, out } = await run(
+      'uninstall --verify',
+      kernelWorld(
+        { owned: ownsNothing, leftovers: nothingLeft, unclaimed: () => [], othersNamespaces: () => others },
+        [],
+      ),
+    );
     expect(code).toBe(0);
     expect(out).toMatch(/nothing is installed\nclean/);
   });

@@ -1,6 +1,6 @@
 /** A certificate manager with a clock that tests move, an authority in memory, and notes of what it logged. */
 import { MeshError } from '../../../../src/base/errors.ts';
-import type { Logger } from '../../../../src/base/log.ts';
+import { type Logger, silentLogger } from '../../../../src/base/log.ts';
 import {
   CertificateManager,
   type CertificateObserver,
@@ -71,6 +71,7 @@ export class ManagerRig {
     const at = (level: string) => (fields: object, message: string) =>
       void this.lines.push(JSON.stringify({ level, message, ...fields }));
     const log: Logger = {
+      ...silentLogger,
       debug: at('debug'),
       info: at('info'),
       warn: at('warn'),

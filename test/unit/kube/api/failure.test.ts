@@ -2,7 +2,13 @@ import { describe, expect, it } from '@jest/globals';
 import { asFailure, failureOf } from '../../../../src/kube/api/failure.ts';
 
 const refused = (status: number, message = '') =>
-  failureOf({ verb: 'watch', resource: 'pods', status, message, retryAfterMs: undefined });
+  failureOf({
+    verb: 'watch',
+    resource: 'pods',
+    httpStatus: status,
+    body: { message },
+    retryAfterMs: undefined,
+  });
 
 describe('a refusal of the API server', () => {
   it.each([
@@ -10,6 +16,8 @@ describe('a refusal of the API server', () => {
     [401, 'unauthorized'],
     [403, 'forbidden'],
     [404, 'absent'],
+    [405, 'unsupported'],
+    [409, 'busy'],
     [410, 'expired'],
     [422, 'unsupported'],
     [429, 'busy'],
@@ -25,9 +33,10 @@ describe('a refusal of the API server', () => {
     expect(refused(403, said)).toMatchObject({
       code: 'API_FORBIDDEN',
       message: 'service account mesh/node may not watch pods',
-      hint: expect.stringContaining('kubectl auth can-i watch pods --as=system:serviceaccount:mesh:node'),
+      hint: 'a role of the cluster must grant apiGroups: [""], resources: ["pods"], verbs: ["watch"]; kubectl auth can-i watch pods --as=system:serviceaccount:mesh:node must say yes then',
+      details: { verb: 'watch', resource: 'pods', account: 'system:serviceaccount:mesh:node' },
     });
-    expect(refused(403, 'no').message).toBe('this node may not watch pods');
+    expect(refused(403, 'no').message).toBe('the API server refused to watch pods: no');
   });
 
   it('is quoted in part only: it may be a page of HTML', () => {

@@ -19,6 +19,32 @@ const workload = (feedName: string, annotations: Readonly<Record<string, string>
   return translatePod({ object: object as Pod, position: undefined }, 'ambient', meshConfig).workload;
 };
 
+describe('what the choice of endpoints needs', () => {
+  const kept = (feedName: string, object: Readonly<Record<string, unknown>>) => {
+    const feed = feeds.find(({ name }) => name === feedName);
+    if (feed === undefined) throw new Error(`no feed ${feedName}`);
+    return keep(feed, { metadata: { name: 'web', namespace: 'shop', labels: zone }, ...object }).object;
+  };
+  const zone = { 'topology.kubernetes.io/zone': 'zone-1' };
+
+  it.each([
+    ['this node', {}, { metadata: { labels: zone } }],
+    ...[
+      { internalTrafficPolicy: 'Local' },
+      { sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } } },
+    ].map((spec) => ['services', { spec }, { spec }] as const),
+    ...[
+      { nodeName: 'node-a' },
+      { hints: { forZones: [{ name: 'zone-1' }], forNodes: [{ name: 'node-a' }] } },
+    ].map((given) => {
+      const slice = { endpoints: [{ addresses: ['10.0.0.1'], ...given }] };
+      return ['endpoint slices', { ...slice, addressType: 'IPv4' }, slice] as const;
+    }),
+  ])('is kept of %s: %j', (feed, given, expected) => {
+    expect(kept(feed, given)).toMatchObject(expected);
+  });
+});
+
 describe('what is kept of a pod', () => {
   const annotations = {
     'kubernetes.io/config.hash': 'hash-1',

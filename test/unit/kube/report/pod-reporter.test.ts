@@ -157,6 +157,51 @@ describe('an API server that is away', () => {
   });
 });
 
+const eventsAsked = (): number => asked.filter(isEvent).length;
+const isEvent = ({ path }: KubeRequest): boolean => path.includes('/events');
+
+describe('an API server that forbids Events', () => {
+  it('is named, gets annotations all the same, and is asked again every half minute until it permits them', async () => {
+    let isGranted = false;
+    const request = async (each: KubeRequest): Promise<unknown> => {
+      asked.push(each);
+      if (isEvent(each) && !isGranted) throw new MeshError('API_FORBIDDEN', 'x may not create events');
+      return await Promise.resolve({});
+    };
+    reporter = new PodReporter({ client: { request }, clock, log: silentLogger, node: 'node-a' });
+    await report(web, { redirected: false, trouble: lost });
+    const since = clock.now();
+    for (let n = 0; n < 20; n++) {
+      await report(web, { redirected: undefined, trouble: lost });
+      await report(pod(`web-${n + 2}`), captured);
+      await clock.advance(1_000);
+    }
+    expect(eventsAsked()).toBe(1);
+    expect(lines()).toContain('PATCH /api/v1/namespaces/shop/pods/web-21/status');
+    expect(reporter.failures).toEqual([expect.objectContaining({ since, error: expect.any(MeshError) })]);
+
+    await clock.advance(10_000);
+    await report(web, { redirected: undefined, trouble: lost });
+    expect(eventsAsked()).toBe(2);
+    isGranted = true;
+    await clock.advance(30_000);
+    await report(web, { redirected: undefined, trouble: lost });
+    expect(eventsAsked()).toBe(3);
+    expect(reporter.failures).toEqual([]);
+    await clock.advance(30_000);
+    await report(web, { redirected: undefined, trouble: lost });
+    expect(eventsAsked()).toBe(3);
+  });
+
+  it('is told from one that is away: then everything waits, and that is named', async () => {
+    failures = ['UNAVAILABLE'];
+    await report(web, captured);
+    expect(reporter.failures.map(({ error }) => error.code)).toEqual(['UNAVAILABLE']);
+    await clock.advance(minutes);
+    expect(reporter.failures).toEqual([]);
+  });
+});
+
 it('writes about ten pods a second', async () => {
   for (let n = 0; n < 50; n++) reporter.report(pod(`web-${n}`), captured);
   await flushPromises();

@@ -39,7 +39,9 @@ it('makes a service of a Service and its slices', () => {
     hostname: 'web.shop.svc.cluster.local',
     vips: ['10.96.0.1', 'fd10::1'],
     ports: [{ name: 'http', port: 80, protocol: 'tcp' }],
-    endpoints: [{ address: '10.0.0.1', ports: new Map([[80, 8080]]), ready: true, terminating: false }],
+    endpoints: [
+      { address: '10.0.0.1', ports: new Map([[80, 8080]]), ready: true, serving: true, terminating: false },
+    ],
   });
 });
 
@@ -66,6 +68,26 @@ it('makes nothing of an ExternalName, which is DNS alone', () => {
   expect(translate('type: ExternalName, externalName: example.org')).toEqual({
     service: undefined,
     problems: [],
+  });
+});
+
+describe('rules for its traffic', () => {
+  it.each([
+    ['none by default', 'internalTrafficPolicy: Cluster, sessionAffinity: None', {}],
+    ['only endpoints of the client’s node', 'internalTrafficPolicy: Local', { nodeLocal: true }],
+    [
+      'a session a client',
+      'sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}',
+      { affinityTimeoutMs: 60_000 },
+    ],
+    ['a session of three hours', 'sessionAffinity: ClientIP', { affinityTimeoutMs: 10_800_000 }],
+  ])('are %s', (_, spec, expected) => {
+    const { nodeLocal, affinityTimeoutMs } = service(`clusterIP: 10.96.0.1, ${spec}, ${http}`);
+    expect({ nodeLocal, affinityTimeoutMs }).toEqual({
+      nodeLocal: undefined,
+      affinityTimeoutMs: undefined,
+      ...expected,
+    });
   });
 });
 
@@ -128,32 +150,32 @@ describe('ports', () => {
 
 describe('an endpoint', () => {
   it.each([
-    ['ready when nothing else is known', '', true, false],
-    ['ready', 'conditions: {ready: true, serving: true, terminating: false}', true, false],
-    ['not ready', 'conditions: {ready: false, serving: false}', false, false],
+    ['ready when nothing else is known', '', { ready: true, serving: true, terminating: false }],
+    ['ready', 'ready: true, serving: true, terminating: false', { ready: true, serving: true }],
+    ['not ready', 'ready: false, serving: false', { ready: false, serving: false, terminating: false }],
     [
-      'a last resort while it terminates and still serves',
-      'conditions: {ready: false, serving: true, terminating: true}',
-      true,
-      true,
+      'serving while it terminates',
+      'ready: false, serving: true, terminating: true',
+      { ready: false, serving: true, terminating: true },
     ],
     [
-      'of no use when it terminates and serves no more',
-      'conditions: {ready: false, serving: false, terminating: true}',
-      false,
-      true,
+      'taken for serving while it terminates and nobody knows, as the API wants it',
+      'ready: false, terminating: true',
+      { ready: false, serving: true, terminating: true },
     ],
     [
-      'of no use when it terminates and nobody knows',
-      'conditions: {ready: false, terminating: true}',
-      false,
-      true,
+      'ready although it terminates, if its Service publishes addresses that are not ready',
+      'ready: true, serving: false, terminating: true',
+      { ready: true, serving: false, terminating: true },
     ],
-  ])('is %s', (_, conditions, ready, terminating) => {
+  ])('is %s', (_, conditions, expected) => {
     const slices = [
-      slice('a', `ports: [{name: http, port: 1}], endpoints: [{addresses: [10.0.0.1], ${conditions}}]`),
+      slice(
+        'a',
+        `ports: [{name: http, port: 1}], endpoints: [{addresses: [10.0.0.1], conditions: {${conditions}}}]`,
+      ),
     ];
-    expect(service(http, slices).endpoints).toEqual([expect.objectContaining({ ready, terminating })]);
+    expect(service(http, slices).endpoints).toEqual([expect.objectContaining(expected)]);
   });
 
   it('is one, with all its ports, although two slices have it', () => {
@@ -173,9 +195,30 @@ describe('an endpoint', () => {
           [81, 8081],
         ]),
         ready: true,
+        serving: true,
         terminating: false,
       },
     ]);
+  });
+
+  it('is two when two slices give one address different targets, as of two servers outside the cluster', () => {
+    const slices = [8001, 8002].map((port) =>
+      slice(`by-hand-${port}`, `ports: [{name: http, port: ${port}}], endpoints: [{addresses: [192.0.2.7]}]`),
+    );
+    expect(service(http, slices).endpoints.map(({ ports }) => [...ports])).toEqual([
+      [[80, 8001]],
+      [[80, 8002]],
+    ]);
+  });
+
+  it('knows its node, and whose clients it is for', () => {
+    const endpoints =
+      '[{addresses: [10.0.0.1], nodeName: node-a, zone: z, hints: {forZones: [{name: z}], forNodes: [{name: node-a}]}}, {addresses: [10.0.0.2], hints: {}}]';
+    const slices = [slice('a', `ports: [{name: http, port: 1}], endpoints: ${endpoints}`)];
+    const [near, far] = service(http, slices).endpoints;
+    expect(near).toMatchObject({ node: 'node-a', hints: { zones: ['z'], nodes: ['node-a'] } });
+    expect(far).toMatchObject({ hints: { zones: [], nodes: [] } });
+    expect(far).not.toHaveProperty('node');
   });
 
   it('may be of either family; domain names are passed over', () => {
@@ -204,5 +247,30 @@ describe('an endpoint', () => {
     const a = slice('a', 'ports: [{name: http, port: 1}], endpoints: [{addresses: [10.0.0.2]}]');
     const b = slice('b', 'ports: [{name: http, port: 1}], endpoints: [{addresses: [10.0.0.1]}]');
     expect(service(http, [b, a])).toEqual(service(http, [a, b]));
+  });
+});
+
+const podNamed = (kind: string): string =>
+  `targetRef: {kind: ${kind}, namespace: shop, name: web-1, uid: uid-1}`;
+
+/** Of endpoints at one address, each in a slice of its own. */
+const podsBehind = (...endpoints: readonly string[]) =>
+  service(
+    http,
+    endpoints.map((fields, i) =>
+      slice(`web-${i}`, `ports: [{name: http, port: 8080}], endpoints: [{addresses: [10.0.0.1], ${fields}}]`),
+    ),
+  ).endpoints.map(({ pod }) => pod);
+
+describe('the pod behind an endpoint', () => {
+  it('is known by its UID, if it is a pod', () => {
+    expect(podsBehind(podNamed('Pod'))).toEqual(['uid-1']);
+    expect(podsBehind(podNamed('Node'))).toEqual([undefined]);
+  });
+
+  it('is the one that stays, where two have one address', () => {
+    const leaving = 'conditions: {terminating: true, ready: false}, targetRef: {kind: Pod, uid: uid-0}';
+    expect(podsBehind(leaving, podNamed('Pod'))).toEqual(['uid-1']);
+    expect(podsBehind(podNamed('Pod'), leaving)).toEqual(['uid-1']);
   });
 });

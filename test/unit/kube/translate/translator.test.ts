@@ -22,6 +22,9 @@ const service =
 const slice = (namespaceName: string): string =>
   `{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: web-1, namespace: ${namespaceName}, labels: {kubernetes.io/service-name: web}}, addressType: IPv4, endpoints: [{addresses: [10.0.0.1]}], ports: [{port: 8080}]}`;
 
+const node = (labels: string): string =>
+  `{apiVersion: v1, kind: Node, metadata: {name: node-a, labels: {${labels}}}}`;
+
 const objects = (...texts: readonly string[]) => objectsIn(texts.join('\n---\n'));
 
 describe('the translator', () => {
@@ -60,6 +63,19 @@ describe('the translator', () => {
       translator.become([...unchanged, ...slices.flatMap((text) => objects(text))]).state.services[0]
         ?.endpoints.length;
     expect([endpoints(), endpoints(slice('shop')), endpoints()]).toEqual([0, 1, 0]);
+  });
+
+  it('knows of a node its zone, as long as it has one', () => {
+    const mesh = new FollowedMesh();
+    const zones = (given: ReturnType<typeof objects>) => {
+      mesh.become(given);
+      return [...mesh.store.view.nodes.values()];
+    };
+    expect(zones(objects(node('topology.kubernetes.io/zone: zone-1')))).toEqual([
+      { name: 'node-a', zone: 'zone-1' },
+    ]);
+    expect(zones(objects(node('')))).toEqual([{ name: 'node-a', zone: undefined }]);
+    expect(zones([])).toEqual([]);
   });
 
   it('makes the same objects of the same objects, so that nothing is compared twice', () => {

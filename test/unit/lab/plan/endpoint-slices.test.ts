@@ -65,8 +65,15 @@ describe('a node’s EndpointSlices', () => {
 
   it('take unready pods for ready where the Service asks for it', () => {
     const eager = service('web', { publishNotReadyAddresses: true });
-    const [slice] = endpointSlices('node-a', [eager], [pod({ ips, ready: false })]);
-    expect(slice?.endpoints[0]?.conditions?.ready).toBe(true);
+    const [slice] = endpointSlices(
+      'node-a',
+      [eager],
+      [pod({ ips, ready: false }), pod({ ips, ready: false, deleted: '2026-01-01T00:00:00Z' })],
+    );
+    expect(slice?.endpoints.map(({ conditions }) => conditions)).toEqual([
+      { ready: true, serving: false, terminating: false },
+      { ready: true, serving: false, terminating: true },
+    ]);
   });
 
   it('resolve named ports on each pod, in slices of their own where they differ', () => {

@@ -88,7 +88,7 @@ describe('command lines', () => {
     expect(nodeCommand(labState(), layout, 'node-b', 'keeper').join(' ')).toBe(
       'keeper --handover /run/lab/nodes/node-b/keeper.sock -- node main node --node-name node-b --objects /run/lab/objects --cgroup-root /cg/mesh-lab/node-b' +
         ' --pin-root /sys/fs/bpf/mesh-ebpf-lab/node-b --run-dir /run/lab/nodes/node-b --ca-address 10.10.0.1:15012' +
-        ' --ca-root /run/lab/ca/ca-root.pem --token-file /run/lab/nodes/node-b/token --log-level info',
+        ' --ca-root /run/lab/ca/ca-root.pem --token-file /run/lab/nodes/node-b/token --cluster-dns 10.96.0.10,fd10:96::a --log-level info',
     );
     expect(controllerCommand(labState(), layout).join(' ')).toBe(
       'node main controller --objects /run/lab/objects --ca-dir /run/lab/ca --listen 10.10.0.1:15012 --tokens /run/lab/tokens.json',

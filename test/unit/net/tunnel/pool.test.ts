@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { MeshError } from '../../../../src/base/errors.ts';
 import { Pool, type Poolable } from '../../../../src/net/tunnel/pool.ts';
 
 class Connection implements Poolable {
@@ -10,11 +11,17 @@ class Connection implements Poolable {
 }
 
 /** Takes a stream. */
-function take(pool: Pool<Connection>, key: string, dial: () => Promise<Connection>) {
-  return pool.use(key, dial, (connection, reused) => {
+function take(
+  pool: Pool<Connection>,
+  key: string,
+  dial: () => Promise<Connection>,
+  signal = new AbortController().signal,
+) {
+  const open = (connection: Connection, reused: boolean) => {
     connection.available--;
     return { connection, reused };
-  });
+  };
+  return pool.use(key, dial, open, signal);
 }
 
 function dialer(available?: number) {
@@ -88,6 +95,19 @@ describe('the pool of tunnels', () => {
     expect(outcomes.map(({ status }) => status)).toEqual(Array(5).fill('rejected'));
     expect(dials).toBe(1);
     await expect(take(pool, 'k', dial)).resolves.toMatchObject({ reused: false });
+  });
+
+  it('lets go who no longer waits for a dial, which goes on for the others', async () => {
+    const dialled = Promise.withResolvers<Connection>();
+    const pool = new Pool<Connection>();
+    const impatience = new AbortController();
+    const impatient = take(pool, 'k', () => dialled.promise, impatience.signal);
+    const patient = take(pool, 'k', () => dialled.promise);
+    impatience.abort(new MeshError('DIAL_FAILED', 'enough'));
+    await expect(impatient).rejects.toMatchObject({ code: 'DIAL_FAILED' });
+    const connection = new Connection();
+    dialled.resolve(connection);
+    await expect(patient).resolves.toMatchObject({ connection });
   });
 
   it('refuses a new connection that takes no streams, rather than dialling for ever', async () => {

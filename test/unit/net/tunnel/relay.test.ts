@@ -45,11 +45,8 @@ function setUp() {
   const near = new FakeEnd();
   const far = new FakeEnd();
   const outcomes: (string | undefined)[] = [];
-  const relay = new Relay(near, far, {
-    clock,
-    halfCloseLingerMs: 1,
-    done: (error) => outcomes.push(error?.code),
-  });
+  const owner = { carried: (error: MeshError | undefined) => void outcomes.push(error?.code) };
+  const relay = new Relay(near, far, { clock, halfCloseLingerMs: 1 }, owner);
   relay.start();
   near.did.length = far.did.length = 0;
   return { near, far, relay, outcomes, linger: () => timer?.(), lingers: () => timer !== undefined };

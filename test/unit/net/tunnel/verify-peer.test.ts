@@ -73,7 +73,7 @@ describe('verifying a peer', () => {
   });
 
   it('refuses an expired certificate', async () => {
-    const notAfter = new Date(Date.now() - 1000);
+    const notAfter = new Date(expected.now - 1000);
     expect(await outcome({ uris: [web], notBefore: new Date(0), notAfter })).toBe('CERTIFICATE_INVALID');
   });
 
