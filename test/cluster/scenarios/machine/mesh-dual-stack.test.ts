@@ -137,13 +137,14 @@ describe('in a cluster with both families and iptables', () => {
   }, 240_000);
 });
 
+const inBrackets = (ip: string): string => (ip.includes(':') ? `[${ip}]` : ip);
+
 /** What `ways` lead to in any case: a headless Service may lead to either pod. */
 async function addresses(): Promise<readonly string[]> {
   const services = await Promise.all(
     ['echo', 'v6'].map((name) => api.core.readNamespacedService({ namespace, name })),
   );
   const vips = services.flatMap(({ spec }) => spec?.clusterIPs ?? []);
-  const inBrackets = (ip: string): string => (ip.includes(':') ? `[${ip}]` : ip);
   return [
     ...vips.map((ip) => `${inBrackets(ip)}:80`),
     ...(server.status?.podIPs ?? []).map(({ ip }) => `${inBrackets(ip)}:${ports.http}`),
