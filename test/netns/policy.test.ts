@@ -235,9 +235,9 @@ describe('a policy', () => {
   });
 });
 
-describe('mutual TLS', () => {
-  const only = (mode: string, rest = '') => peerAuthentication('shop/default', mode, rest);
+const only = (mode: string, rest = '') => peerAuthentication('shop/default', mode, rest);
 
+describe('mutual TLS', () => {
   scenario(
     'that is STRICT refuses plaintext before a byte reaches the application, and leaves probes alone',
     async (lab) => {

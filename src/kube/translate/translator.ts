@@ -48,9 +48,13 @@ export class Translator {
 
   /** All that is wrong with the objects now. */
   get problems(): readonly Problem[] {
-    return [this.#workloads, this.#services, this.#policies, this.#peerAuthentications, this.#accesses].flatMap(
-      ({ problems }) => problems,
-    );
+    return [
+      this.#workloads,
+      this.#services,
+      this.#policies,
+      this.#peerAuthentications,
+      this.#accesses,
+    ].flatMap(({ problems }) => problems);
   }
 
   apply({ set, deleted }: ObjectChange): MeshChange {

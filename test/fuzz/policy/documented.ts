@@ -261,6 +261,8 @@ function isBlock(text: string): boolean {
   return length === undefined || (/^(0|[1-9]\d*)$/.test(length) && Number(length) <= bits.length - 1);
 }
 
+const groups = (half: string): string[] => (half === '' ? [] : half.split(':'));
+
 /** The family (4 or 6), then the address, in binary digits; undefined for what is no address. */
 function bitsOf(text: string): string | undefined {
   const octets = text.split('.');
@@ -272,7 +274,6 @@ function bitsOf(text: string): string | undefined {
   }
   if (!/^[0-9a-f:]+$/.test(text) || !text.includes(':')) return undefined;
   const [front = '', back] = text.split('::');
-  const groups = (half: string): string[] => (half === '' ? [] : half.split(':'));
   const gap = back === undefined ? 0 : 8 - groups(front).length - groups(back).length;
   const all = [...groups(front), ...Array<string>(gap).fill('0'), ...groups(back ?? '')];
   return all.length === 8
@@ -289,9 +290,10 @@ function inBlock(block: string, ip: string): boolean {
   return (bitsOf(ip) ?? '').slice(0, digits) === wanted.slice(0, digits);
 }
 
+const wide = ({ spec }: PeerObject): boolean => Object.keys(spec.selector?.matchLabels ?? {}).length === 0;
+
 /** [SEC] The narrowest matching policy: workload-specific, namespace-wide, mesh-wide; unset inherits. */
 export function documentedMode({ peers, workload }: World, port: number): string {
-  const wide = ({ spec }: PeerObject): boolean => Object.keys(spec.selector?.matchLabels ?? {}).length === 0;
   const inNamespace = (name: string) => peers.filter(({ metadata }) => metadata.namespace === name);
   // [PA] Policies with workload selectors are ignored when deployed in the root namespace.
   const own = workload.namespace === rootNamespace ? [] : inNamespace(workload.namespace);

@@ -208,9 +208,9 @@ describe('address blocks', () => {
   });
 });
 
-describe('a long list of values', () => {
-  const others = (make: (i: number) => string): string[] => Array.from({ length: 20 }, (_, i) => make(i));
+const others = (make: (i: number) => string): string[] => Array.from({ length: 20 }, (_, i) => make(i));
 
+describe('a long list of values', () => {
   it('decides as a short one does', () => {
     expect(matches({ namespaces: others((i) => `n${i}`) })).toBe(false);
     expect(matches({ namespaces: [...others((i) => `n${i}*`), 'sh*'] })).toBe(true);
@@ -277,9 +277,9 @@ describe('a CUSTOM policy', () => {
   });
 });
 
-describe('a policy in dry run', () => {
-  const dry = (each: AuthorizationPolicy): AuthorizationPolicy => ({ ...each, dryRun: true });
+const dry = (each: AuthorizationPolicy): AuthorizationPolicy => ({ ...each, dryRun: true });
 
+describe('a policy in dry run', () => {
   it('tells what it would refuse, and refuses nothing', () => {
     expect(judge([dry(policy('deny', [{ namespaces: ['shop'] }]))])).toMatchObject({
       allowed: true,

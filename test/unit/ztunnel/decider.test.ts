@@ -153,7 +153,8 @@ describe('a connection an application opens', () => {
     mesh.replace({
       workloads: [web, late],
       services: [service('shop/cart', '10.96.0.10', '80:8080', endpoints)],
-      policies: [], peerAuthentications: [],
+      policies: [],
+      peerAuthentications: [],
     });
     expect(further(decision)).toMatchObject({ type: 'hbone', via: at('10.244.2.9:15008') });
     expect(further(decision)).toBeUndefined();

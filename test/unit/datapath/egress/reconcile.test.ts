@@ -75,7 +75,8 @@ const change = (store: MeshStore, objects: readonly NamespaceAccess[]): void =>
   store.replace({
     workloads: [...store.view.workloads.values()],
     services: [...store.view.services.values()],
-    policies: [], peerAuthentications: [],
+    policies: [],
+    peerAuthentications: [],
     access: objects,
   });
 
@@ -145,7 +146,8 @@ describe('a change of objects', () => {
     store.replace({
       workloads: [...moved, pod('data/new', { ips: ['10.1.77.7'] })],
       services: [service('data/db', '10.96.0.99', '443:443', [])],
-      policies: [], peerAuthentications: [],
+      policies: [],
+      peerAuthentications: [],
       access: [...objects.values()],
     });
     expect(['10.96.0.7', '10.1.2.3'].map((ip) => mayReach(web.uid, ip))).toEqual([false, false]);
@@ -173,7 +175,8 @@ describe('pods', () => {
     store.replace({
       workloads: [web, twin, { ...odd, labels: { app: 'web' } }],
       services: [],
-      policies: [], peerAuthentications: [],
+      policies: [],
+      peerAuthentications: [],
       access: [closed, labelled],
     });
     expect(mayReach(odd.uid, '1.1.1.1')).toBe(true);

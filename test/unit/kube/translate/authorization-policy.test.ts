@@ -142,6 +142,9 @@ function expectStrict(rule: string, rest: PolicyRule): void {
   }
 }
 
+const raw = (spec: unknown) =>
+  translatePolicy({ object: { ...bare, spec } as never, position: undefined }, meshConfig);
+
 describe('what only a waypoint can check', () => {
   const http = 'an HTTP condition, which only a waypoint can check';
   const faults: readonly Fault[] = [
@@ -201,8 +204,6 @@ describe('what only a waypoint can check', () => {
   });
 
   it('is a field of a later version of the API: it is not overlooked', () => {
-    const raw = (spec: unknown) =>
-      translatePolicy({ object: { ...bare, spec } as never, position: undefined }, meshConfig);
     const unknownIn = { from: [{ source: { namespaces: ['a'], spiffeIds: ['x'] } }] };
     expect(raw({ rules: [unknownIn] }).value.rules).toEqual([]);
     expect(raw({ action: 'DENY', rules: [unknownIn] }).value.rules).toEqual([
@@ -225,8 +226,9 @@ const bare = {
   metadata: { name: 'p', namespace: 'shop' },
 };
 
+const noAddress = (text: string): string => `"${text}" is not an IP address`;
+
 describe('what cannot be read', () => {
-  const noAddress = (text: string): string => `"${text}" is not an IP address`;
   const faults: readonly Fault[] = [
     [to('ports: ["0"]'), 'to[0].operation.ports', '"0" is not a TCP port (1-65535)', { to: [{}] }],
     [
@@ -283,16 +285,16 @@ describe('what cannot be read', () => {
   });
 });
 
-describe('dry run', () => {
-  const annotated = (value: string) =>
-    translatePolicy(
-      objectIn(
-        'AuthorizationPolicy',
-        `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: p, namespace: shop, annotations: {istio.io/dry-run: "${value}"}}}`,
-      ),
-      meshConfig,
-    );
+const annotated = (value: string) =>
+  translatePolicy(
+    objectIn(
+      'AuthorizationPolicy',
+      `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: p, namespace: shop, annotations: {istio.io/dry-run: "${value}"}}}`,
+    ),
+    meshConfig,
+  );
 
+describe('dry run', () => {
   it('is what the annotation says, and nothing else', () => {
     expect(annotated('true').value.dryRun).toBe(true);
     expect(annotated('false').value).not.toHaveProperty('dryRun');

@@ -198,14 +198,15 @@ describe('a policy of which a part needs a waypoint', () => {
   });
 });
 
-describe('a PeerAuthentication', () => {
-  const mtls = (spec: string) =>
-    objects(
-      `{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: p, namespace: shop}, spec: {${spec}}}`,
-    );
-  const modes = (mesh: FollowedMesh, given: readonly SourcedObject[]) =>
-    mesh.become(given).state.peerAuthentications.map(({ mode }) => mode);
+const mtls = (spec: string) =>
+  objects(
+    `{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: p, namespace: shop}, spec: {${spec}}}`,
+  );
 
+const modes = (mesh: FollowedMesh, given: readonly SourcedObject[]) =>
+  mesh.become(given).state.peerAuthentications.map(({ mode }) => mode);
+
+describe('a PeerAuthentication', () => {
   it('that cannot be read leaves its last good version in force; without one it is strict', () => {
     const mesh = new FollowedMesh();
     expect(modes(mesh, mtls('mtls: {mode: PERMISSIVE}'))).toEqual(['permissive']);
