@@ -174,10 +174,10 @@ describe('the link between the nodes', () => {
   );
 });
 
-describe('a pod of a Service that answers nothing, although it counts as ready', () => {
-  const twin = (name: string): string =>
-    serverPod(`shop/${name}`, { node: 'node-b' }).replace(`app: ${name}`, 'app: twins');
+const twin = (name: string): string =>
+  serverPod(`shop/${name}`, { node: 'node-b' }).replace(`app: ${name}`, 'app: twins');
 
+describe('a pod of a Service that answers nothing, although it counts as ready', () => {
   scenario(
     'fails no connection: another pod is tried after a second, and the silent one avoided',
     async (lab) => {

@@ -65,7 +65,7 @@ async function versionsHere(): Promise<string> {
 }
 
 const method =
-  'fortio in a pod, Services by DNS name, two nodes on this machine; medians where a row is measured in rounds';
+  'fortio in a pod, through Services, two nodes on this machine; medians where a row is measured in rounds';
 
 interface Turn {
   readonly row: ClusterRow;

@@ -10,7 +10,7 @@ import { context } from '../support/cluster-under-test.ts';
 import { ports } from '../support/fortio.ts';
 import { installedMesh, type Mesh } from '../support/mesh.ts';
 import type { PodRef } from '../support/pod-exec.ts';
-import { setMeshed } from '../support/rollout.ts';
+import { serviceUrl, setMeshed } from '../support/rollout.ts';
 import type { Side } from './row.ts';
 
 export const minutes = 60_000;
@@ -20,7 +20,7 @@ export interface Place {
   readonly meshed: boolean;
   /** Calls; on node 1. */
   readonly client: PodRef & { readonly containerId: string };
-  /** Three servers behind a Service each: on the client's node, and on the other. */
+  /** URLs of Services with three servers each: on the client's node, and on the other. */
   readonly near: string;
   readonly far: string;
 }
@@ -54,8 +54,8 @@ async function setPlace(api: ClusterApi, namespace: string, meshed: boolean): Pr
     await api.whenPodsReady(namespace, `app=${app}`, serversEach, 4 * minutes);
   }
   if (meshed) await setMeshed(api, namespace, true);
-  const url = (name: string): string => `http://${name}.${namespace}/`;
-  return { namespace, meshed, client: refOf(client), near: url('near'), far: url('far') };
+  const [near, far] = [await serviceUrl(api, namespace, 'near'), await serviceUrl(api, namespace, 'far')];
+  return { namespace, meshed, client: refOf(client), near, far };
 }
 
 function refOf(pod: V1Pod | undefined): Place['client'] {

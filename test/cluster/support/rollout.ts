@@ -192,6 +192,12 @@ spec:
 `;
 }
 
+/** By its address: a name that cannot be resolved on a busy machine would end the load, and says nothing of the mesh. */
+export async function serviceUrl(api: ClusterApi, namespace: string, name: string): Promise<string> {
+  const { spec } = await api.core.readNamespacedService({ namespace, name });
+  return `http://${spec?.clusterIP}/`;
+}
+
 /** Restarts all pods of a Deployment or DaemonSet, batch by batch, and waits until it is done. */
 export async function restart(namespace: string, what: string): Promise<void> {
   await kubectl('-n', namespace, 'rollout', 'restart', what);

@@ -2,7 +2,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { MeshError } from '../../../../src/base/errors.ts';
 import { median } from '../../../bench/stats.ts';
-import { kubectl } from '../../support/rollout.ts';
 import { Knocker } from '../knocker.ts';
 import { type ClusterRow, meshAlone } from '../row.ts';
 import { deployment, minutes, type Stage } from '../stage.ts';
@@ -31,17 +30,8 @@ const policy: ClusterRow = {
   title: 'deny-all policy: API server answered → first connection refused, lifted → first let in',
   metrics: [...middleAndMost('deny', 'denied'), ...middleAndMost('lift', 'lifted')],
   sides: meshAlone,
-  async measure({ api }, { namespace, client }) {
-    const clusterIp = await kubectl(
-      '-n',
-      namespace,
-      'get',
-      'service',
-      'far',
-      '-o',
-      'jsonpath={.spec.clusterIP}',
-    );
-    await using knocker = await Knocker.start('1', client.containerId, `http://${clusterIp}/`);
+  async measure({ api }, { namespace, client, far }) {
+    await using knocker = await Knocker.start('1', client.containerId, far);
     const deny: number[] = [];
     const lift: number[] = [];
     // The first of each does not count: the kind may be new to the mesh.

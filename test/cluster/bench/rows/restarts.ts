@@ -8,6 +8,7 @@ import {
   type Load,
   type LoadOptions,
   restart,
+  serviceUrl,
   setMeshed,
   upgradeNodePrograms,
   webManifest,
@@ -36,7 +37,7 @@ const rollingRestart = (id: string, how: string, preStopSeconds: number): Cluste
       await api.apply(manifest);
       await kubectl('-n', namespace, 'rollout', 'status', 'deployment/web', '--timeout=5m');
       if (meshed) await setMeshed(api, namespace, true);
-      const url = `http://web.${namespace}/`;
+      const url = await serviceUrl(api, namespace, 'web');
       return sampleOf(await loadDuring(client, url, fresh, () => restart(namespace, 'deployment/web')));
     } finally {
       await api.delete(manifest);

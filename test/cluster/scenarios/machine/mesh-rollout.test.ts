@@ -13,10 +13,12 @@ import {
   killWorker,
   kubectl,
   load,
+  type Load,
   loadDuring,
   type LoadOptions,
   PlaintextWatch,
   restart,
+  serviceUrl,
   setMeshed,
   tell,
   upgradeNodePrograms,
@@ -48,8 +50,10 @@ beforeAll(async () => {
 
 afterAll(() => api.deleteNamespace(namespace), 3 * minutes);
 
-const restartWeb = (): ReturnType<typeof loadDuring> =>
-  loadDuring(from(), `http://web.${namespace}/`, newConnections, () => restart(namespace, 'deployment/web'));
+async function restartWeb(): Promise<Load> {
+  const url = await serviceUrl(api, namespace, 'web');
+  return loadDuring(from(), url, newConnections, () => restart(namespace, 'deployment/web'));
+}
 
 describe('outside the mesh', () => {
   it(
