@@ -21,12 +21,12 @@ const patienceMs = 60_000;
 export class EtcdWriter implements Disposable {
   readonly #client: Client;
 
-  constructor({ pki }: ClusterLayout) {
+  constructor(layout: ClusterLayout) {
     const [ca, key, certificate] = [
       'etcd-ca.crt',
       'apiserver-etcd-client.key',
       'apiserver-etcd-client.crt',
-    ].map((file) => readFileSync(pki(file)));
+    ].map((file) => readFileSync(layout.pki(file)));
     this.#client = new Client(
       `127.0.0.1:${network.etcdPort}`,
       credentials.createSsl(ca ?? null, key ?? null, certificate ?? null),

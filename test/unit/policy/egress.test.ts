@@ -141,7 +141,7 @@ describe('the default for inbound connections', () => {
       target: at('10.244.1.2:80'),
     };
     const closed = access('shop/b', { inbound: 'deny' });
-    const allowing: AuthorizationPolicy = {
+    const opening: AuthorizationPolicy = {
       key: policyKey('shop', 'open'),
       namespace: 'shop',
       name: 'open',
@@ -154,7 +154,7 @@ describe('the default for inbound connections', () => {
       allowed: false,
       policy: 'namespaceaccess/shop/b',
     });
-    const { view } = meshOf({ workloads: [web], access: [closed], policies: [allowing] });
+    const { view } = meshOf({ workloads: [web], access: [closed], policies: [opening] });
     expect(judge(view, request)).toMatchObject({ allowed: true, policy: 'shop/open' });
   });
 });
