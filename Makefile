@@ -116,15 +116,32 @@ bench-control: build ## What following the API costs a node program: a real API 
 	$(Q)tools/install-deps.sh cluster
 	$(Q)$(NPM) run bench-control -- $(BENCH)
 
+.PHONY: test-policy-differential
+test-policy-differential: modules ## Policy decisions against Istio's documentation. CASES=1000000 SEED=1
+	$(Q)node_modules/.bin/node test/fuzz/policy/main.ts $(or $(CASES),1000000) $(SEED)
+
+.PHONY: test-policy-coverage
+test-policy-coverage: modules ## The same, and fails unless it takes every branch of the evaluator
+	$(Q)node_modules/.bin/node --test --experimental-test-coverage --test-coverage-branches=100 --test-coverage-lines=100 \
+		$(patsubst %,--test-coverage-include=%,$(EVALUATOR)) test/fuzz/policy/main.ts
+
+# What decides; reason.ts, explain.ts and policy-lookup.ts are words for people.
+EVALUATOR = $(filter-out %/reason.ts %/explain.ts %/policy-lookup.ts %/compile.ts,$(wildcard src/policy/*.ts))
+
+.PHONY: bench-policy
+bench-policy: modules ## How long a decision takes among how many policies, and what a policy takes of memory. BENCH=--json
+	$(Q)node_modules/.bin/node --expose-gc test/bench/policy/main.ts $(BENCH)
+
 .PHONY: format
 format: modules ## Rewrite sources in the house format
 	$(Q)$(NPM) run format
 	$(Q)clang-format-16 -i $$(git ls-files 'bpf/*.c' 'bpf/*.h' 'native/*.c' 'native/*.cc' 'native/*.h')
 
 .PHONY: gen
-gen: modules ## Generate the gRPC stubs from proto/, and the manifest of our own kind from its schema
+gen: modules ## Generate the gRPC stubs from proto/, and the manifests of kinds from their schemas
 	$(Q)node_modules/.bin/node tools/gen-proto.ts
 	$(Q)node_modules/.bin/node tools/gen-crd.ts
+	$(Q)node_modules/.bin/node tools/gen-crds.ts
 
 .PHONY: clean
 clean: ## Remove everything that was built

@@ -122,6 +122,6 @@ const text = await format(
 if (!process.argv.includes('--check')) {
   writeFileSync(file, text);
 } else if (readFileSync(file, 'utf8') !== text) {
-  console.error(`${file} is not what the schema generates: run node tools/gen-crd.ts`);
+  process.stderr.write(`${file} is not what the schema generates: run node tools/gen-crd.ts\n`);
   process.exitCode = 1;
 }

@@ -108,7 +108,7 @@ export function parsePrefix(text: string): IpPrefix {
   const [ip = '', bits, ...rest] = text.split('/');
   const base = parseIp(ip);
   const width = isIpv4(base) ? 32 : 128;
-  const length = bits === undefined ? width : /^\d{1,3}$/.test(bits) ? Number(bits) : Number.NaN;
+  const length = bits === undefined ? width : /^(0|[1-9]\d{0,2})$/.test(bits) ? Number(bits) : Number.NaN;
   if (rest.length > 0 || !(length >= 0 && length <= width)) {
     throw new MeshError('INVALID_ARGUMENT', `"${text}" is not an IP prefix`);
   }

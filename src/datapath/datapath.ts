@@ -153,7 +153,7 @@ async function start(
     endDraining: () => config.endDraining(),
     followDenials: (heard) =>
       followDenials(
-        { ring: installation.ring(mapSpecs.denials.name), pods, monotonicNs: hrtime.bigint },
+        { ring: installation.ring(mapSpecs.denials.name), pods, monotonicNs: () => hrtime.bigint() },
         heard,
       ),
     netnsCookie,

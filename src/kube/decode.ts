@@ -29,7 +29,7 @@ export interface Decoded {
 
 export function decode(schema: TSchema, value: unknown, options: DecodeOptions): Decoded {
   const faults: Fault[] = [];
-  const decoded = walk(schema, value, { path: [], nulls: 'absent', options, faults });
+  const decoded = walk(schema, value, { outer: undefined, step: '', nulls: 'absent', options, faults });
   return { value: decoded, faults };
 }
 
@@ -54,10 +54,16 @@ interface Shape {
   readonly maximum?: number;
   /** What `field: null` means here and below: not given, as in Kubernetes' own kinds, unless an error. */
   readonly nulls?: 'error';
+  /** What to do with fields that have no name here, where they are no error: drop them, unless told. */
+  readonly unknown?: 'keep';
 }
 
+/** Where a value is, as the way up from it: written out only when there is something to say of it. */
 interface Context {
-  readonly path: FieldPath;
+  /** Undefined: the value itself. */
+  readonly outer: Context | undefined;
+  /** From the outer value to this one. */
+  readonly step: string | number;
   readonly nulls: 'absent' | 'error';
   readonly options: DecodeOptions;
   readonly faults: Fault[];
@@ -65,17 +71,26 @@ interface Context {
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
-const inside = (context: Context, step: string | number): Context => ({
-  ...context,
-  path: [...context.path, step],
+const inside = (outer: Context, step: string | number): Context => ({
+  outer,
+  step,
+  nulls: outer.nulls,
+  options: outer.options,
+  faults: outer.faults,
 });
 
-function report({ path, faults }: Context, message: string, hint?: string, at: Fault['at'] = 'value'): void {
-  faults.push({ path, at, message, hint });
+const pathOf = ({ outer, step }: Context): FieldPath => (outer === undefined ? [] : [...pathOf(outer), step]);
+
+function report(context: Context, message: string, hint?: string, at: Fault['at'] = 'value'): void {
+  context.faults.push({ path: pathOf(context), at, message, hint });
 }
 
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Most values are leaves that fit: nobody asks where they are. */
+const walkInside = (shape: Shape, value: unknown, outer: Context, step: string | number): unknown =>
+  accepts(shape, value) ? value : walk(shape, value, inside(outer, step));
 
 function walk(shape: Shape, value: unknown, context: Context): unknown {
   if (shape.type === 'object' && isObject(value)) {
@@ -104,15 +119,19 @@ function walkFields(
     const given = Object.hasOwn(value, name) ? value[name] : undefined;
     const absent = given === undefined || (given === null && context.nulls === 'absent');
     if (!absent) {
-      if (!isIgnored(field)) entries.push([name, walk(field, given, inside(context, name))]);
+      if (!isIgnored(field)) entries.push([name, walkInside(field, given, context, name)]);
     } else if (field.default !== undefined) {
       entries.push([name, field.default]);
     } else if (shape.required?.includes(name) === true) {
       report(context, `${name} is missing: expected ${describe(field)}`);
     }
   }
+  if (shape.unknown === 'keep') entries.push(...unknownFields(Object.keys(properties), value));
   return Object.fromEntries(entries);
 }
+
+const unknownFields = (known: readonly string[], value: JsonObject): [string, unknown][] =>
+  Object.entries(value).filter(([name]) => !known.includes(name));
 
 function reportUnknown(known: readonly string[], value: JsonObject, context: Context): void {
   for (const name of Object.keys(value)) {
@@ -128,9 +147,10 @@ function walkMap(shape: Shape, value: JsonObject, context: Context): JsonObject 
   const [[pattern, item] = ['', {}]] = Object.entries<Shape>(shape.patternProperties ?? {});
   const keyPattern = compiled(pattern);
   const entries = Object.entries(value).map(([name, given]) => {
-    const entry = inside(context, name);
-    if (!keyPattern.test(name)) report(entry, 'the key is not a valid name', undefined, 'key');
-    return [name, walk(item, given, entry)] as const;
+    if (!keyPattern.test(name)) {
+      report(inside(context, name), 'the key is not a valid name', undefined, 'key');
+    }
+    return [name, walkInside(item, given, context, name)] as const;
   });
   return Object.fromEntries(entries);
 }
@@ -141,7 +161,7 @@ function walkItems(shape: Shape, value: readonly unknown[], context: Context): r
   if (value.length > maxItems) {
     report(context, `the list has ${value.length} items: at most ${maxItems} are allowed`);
   }
-  return value.slice(0, maxItems).map((item, i) => walk(items, item, inside(context, i)));
+  return value.slice(0, maxItems).map((item, i) => walkInside(items, item, context, i));
 }
 
 /** `Type.Unknown()`: known, not read. */

@@ -5,10 +5,6 @@
 import type { TObject } from 'typebox';
 import type { Brand } from '../base/brand.ts';
 import {
-  type AuthorizationPolicyObject,
-  AuthorizationPolicySchema,
-} from './resources/authorization-policy.ts';
-import {
   type Namespace,
   NamespaceSchema,
   type Node,
@@ -23,11 +19,17 @@ import {
   NamespaceAccessSchema,
 } from './resources/namespace-access.ts';
 import { type Pod, PodSchema } from './resources/pod.ts';
+import {
+  type AuthorizationPolicyObject,
+  AuthorizationPolicySchema,
+  type PeerAuthenticationObject,
+  PeerAuthenticationSchema,
+} from './resources/security.ts';
 import { type EndpointSlice, EndpointSliceSchema, type Service, ServiceSchema } from './resources/service.ts';
 import type { ObjectReference, SourcePosition } from './problem.ts';
 
-export type { AuthorizationPolicyObject } from './resources/authorization-policy.ts';
 export type { NamespaceAccessObject } from './resources/namespace-access.ts';
+export type { AuthorizationPolicyObject, PeerAuthenticationObject } from './resources/security.ts';
 export type { Namespace, Node, ServiceAccount } from './resources/cluster.ts';
 export type { Container, Pod, Probe } from './resources/pod.ts';
 export { type EndpointSlice, type Service, serviceNameLabel } from './resources/service.ts';
@@ -41,6 +43,7 @@ export type KubeObject =
   | Service
   | EndpointSlice
   | AuthorizationPolicyObject
+  | PeerAuthenticationObject
   | NamespaceAccessObject;
 
 export type Kind = KubeObject['kind'];
@@ -56,6 +59,10 @@ export interface KindInfo {
 }
 
 const core = { apiVersions: ['v1'] } as const;
+const security = {
+  apiVersions: ['security.istio.io/v1', 'security.istio.io/v1beta1'],
+  namespaced: true,
+} as const;
 
 export const kinds: Readonly<Record<Kind, KindInfo>> = {
   Namespace: { ...core, schema: NamespaceSchema, namespaced: false },
@@ -68,11 +75,8 @@ export const kinds: Readonly<Record<Kind, KindInfo>> = {
     apiVersions: ['discovery.k8s.io/v1'],
     namespaced: true,
   },
-  AuthorizationPolicy: {
-    schema: AuthorizationPolicySchema,
-    apiVersions: ['security.istio.io/v1', 'security.istio.io/v1beta1'],
-    namespaced: true,
-  },
+  AuthorizationPolicy: { ...security, schema: AuthorizationPolicySchema },
+  PeerAuthentication: { ...security, schema: PeerAuthenticationSchema },
   NamespaceAccess: {
     schema: NamespaceAccessSchema,
     apiVersions: [accessVersion],

@@ -3,7 +3,8 @@
  * outside the mesh, and all of their UDP. `src/policy` judges by it, `src/datapath/egress` gives it to the kernel.
  */
 import type { IpPrefix } from '../base/ip.ts';
-import type { PolicyKey, ServiceKey } from './mesh.ts';
+import type { ServiceKey } from './mesh.ts';
+import type { PolicyKey } from './policy.ts';
 
 export type AccessDefault = 'allow' | 'deny';
 

@@ -4,7 +4,8 @@ import type { ErrorCode } from '../base/errors.ts';
 import type { SocketAddress } from '../base/ip.ts';
 import type { Transport } from './access.ts';
 import type { SpiffeId } from './identity.ts';
-import type { PolicyKey, ServiceKey, Workload } from './mesh.ts';
+import type { ServiceKey, Workload } from './mesh.ts';
+import type { PolicyKey } from './policy.ts';
 
 /** Unique within a node for the life of its process, short enough to type: `c-81f2`. */
 export type ConnectionId = Brand<string, 'ConnectionId'>;
@@ -28,6 +29,10 @@ export interface Verdict {
   readonly policy: PolicyKey | undefined;
   /** One sentence: the rule and the field that decided. */
   readonly reason: string;
+  /** An AUDIT policy that matches: it has no say, the record names it. */
+  readonly audit?: PolicyKey;
+  /** What it would be if the policies in dry run were enforced, where that differs. */
+  readonly dryRun?: Verdict;
 }
 
 /** What is known of a connection by deciding about it. */

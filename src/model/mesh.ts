@@ -3,9 +3,10 @@
  * Kubernetes objects into it; nothing here knows where it came from. All values are immutable.
  */
 import type { Brand } from '../base/brand.ts';
-import type { IpAddress, IpPrefix, Port } from '../base/ip.ts';
+import type { IpAddress, Port } from '../base/ip.ts';
 import type { EgressTarget, NamespaceAccess } from './access.ts';
 import type { SpiffeId, TrustDomain } from './identity.ts';
+import type { AuthorizationPolicy, PeerAuthentication, PolicyKey } from './policy.ts';
 
 /** A pod's UID: what tells a pod from its namesake successor. */
 export type WorkloadUid = Brand<string, 'WorkloadUid'>;
@@ -105,6 +106,7 @@ export interface MeshState {
   readonly workloads: readonly Workload[];
   readonly services: readonly Service[];
   readonly policies: readonly AuthorizationPolicy[];
+  readonly peerAuthentications: readonly PeerAuthentication[];
   readonly access?: readonly NamespaceAccess[];
   /** Those the source knows: a node's own, often no other. */
   readonly nodes?: readonly MeshNode[];
@@ -116,49 +118,11 @@ export interface MeshChange {
   readonly workloads: ReadonlyMap<WorkloadUid, Workload | undefined>;
   readonly services: ReadonlyMap<ServiceKey, Service | undefined>;
   readonly policies: ReadonlyMap<PolicyKey, AuthorizationPolicy | undefined>;
+  readonly peerAuthentications: ReadonlyMap<PolicyKey, PeerAuthentication | undefined>;
   /** Absent: none of them changed. */
   readonly access?: ReadonlyMap<PolicyKey, NamespaceAccess | undefined>;
   readonly nodes?: ReadonlyMap<NodeName, MeshNode | undefined>;
 }
 
-export type PolicyKey = Brand<string, 'PolicyKey'>;
-
-/**
- * L4 authorization in the shape of Istio's `AuthorizationPolicy` for ztunnel: rules are alternatives, the fields of
- * a rule must all hold, the values of a field are alternatives. A rule with no field matches everything; a policy
- * with no rule matches nothing.
- */
-export interface AuthorizationPolicy {
-  readonly key: PolicyKey;
-  readonly namespace: string;
-  readonly name: string;
-  readonly action: 'allow' | 'deny';
-  /** The destination workloads it applies to; a selector in the root namespace selects in all namespaces. */
-  readonly scope:
-    | { readonly type: 'mesh' }
-    | { readonly type: 'namespace' }
-    | { readonly type: 'selector'; readonly labels: Readonly<Record<string, string>> };
-  readonly rules: readonly PolicyRule[];
-}
-
-export interface PolicyRule {
-  /** Source namespaces; `*` prefix, suffix and presence as Istio matches strings. */
-  readonly namespaces?: readonly string[];
-  /** Source principals without the `spiffe://`, matched the same way. */
-  readonly principals?: readonly string[];
-  /** Source service accounts as `NAMESPACE/NAME`, matched exactly and in any trust domain. */
-  readonly serviceAccounts?: readonly string[];
-  /** Where the connection comes from. */
-  readonly ipBlocks?: readonly IpPrefix[];
-  /** Destination ports on the workload. */
-  readonly ports?: readonly Port[];
-  readonly notNamespaces?: readonly string[];
-  readonly notPrincipals?: readonly string[];
-  readonly notServiceAccounts?: readonly string[];
-  readonly notIpBlocks?: readonly IpPrefix[];
-  readonly notPorts?: readonly Port[];
-}
-
 export const serviceKey = (namespace: string, name: string): ServiceKey =>
   `${namespace}/${name}` as ServiceKey;
-export const policyKey = (namespace: string, name: string): PolicyKey => `${namespace}/${name}` as PolicyKey;

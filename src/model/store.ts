@@ -11,18 +11,17 @@ import type { NamespaceAccess } from './access.ts';
 import { AddressClaims } from './claims.ts';
 import { EarlyWorkloads, sameAddresses } from './early-workloads.ts';
 import type {
-  AuthorizationPolicy,
   MeshChange,
   MeshConfig,
   MeshNode,
   MeshState,
   NodeName,
-  PolicyKey,
   Service,
   ServiceKey,
   Workload,
   WorkloadUid,
 } from './mesh.ts';
+import type { AuthorizationPolicy, PeerAuthentication, PolicyKey } from './policy.ts';
 import { VersionedMap } from './versioned-map.ts';
 import type { Change, MeshDiff, MeshReader, MeshView } from './view.ts';
 
@@ -65,11 +64,16 @@ export class MeshStore implements MeshReader {
 
   /** Makes `state` the current version: for a writer that knows whole states only. Costs what the state holds. */
   replace(state: MeshState): void {
-    const { workloads, services, policies, access, nodes } = this.#version;
+    const { workloads, services, policies, peerAuthentications, access, nodes } = this.#version;
     this.apply({
       workloads: changesTowards(workloads, state.workloads, (workload) => workload.uid),
       services: changesTowards(services, state.services, (service) => service.key),
       policies: changesTowards(policies, state.policies, (policy) => policy.key),
+      peerAuthentications: changesTowards(
+        peerAuthentications,
+        state.peerAuthentications,
+        (policy) => policy.key,
+      ),
       access: changesTowards(access, state.access ?? [], ({ key }) => key),
       nodes: changesTowards(nodes, state.nodes ?? [], (node) => node.name),
     });
@@ -96,11 +100,12 @@ export class MeshStore implements MeshReader {
 
   #commit(change: MeshChange): void {
     if (this.#notifying) throw new MeshError('INTERNAL', 'a listener of the mesh store tried to write to it');
-    const { workloads, services, policies, access, nodes } = this.#version;
+    const { workloads, services, policies, peerAuthentications, access, nodes } = this.#version;
     const diff: MeshDiff = {
       workloads: news(workloads, change.workloads),
       services: news(services, change.services),
       policies: news(policies, change.policies),
+      peerAuthentications: news(peerAuthentications, change.peerAuthentications),
       access: news(access, change.access ?? noAccess),
       nodes: news(nodes, change.nodes ?? noNodes),
     };
@@ -120,6 +125,7 @@ export class MeshStore implements MeshReader {
       workloads: last.workloads.with(newValues(diff.workloads)),
       services: last.services.with(newValues(diff.services)),
       policies: last.policies.with(newValues(diff.policies)),
+      peerAuthentications: last.peerAuthentications.with(newValues(diff.peerAuthentications)),
       access: last.access.with(newValues(diff.access)),
       nodes: last.nodes.with(newValues(diff.nodes)),
       byIp: last.byIp.with(mapValues(this.#workloadsByIp.update(diff.workloads), newest)),
@@ -158,7 +164,12 @@ export class MeshStore implements MeshReader {
 
 const noAccess: ReadonlyMap<PolicyKey, NamespaceAccess> = new Map();
 const noNodes: ReadonlyMap<NodeName, MeshNode> = new Map();
-const nothing: MeshChange = { workloads: new Map(), services: new Map(), policies: new Map() };
+const nothing: MeshChange = {
+  workloads: new Map(),
+  services: new Map(),
+  policies: new Map(),
+  peerAuthentications: new Map(),
+};
 
 interface VersionFields {
   readonly version: number;
@@ -166,6 +177,7 @@ interface VersionFields {
   readonly workloads: VersionedMap<WorkloadUid, Workload>;
   readonly services: VersionedMap<ServiceKey, Service>;
   readonly policies: VersionedMap<PolicyKey, AuthorizationPolicy>;
+  readonly peerAuthentications: VersionedMap<PolicyKey, PeerAuthentication>;
   readonly access: VersionedMap<PolicyKey, NamespaceAccess>;
   readonly nodes: VersionedMap<NodeName, MeshNode>;
   readonly byIp: VersionedMap<IpAddress, Workload>;
@@ -190,6 +202,7 @@ const emptyVersion = (config: MeshConfig): Version =>
     workloads: VersionedMap.empty(),
     services: VersionedMap.empty(),
     policies: VersionedMap.empty(),
+    peerAuthentications: VersionedMap.empty(),
     access: VersionedMap.empty(),
     nodes: VersionedMap.empty(),
     byIp: VersionedMap.empty(),

@@ -1,17 +1,8 @@
 /** The read-only face of the model: what every component but the source may see. */
 import type { IpAddress } from '../base/ip.ts';
 import type { NamespaceAccess } from './access.ts';
-import type {
-  AuthorizationPolicy,
-  MeshConfig,
-  MeshNode,
-  NodeName,
-  PolicyKey,
-  Service,
-  ServiceKey,
-  Workload,
-  WorkloadUid,
-} from './mesh.ts';
+import type { MeshConfig, MeshNode, NodeName, Service, ServiceKey, Workload, WorkloadUid } from './mesh.ts';
+import type { AuthorizationPolicy, PeerAuthentication, PolicyKey } from './policy.ts';
 
 /** One immutable version of the mesh. Look-ups are O(1). */
 export interface MeshView {
@@ -23,6 +14,7 @@ export interface MeshView {
   /** The same map in every version in which no policy changed. */
   readonly policies: ReadonlyMap<PolicyKey, AuthorizationPolicy>;
   /** Likewise. */
+  readonly peerAuthentications: ReadonlyMap<PolicyKey, PeerAuthentication>;
   readonly access: ReadonlyMap<PolicyKey, NamespaceAccess>;
   readonly nodes: ReadonlyMap<NodeName, MeshNode>;
   /** Whose address it is; never a host-network workload. Of several, the newest that is not terminating. */
@@ -44,6 +36,7 @@ export interface MeshDiff {
   readonly workloads: readonly Change<WorkloadUid, Workload>[];
   readonly services: readonly Change<ServiceKey, Service>[];
   readonly policies: readonly Change<PolicyKey, AuthorizationPolicy>[];
+  readonly peerAuthentications: readonly Change<PolicyKey, PeerAuthentication>[];
   readonly access: readonly Change<PolicyKey, NamespaceAccess>[];
   readonly nodes: readonly Change<NodeName, MeshNode>[];
 }

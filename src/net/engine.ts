@@ -144,7 +144,7 @@ export interface ConnectionDecider {
   decide(arrival: Arrival): Decision | Promise<Decision>;
   /** A connection that ended before there was anything to decide (TLS failure, garbage): for the log. */
   rejected(
-    arrival: { readonly pod: EnginePod; readonly client: SocketAddress },
+    arrival: { readonly pod: EnginePod; readonly client: SocketAddress; readonly local: SocketAddress },
     failure: EngineFailure,
   ): void;
 }

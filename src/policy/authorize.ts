@@ -1,80 +1,129 @@
 /**
- * From a version of the mesh to a verdict on one connection: finds the policies that apply to the destination,
- * compiles them once per workload and version of the policies, and evaluates. What ztunnel calls per connection.
+ * From a version of the mesh to a verdict on one connection: finds the policies that apply to the destination and
+ * evaluates them. What ztunnel calls per connection. Compiled forms are remembered, per workload for a version of the
+ * policies, and from version to version as far as nothing in them changed.
  */
-import type { Port, SocketAddress } from '../base/ip.ts';
+import type { SocketAddress } from '../base/ip.ts';
 import type { Verdict } from '../model/connection.ts';
 import type { SpiffeId } from '../model/identity.ts';
-import type { AuthorizationPolicy, Workload } from '../model/mesh.ts';
+import type { Service, ServiceKey, Workload } from '../model/mesh.ts';
+import type { AuthorizationPolicy } from '../model/policy.ts';
 import type { MeshView } from '../model/view.ts';
-import { compile, evaluate, type PolicySet } from './evaluate.ts';
+import { type ApplicableLookup, applicableLookup, servicesNamed } from './applicable.ts';
+import { evaluate } from './evaluate.ts';
 import { accessLookup, defaultVerdict } from './namespace-access.ts';
+import { type PeerAuthenticationLookup, peerAuthenticationLookup } from './peer-authentication.ts';
+import { compilePart, type PolicyPart, type PolicySet, rememberingCompiler } from './policy-set.ts';
 
 export interface AccessRequest {
   /** Proved by certificate; undefined for plaintext. */
   readonly identity: SpiffeId | undefined;
   readonly source: SocketAddress;
   readonly destination: Workload;
-  readonly port: Port;
+  /** The workload's address and port that is connected to. */
+  readonly target: SocketAddress;
 }
 
 /** A function that judges connections and remembers the compiled policies of the last version it saw. */
 export function createAuthorizer(): (view: MeshView, request: AccessRequest) => Verdict {
-  let current: { policies: MeshView['policies']; compiledFor: (workload: Workload) => PolicySet } | undefined;
-  return (view, { identity, source, destination, port }) => {
-    if (current?.policies !== view.policies) {
-      current = { policies: view.policies, compiledFor: compileOnce(policyLookup(view)) };
-    }
-    const verdict = evaluate(current.compiledFor(destination), { identity, sourceIp: source.ip, port });
+  const policySetFor = createCompiler();
+  return (view, { identity, source, destination, target }) => {
+    const verdict = evaluate(policySetFor(view, destination), {
+      identity,
+      sourceIp: source.ip,
+      destinationIp: target.ip,
+      port: target.port,
+    });
     const isDecided = !verdict.allowed || verdict.policy !== undefined;
     return isDecided ? verdict : { ...verdict, ...defaultVerdict(accessLookup(view)(destination)) };
   };
 }
 
-function compileOnce(policiesFor: PolicyLookup): (workload: Workload) => PolicySet {
-  const compiled = new WeakMap<Workload, PolicySet>();
-  return (workload) => {
-    const known = compiled.get(workload);
-    if (known !== undefined) return known;
-    const created = compile(policiesFor(workload));
-    compiled.set(workload, created);
-    return created;
+/** The compiled policies of a workload in a version of the mesh. */
+export type PolicySetLookup = (view: MeshView, workload: Workload) => PolicySet;
+
+export function createCompiler(): PolicySetLookup {
+  const compiler = rememberingCompiler();
+  let current: CompiledVersion | undefined;
+  let last: Parts = new Map();
+  return (view, workload) => {
+    if (current === undefined || !current.isOf(view)) {
+      last = current?.parts ?? last;
+      current = new CompiledVersion(view, (key, policies) => {
+        const known = last.get(key);
+        return known !== undefined && sameItems(known.policies, policies)
+          ? known
+          : compilePart(policies, compiler);
+      });
+    }
+    return current.setFor(workload);
   };
 }
 
-/** The policies that apply to a workload, by key: the mesh's, its namespace's, and those that select it. */
-export type PolicyLookup = (workload: Workload) => readonly AuthorizationPolicy[];
+type Parts = Map<string, PolicyPart>;
 
-/** Sorts once for a namespace, so that a hundred thousand workloads can be asked about. */
-export function policyLookup({ policies, config: { rootNamespace } }: MeshView): PolicyLookup {
-  // Under '': those that may apply in any namespace.
-  const byNamespace = Map.groupBy(policies.values(), ({ scope, namespace }) =>
-    scope.type === 'mesh' || namespace === rootNamespace ? '' : namespace,
-  );
-  const sorted = new Map<string, readonly AuthorizationPolicy[]>();
-  const candidatesIn = (namespace: string): readonly AuthorizationPolicy[] => {
-    const known = sorted.get(namespace);
+/** All policies of one version of the mesh, compiled as they are asked for. Keeps nothing else of that version alive. */
+class CompiledVersion {
+  readonly parts: Parts = new Map();
+  readonly #policies: MeshView['policies'];
+  readonly #peerAuthentications: MeshView['peerAuthentications'];
+  readonly #compile: (key: string, policies: readonly AuthorizationPolicy[]) => PolicyPart;
+  readonly #sets = new WeakMap<Workload, PolicySet>();
+  readonly #lookup: ApplicableLookup<AuthorizationPolicy>;
+  readonly #peers: PeerAuthenticationLookup;
+  /** The Services that policies name: who serves them decides whom those policies concern. */
+  readonly #services: readonly (readonly [ServiceKey, Service | undefined])[];
+
+  constructor(
+    view: MeshView,
+    compile: (key: string, policies: readonly AuthorizationPolicy[]) => PolicyPart,
+  ) {
+    this.#policies = view.policies;
+    this.#peerAuthentications = view.peerAuthentications;
+    this.#compile = compile;
+    this.#lookup = applicableLookup(view.policies.values(), view);
+    this.#peers = peerAuthenticationLookup(view);
+    this.#services = [...view.policies.values()]
+      .flatMap(servicesNamed)
+      .map((key) => [key, view.services.get(key)]);
+  }
+
+  isOf(view: MeshView): boolean {
+    if (view.policies !== this.#policies) return false;
+    if (view.peerAuthentications !== this.#peerAuthentications) return false;
+    return this.#services.every(([key, service]) => view.services.get(key) === service);
+  }
+
+  setFor(workload: Workload): PolicySet {
+    const known = this.#sets.get(workload);
     if (known !== undefined) return known;
-    const candidates = ['', namespace].flatMap((name) => byNamespace.get(name) ?? []);
-    candidates.sort((a, b) => (a.key < b.key ? -1 : 1));
-    sorted.set(namespace, candidates);
-    return candidates;
-  };
-  return (workload) =>
-    candidatesIn(workload.namespace).filter((policy) => appliesTo(policy, workload, rootNamespace));
-}
+    const set = this.#compiled(workload);
+    this.#sets.set(workload, set);
+    return set;
+  }
 
-function appliesTo(policy: AuthorizationPolicy, workload: Workload, rootNamespace: string): boolean {
-  const { scope } = policy;
-  const reaches = policy.namespace === workload.namespace || policy.namespace === rootNamespace;
-  switch (scope.type) {
-    case 'mesh':
-      return true;
-    case 'namespace':
-      return policy.namespace === workload.namespace;
-    case 'selector':
-      return (
-        reaches && Object.entries(scope.labels).every(([name, value]) => workload.labels[name] === value)
-      );
+  #compiled(workload: Workload): PolicySet {
+    const { mesh, namespace, selected } = this.#lookup(workload);
+    const parts = [
+      this.#part('mesh', mesh),
+      this.#part(`namespace ${workload.namespace}`, namespace),
+      this.#part(selectedKey(selected), selected),
+    ];
+    return { parts: parts.filter(({ policies }) => policies.length > 0), peers: this.#peers(workload) };
+  }
+
+  #part(key: string, policies: readonly AuthorizationPolicy[]): PolicyPart {
+    const known = this.parts.get(key);
+    if (known !== undefined) return known;
+    const part = this.#compile(key, policies);
+    this.parts.set(key, part);
+    return part;
   }
 }
+
+/** The same for the pods of one Deployment. */
+const selectedKey = (policies: readonly AuthorizationPolicy[]): string =>
+  `selected ${policies.map(({ key }) => key).join(' ')}`;
+
+const sameItems = (a: readonly unknown[], b: readonly unknown[]): boolean =>
+  a.length === b.length && a.every((item, i) => item === b[i]);

@@ -3,126 +3,156 @@
  * Semantics are those of Istio's L4 policies (ztunnel): values are alternatives; a connection without a proved
  * identity satisfies no positive condition on identity, and every negative one.
  */
-import { type IpAddress, type IpPrefix, type Port, prefixContains } from '../base/ip.ts';
-import { identityParts, type SpiffeId } from '../model/identity.ts';
-import type { PolicyRule } from '../model/mesh.ts';
+import type { IpPrefix, Port } from '../base/ip.ts';
+import type { PolicyMatch } from '../model/policy.ts';
+import { type AddressWords, containsAddress, type PrefixWords, prefixWords } from './address-words.ts';
+import { type Attributes, withoutScheme } from './attributes.ts';
+import { matchesPattern, PatternMap } from './pattern-map.ts';
+import { PrefixMap } from './prefix-map.ts';
 
-/** What a decision may depend on: proved by TLS or by TCP, nothing the client merely said. */
-export interface AccessFacts {
-  /** From the certificate; undefined for plaintext. */
-  readonly identity: SpiffeId | undefined;
-  readonly sourceIp: IpAddress;
-  /** On the destination workload. */
-  readonly port: Port;
-}
+export type PolicyField = keyof PolicyMatch;
+/** A field that says what must be so. */
+export type PositiveField = Exclude<PolicyField, `not${string}`>;
 
-/** The facts in the forms that fields compare; identity forms are undefined without an identity. */
-export interface Attributes {
-  readonly principal: string | undefined;
-  readonly namespace: string | undefined;
-  readonly serviceAccount: string | undefined;
-  readonly sourceIp: IpAddress;
-  readonly port: Port;
-}
+/** Of three types, by how values match; classes, because there are many of them and each closure would cost. */
+export type Condition = TextCondition | AddressCondition | PortCondition;
 
-export type RuleField = keyof PolicyRule;
+/** Up to so many values are compared one by one; more get an index of their own. */
+const fewValues = 8;
 
-export interface Condition {
-  readonly field: RuleField;
-  readonly values: readonly string[];
-  holds(attributes: Attributes): boolean;
-  /** The connection's value that the field looks at; undefined if it has none. */
-  actual(attributes: Attributes): string | undefined;
-}
+export type TextField = 'namespaces' | 'principals' | 'serviceAccounts' | 'trustDomains';
+export type AddressField = 'ipBlocks' | 'destinationIps';
 
-const scheme = 'spiffe://';
-
-export function attributesOf({ identity, sourceIp, port }: AccessFacts): Attributes {
-  if (identity === undefined) {
-    return { principal: undefined, namespace: undefined, serviceAccount: undefined, sourceIp, port };
+/** undefined: the connection has none, for lack of an identity. */
+export function textOf(field: TextField, attributes: Attributes): string | undefined {
+  switch (field) {
+    case 'namespaces':
+      return attributes.namespace;
+    case 'principals':
+      return attributes.principal;
+    case 'serviceAccounts':
+      return attributes.serviceAccount;
+    case 'trustDomains':
+      return attributes.trustDomain;
   }
-  const { namespace, serviceAccount } = identityParts(identity);
-  return {
-    principal: identity.slice(scheme.length),
-    namespace,
-    serviceAccount: `${namespace}/${serviceAccount}`,
-    sourceIp,
-    port,
-  };
 }
 
-/** The conditions of a rule, all of which must hold; a field without values is no condition. */
-export function conditionsOf(rule: PolicyRule): readonly Condition[] {
-  const principals = rule.principals?.map(withoutScheme);
-  const notPrincipals = rule.notPrincipals?.map(withoutScheme);
-  return [
-    ...text('namespaces', rule.namespaces, (a) => a.namespace),
-    ...text('principals', principals, (a) => a.principal),
-    ...serviceAccounts('serviceAccounts', rule.serviceAccounts),
-    ...blocks('ipBlocks', rule.ipBlocks),
-    ...ports('ports', rule.ports),
-    ...text('notNamespaces', rule.notNamespaces, (a) => a.namespace).map(negated),
-    ...text('notPrincipals', notPrincipals, (a) => a.principal).map(negated),
-    ...serviceAccounts('notServiceAccounts', rule.notServiceAccounts).map(negated),
-    ...blocks('notIpBlocks', rule.notIpBlocks).map(negated),
-    ...ports('notPorts', rule.notPorts).map(negated),
-  ];
+export const addressOf = (field: AddressField, { source, destination }: Attributes): AddressWords =>
+  field === 'ipBlocks' ? source : destination;
+
+/** The conditions of a match, all of which must hold; a field without values is none. */
+export const conditionsOf = (match: PolicyMatch): readonly Condition[] => [
+  ...text('namespaces', false, match.namespaces),
+  ...text('principals', false, match.principals?.map(withoutScheme)),
+  ...text('serviceAccounts', false, match.serviceAccounts),
+  ...text('trustDomains', false, match.trustDomains),
+  ...blocks('ipBlocks', false, match.ipBlocks),
+  ...blocks('destinationIps', false, match.destinationIps),
+  ...ports(false, match.ports),
+  ...text('namespaces', true, match.notNamespaces),
+  ...text('principals', true, match.notPrincipals?.map(withoutScheme)),
+  ...text('serviceAccounts', true, match.notServiceAccounts),
+  ...text('trustDomains', true, match.notTrustDomains),
+  ...blocks('ipBlocks', true, match.notIpBlocks),
+  ...blocks('destinationIps', true, match.notDestinationIps),
+  ...ports(true, match.notPorts),
+];
+
+const text = (
+  field: TextField,
+  negated: boolean,
+  values: readonly string[] = [],
+): readonly TextCondition[] => (values.length === 0 ? [] : [new TextCondition(field, negated, values)]);
+
+const blocks = (
+  field: AddressField,
+  negated: boolean,
+  values: readonly IpPrefix[] = [],
+): readonly AddressCondition[] => (values.length === 0 ? [] : [new AddressCondition(field, negated, values)]);
+
+const ports = (negated: boolean, values: readonly Port[] = []): readonly PortCondition[] =>
+  values.length === 0 ? [] : [new PortCondition(negated, values)];
+
+export class TextCondition {
+  readonly type = 'text';
+  readonly field: TextField;
+  /** Holds when none of the values matches. */
+  readonly negated: boolean;
+  readonly values: readonly string[];
+  readonly #index: PatternMap<true> | undefined;
+
+  constructor(field: TextField, negated: boolean, values: readonly string[]) {
+    this.field = field;
+    this.negated = negated;
+    this.values = values;
+    this.#index = values.length > fewValues ? indexOf(values) : undefined;
+  }
+
+  holds(attributes: Attributes): boolean {
+    const value = textOf(this.field, attributes);
+    return (value !== undefined && this.#matches(value)) !== this.negated;
+  }
+
+  #matches(value: string): boolean {
+    // Names of service accounts are no patterns.
+    if (this.field === 'serviceAccounts' && this.#index === undefined) return this.values.includes(value);
+    if (this.#index === undefined) return this.values.some((pattern) => matchesPattern(pattern, value));
+    let found = false;
+    this.#index.visit(value, () => (found = true));
+    return found;
+  }
 }
 
-/** Users write both forms; an identity is compared without the scheme. */
-const withoutScheme = (pattern: string): string =>
-  pattern.startsWith(scheme) ? pattern.slice(scheme.length) : pattern;
-
-const negated = (condition: Condition): Condition => ({
-  ...condition,
-  holds: (attributes) => !condition.holds(attributes),
-});
-
-type Attribute = (attributes: Attributes) => string | undefined;
-
-function text(field: RuleField, values: readonly string[] = [], actual: Attribute): readonly Condition[] {
-  if (values.length === 0) return [];
-  const matches = stringMatcher(values);
-  const holds = (attributes: Attributes): boolean => {
-    const value = actual(attributes);
-    return value !== undefined && matches(value);
-  };
-  return [{ field, values, holds, actual }];
+function indexOf(patterns: readonly string[]): PatternMap<true> {
+  const index = new PatternMap<true>();
+  for (const pattern of patterns) index.at(pattern, () => true);
+  return index;
 }
 
-const isSuffix = (pattern: string): boolean => pattern.startsWith('*');
-const isPrefix = (pattern: string): boolean => pattern.endsWith('*') && !isSuffix(pattern);
+export class AddressCondition {
+  readonly type = 'address';
+  readonly field: AddressField;
+  readonly negated: boolean;
+  readonly values: readonly PrefixWords[];
+  readonly given: readonly IpPrefix[];
+  readonly #index: PrefixMap<true> | undefined;
 
-/** `abc` itself, `abc*` a prefix, `*abc` a suffix, `*` anything at all; other asterisks are literal. */
-function stringMatcher(patterns: readonly string[]): (value: string) => boolean {
-  const prefixes = patterns.filter(isPrefix).map((pattern) => pattern.slice(0, -1));
-  const suffixes = patterns.filter(isSuffix).map((pattern) => pattern.slice(1));
-  const exact = new Set(patterns.filter((pattern) => !isPrefix(pattern) && !isSuffix(pattern)));
-  return (value) =>
-    exact.has(value) ||
-    prefixes.some((prefix) => value.startsWith(prefix)) ||
-    suffixes.some((suffix) => value.endsWith(suffix));
+  constructor(field: AddressField, negated: boolean, given: readonly IpPrefix[]) {
+    this.field = field;
+    this.negated = negated;
+    this.given = given;
+    this.values = given.map(prefixWords);
+    if (given.length <= fewValues) return;
+    this.#index = new PrefixMap();
+    for (const prefix of this.values) this.#index.at(prefix, () => true);
+  }
+
+  holds(attributes: Attributes): boolean {
+    return this.#contains(addressOf(this.field, attributes)) !== this.negated;
+  }
+
+  #contains(address: AddressWords): boolean {
+    if (this.#index === undefined) return this.values.some((prefix) => containsAddress(prefix, address));
+    let found = false;
+    this.#index.visit(address, () => (found = true));
+    return found;
+  }
 }
 
-function serviceAccounts(field: RuleField, values: readonly string[] = []): readonly Condition[] {
-  if (values.length === 0) return [];
-  const wanted = new Set(values);
-  const holds = ({ serviceAccount }: Attributes): boolean =>
-    serviceAccount !== undefined && wanted.has(serviceAccount);
-  return [{ field, values, holds, actual: (attributes) => attributes.serviceAccount }];
-}
+export class PortCondition {
+  readonly type = 'port';
+  readonly field = 'ports';
+  readonly negated: boolean;
+  readonly values: readonly Port[];
+  readonly #index: ReadonlySet<Port> | undefined;
 
-function blocks(field: RuleField, values: readonly IpPrefix[] = []): readonly Condition[] {
-  if (values.length === 0) return [];
-  const holds = ({ sourceIp }: Attributes): boolean =>
-    values.some((prefix) => prefixContains(prefix, sourceIp));
-  const written = values.map(({ base, length }) => `${base}/${length}`);
-  return [{ field, values: written, holds, actual: (attributes) => attributes.sourceIp }];
-}
+  constructor(negated: boolean, values: readonly Port[]) {
+    this.negated = negated;
+    this.values = values;
+    this.#index = values.length > fewValues ? new Set(values) : undefined;
+  }
 
-function ports(field: RuleField, values: readonly Port[] = []): readonly Condition[] {
-  if (values.length === 0) return [];
-  const wanted = new Set<Port>(values);
-  const holds = ({ port }: Attributes): boolean => wanted.has(port);
-  return [{ field, values: values.map(String), holds, actual: (attributes) => String(attributes.port) }];
+  holds({ facts: { port } }: Attributes): boolean {
+    return (this.#index === undefined ? this.values.includes(port) : this.#index.has(port)) !== this.negated;
+  }
 }

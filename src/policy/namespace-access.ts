@@ -1,7 +1,8 @@
 /** Which NamespaceAccess objects have a say about a workload, and what they say together. Pure. */
 import type { EgressRule, NamespaceAccess } from '../model/access.ts';
 import type { Verdict } from '../model/connection.ts';
-import type { MeshConfig, PolicyKey, Workload } from '../model/mesh.ts';
+import type { MeshConfig, Workload } from '../model/mesh.ts';
+import type { PolicyKey } from '../model/policy.ts';
 import type { MeshView } from '../model/view.ts';
 
 /** Those that select the workload, by key. Asked again of the same objects, it is the same look-up. */

@@ -93,6 +93,15 @@ export class AccessLog {
 
 /** Only where a policy had a say. */
 function verdictFields({ verdict }: ConnectionSummary): LineFields {
-  if (verdict === undefined || (verdict.allowed && verdict.policy === undefined)) return {};
-  return { 'verdict.policy': verdict.policy, 'verdict.reason': verdict.reason };
+  if (verdict === undefined) return {};
+  const { allowed, policy, reason, audit, dryRun } = verdict;
+  return {
+    ...(allowed && policy === undefined ? {} : { 'verdict.policy': policy, 'verdict.reason': reason }),
+    ...(audit !== undefined && { 'verdict.audit': audit }),
+    ...(dryRun !== undefined && {
+      'verdict.dry_run': dryRun.allowed ? 'allowed' : 'denied',
+      'verdict.dry_run.policy': dryRun.policy,
+      'verdict.dry_run.reason': dryRun.reason,
+    }),
+  };
 }

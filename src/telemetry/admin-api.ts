@@ -7,6 +7,7 @@
 import type { ErrorCode } from '../base/errors.ts';
 import type { Transport } from '../model/access.ts';
 import type { ConnectionPath, Direction, Hop } from '../model/connection.ts';
+import type { PolicyAction } from '../model/policy.ts';
 import type { ConfigDump } from './config-dump-types.ts';
 import type { RecentQuery } from './connection-registry.ts';
 import type { Outcome } from './outcome.ts';
@@ -130,11 +131,15 @@ export interface CertificateItem {
 }
 
 export interface PolicyItem {
+  readonly kind: 'AuthorizationPolicy' | 'PeerAuthentication';
   readonly key: string;
   readonly namespace: string;
   readonly name: string;
-  readonly action: 'allow' | 'deny';
-  /** `mesh`, `namespace`, or the labels of its selector as `app=web,tier=front`. */
+  /** `mtls` of a PeerAuthentication. */
+  readonly action: PolicyAction | 'mtls';
+  /** Judged and reported, not enforced. */
+  readonly dryRun: boolean;
+  /** `mesh`, `namespace`, the labels of its selector as `app=web,tier=front`, or `service/NAMESPACE/NAME`. */
   readonly scope: string;
   /** One sentence a rule, as a person reads it. */
   readonly rules: readonly string[];
@@ -167,6 +172,14 @@ export interface ConnectionItem {
     readonly allowed: boolean;
     readonly policy: string | null;
     readonly reason: string;
+    /** An AUDIT policy that matches. */
+    readonly audit: string | null;
+    /** What the verdict would be with the policies in dry run, where that differs. */
+    readonly dryRun: {
+      readonly allowed: boolean;
+      readonly policy: string | null;
+      readonly reason: string;
+    } | null;
   } | null;
   readonly traceId: string | null;
   readonly openedAt: string;

@@ -123,6 +123,12 @@ export const meshCatalogue = {
     labels: [],
     stability: 'unstable',
   },
+  mesh_policy_decisions_total: {
+    type: 'counter',
+    help: 'Inbound connections by the policy that decided: denied, audited, or what one in dry run would have denied or allowed; policies beyond the first 200 count as "other", no matching ALLOW as "none"',
+    labels: ['policy', 'decision'],
+    stability: 'unstable',
+  },
   mesh_authority_answers_total: {
     type: 'counter',
     help: 'Certificate requests answered by this controller: issued, or why not',

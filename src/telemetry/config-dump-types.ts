@@ -61,8 +61,19 @@ export interface DumpMatch {
   readonly notNamespaces?: readonly DumpStringMatch[];
   readonly principals?: readonly DumpStringMatch[];
   readonly notPrincipals?: readonly DumpStringMatch[];
+  readonly serviceAccounts?: readonly DumpAccountMatch[];
+  readonly notServiceAccounts?: readonly DumpAccountMatch[];
+  readonly sourceIps?: readonly string[];
+  readonly notSourceIps?: readonly string[];
+  readonly destinationIps?: readonly string[];
+  readonly notDestinationIps?: readonly string[];
   readonly destinationPorts?: readonly number[];
   readonly notDestinationPorts?: readonly number[];
+}
+
+export interface DumpAccountMatch {
+  readonly namespace: string;
+  readonly serviceAccount: string;
 }
 
 export type DumpStringMatch =

@@ -1,13 +1,15 @@
 /** The mesh model as Istio's `config_dump`: pure translation, for `istioctl ztunnel-config` and bug reports. */
-import { formatSocketAddress, type IpAddress } from '../base/ip.ts';
+import { formatSocketAddress, type IpAddress, type IpPrefix } from '../base/ip.ts';
 import type { ConnectionSummary } from '../model/connection.ts';
 import { identityParts } from '../model/identity.ts';
-import type { AuthorizationPolicy, PolicyRule, Service, Workload, WorkloadUid } from '../model/mesh.ts';
+import type { Service, Workload, WorkloadUid } from '../model/mesh.ts';
+import type { AuthorizationPolicy, PolicyMatch, PolicyRule } from '../model/policy.ts';
 import type { MeshView } from '../model/view.ts';
-import { type PolicyLookup, policyLookup } from '../policy/authorize.ts';
+import { type PolicyLookup, policyLookup } from '../policy/policy-lookup.ts';
 import type { CertificateItem, CertificateState } from './admin-api.ts';
 import type {
   ConfigDump,
+  DumpAccountMatch,
   DumpCertificate,
   DumpConnection,
   DumpEndpoint,
@@ -38,7 +40,8 @@ export function configDump({ view, version, certificates, enrolled, live }: Conf
   return {
     workloads: [...view.workloads.values()].map((workload) => dumpWorkload(workload, view, policiesFor)),
     services: [...view.services.values()].map((service) => dumpService(service, view)),
-    policies: [...view.policies.values()].map(dumpPolicy),
+    // Istio's ztunnel knows no policies that only tell.
+    policies: [...view.policies.values()].filter(({ action }) => action !== 'audit').map(dumpPolicy),
     certificates: certificates.map(dumpCertificate),
     workloadState: Object.fromEntries(states),
     version,
@@ -64,7 +67,10 @@ function dumpWorkload(workload: Workload, { config }: MeshView, policiesFor: Pol
     hostname: '',
     // Istio lists only those that name the workload by its labels; the others are found by their namespace.
     authorizationPolicies: policiesFor(workload)
-      .filter(({ scope, namespace }) => scope.type === 'selector' && namespace === workload.namespace)
+      .filter(
+        ({ scope, namespace }) =>
+          scopes[scope.type] === 'WorkloadSelector' && namespace === workload.namespace,
+      )
       .map(({ key }) => key),
   };
 }
@@ -103,7 +109,12 @@ function families(vips: readonly IpAddress[]): string {
   return v6 ? 'IPv6' : v4 ? 'IPv4' : '';
 }
 
-const scopes = { mesh: 'Global', namespace: 'Namespace', selector: 'WorkloadSelector' } as const;
+const scopes = {
+  mesh: 'Global',
+  namespace: 'Namespace',
+  selector: 'WorkloadSelector',
+  services: 'WorkloadSelector',
+} as const;
 
 function dumpPolicy(policy: AuthorizationPolicy): DumpPolicy {
   return {
@@ -115,16 +126,39 @@ function dumpPolicy(policy: AuthorizationPolicy): DumpPolicy {
   };
 }
 
-/** Each field of a rule must hold, so each is a clause of one match. */
-function dumpRule(rule: PolicyRule): readonly (readonly DumpMatch[])[] {
-  const clauses: DumpMatch[] = [];
-  if (rule.namespaces !== undefined) clauses.push({ namespaces: rule.namespaces.map(stringMatch) });
-  if (rule.notNamespaces !== undefined) clauses.push({ notNamespaces: rule.notNamespaces.map(stringMatch) });
-  if (rule.principals !== undefined) clauses.push({ principals: rule.principals.map(stringMatch) });
-  if (rule.notPrincipals !== undefined) clauses.push({ notPrincipals: rule.notPrincipals.map(stringMatch) });
-  if (rule.ports !== undefined) clauses.push({ destinationPorts: rule.ports });
-  if (rule.notPorts !== undefined) clauses.push({ notDestinationPorts: rule.notPorts });
-  return clauses.map((clause) => [clause]);
+/** Clauses must all hold; of a clause's matches one must. */
+const dumpRule = ({ from = [], to = [], when = [] }: PolicyRule): readonly (readonly DumpMatch[])[] =>
+  [from, to, ...when.map((match) => [match])]
+    .filter((matches) => matches.length > 0)
+    .map((matches) => matches.map(dumpMatch));
+
+function dumpMatch(match: PolicyMatch): DumpMatch {
+  const { namespaces, notNamespaces, principals, notPrincipals, serviceAccounts, notServiceAccounts } = match;
+  const { ipBlocks, notIpBlocks, destinationIps, notDestinationIps, ports, notPorts } = match;
+  return {
+    ...given('namespaces', namespaces?.map(stringMatch)),
+    ...given('notNamespaces', notNamespaces?.map(stringMatch)),
+    ...given('principals', principals?.map(stringMatch)),
+    ...given('notPrincipals', notPrincipals?.map(stringMatch)),
+    ...given('serviceAccounts', serviceAccounts?.map(accountMatch)),
+    ...given('notServiceAccounts', notServiceAccounts?.map(accountMatch)),
+    ...given('sourceIps', ipBlocks?.map(prefixText)),
+    ...given('notSourceIps', notIpBlocks?.map(prefixText)),
+    ...given('destinationIps', destinationIps?.map(prefixText)),
+    ...given('notDestinationIps', notDestinationIps?.map(prefixText)),
+    ...given('destinationPorts', ports),
+    ...given('notDestinationPorts', notPorts),
+  };
+}
+
+const given = <K extends string, V>(name: K, values: readonly V[] | undefined) =>
+  (values === undefined ? {} : { [name]: values }) as Partial<Record<K, readonly V[]>>;
+
+const prefixText = ({ base, length }: IpPrefix): string => `${base}/${length}`;
+
+function accountMatch(account: string): DumpAccountMatch {
+  const [namespace = '', serviceAccount = ''] = account.split('/');
+  return { namespace, serviceAccount };
 }
 
 function stringMatch(pattern: string): DumpStringMatch {

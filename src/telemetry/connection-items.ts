@@ -1,6 +1,6 @@
 /** Connections as the admin API tells them: model in, DTO out. Implements `AdminApi.connections` over the registry. */
 import { formatSocketAddress } from '../base/ip.ts';
-import type { ConnectionPeer, ConnectionRecord, ConnectionSummary } from '../model/connection.ts';
+import type { ConnectionPeer, ConnectionRecord, ConnectionSummary, Verdict } from '../model/connection.ts';
 import type { ConnectionEnd, ConnectionItem, ConnectionsBody, ConnectionsQuery } from './admin-api.ts';
 import type { ConnectionRegistry } from './connection-registry.ts';
 import { outcomeOf } from './outcome.ts';
@@ -51,16 +51,23 @@ function summaryFields(
     originalDestination: formatSocketAddress(summary.originalDestination),
     hboneAddress: summary.hboneAddress === undefined ? null : formatSocketAddress(summary.hboneAddress),
     service: summary.service ?? null,
-    verdict:
-      verdict === undefined
-        ? null
-        : { allowed: verdict.allowed, policy: verdict.policy ?? null, reason: verdict.reason },
+    verdict: verdict === undefined ? null : verdictItem(verdict),
     traceId: summary.traceId ?? null,
     openedAt: new Date(summary.openedAt).toISOString(),
     bytesSent: summary.bytesSent,
     bytesReceived: summary.bytesReceived,
   };
 }
+
+function verdictItem({ audit, dryRun, ...verdict }: Verdict): NonNullable<ConnectionItem['verdict']> {
+  return {
+    ...decided(verdict),
+    audit: audit ?? null,
+    dryRun: dryRun === undefined ? null : decided(dryRun),
+  };
+}
+
+const decided = ({ allowed, policy, reason }: Verdict) => ({ allowed, policy: policy ?? null, reason });
 
 function connectionEnd({ address, workload, identity }: ConnectionPeer): ConnectionEnd {
   return {

@@ -3,7 +3,7 @@
  * each. No connection ever was, so Istio's metrics of connections know nothing of it.
  */
 import type { ConnectionRecord } from '../model/connection.ts';
-import type { PolicyKey } from '../model/mesh.ts';
+import type { PolicyKey } from '../model/policy.ts';
 import type { AccessLog } from './access-log.ts';
 import type { ConnectionRegistry } from './connection-registry.ts';
 import type { Metrics } from './metrics.ts';

@@ -5,6 +5,7 @@
 import type { ConnectionRecord } from '../model/connection.ts';
 import type { AccessLog } from './access-log.ts';
 import type { ConnectionRegistry, LiveConnection } from './connection-registry.ts';
+import type { PolicyMetrics } from './policy-metrics.ts';
 import type { TrafficMetrics } from './traffic-metrics.ts';
 
 export interface TrafficAccount {
@@ -18,9 +19,15 @@ export interface TrafficAccountDeps {
   readonly accessLog: AccessLog;
   readonly registry: ConnectionRegistry;
   readonly metrics: TrafficMetrics;
+  readonly policies: PolicyMetrics;
 }
 
-export function trafficAccount({ accessLog, registry, metrics }: TrafficAccountDeps): TrafficAccount {
+export function trafficAccount({
+  accessLog,
+  registry,
+  metrics,
+  policies,
+}: TrafficAccountDeps): TrafficAccount {
   return {
     opened(connection) {
       registry.opened(connection);
@@ -30,6 +37,7 @@ export function trafficAccount({ accessLog, registry, metrics }: TrafficAccountD
     },
     completed(record) {
       metrics.completed(record);
+      policies.completed(record);
       registry.completed(record);
       accessLog.completed(record);
     },

@@ -71,7 +71,7 @@ export class Account implements ConnectionObserver, LiveConnection {
 
   revoke(verdict: Verdict): void {
     this.#facts = { ...this.#facts, verdict };
-    this.#live?.close(denial(verdict));
+    this.#live?.close(denial(verdict, { late: true }));
   }
 
   established(route: Route, live: LiveControl): void {

@@ -18,10 +18,10 @@ export const authorize =
     return refuse(judged, 'policy', denial(verdict));
   };
 
-/** The error that ends a connection with this verdict. */
-export function denial({ policy, reason }: Verdict): MeshError {
+/** The error that ends a connection with this verdict. `late`: one that was allowed before. */
+export function denial({ policy, reason }: Verdict, { late = false } = {}): MeshError {
   const by = policy === undefined ? 'no ALLOW policy matches' : `policy ${policy}`;
-  return new MeshError('POLICY_DENIED', `${by}: ${reason}`, {
+  return new MeshError('POLICY_DENIED', `${late ? 'late denial: ' : ''}${by}: ${reason}`, {
     details: policy === undefined ? {} : { policy },
   });
 }
@@ -34,6 +34,6 @@ export function verdictOn(facts: SettledFacts, authorizer: Authorizer, view: Mes
     identity: source.identity,
     source: source.address,
     destination: view.workloads.get(destination.workload.uid) ?? destination.workload,
-    port: destination.address.port,
+    target: destination.address,
   });
 }

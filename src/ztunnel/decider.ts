@@ -8,7 +8,7 @@ import { isProbeAddress } from '../base/probe-address.ts';
 import type { ConnectionFacts, ConnectionId } from '../model/connection.ts';
 import type { WorkloadUid } from '../model/mesh.ts';
 import type { MeshView } from '../model/view.ts';
-import type { Arrival, ConnectionDecider, ConnectionObserver, Decision, EnginePod } from '../net/engine.ts';
+import type { Arrival, ConnectionDecider, ConnectionObserver, Decision } from '../net/engine.ts';
 import { Account, type AccountDeps, rejectedRecord } from './account.ts';
 import type { Authorizer } from './authorize.ts';
 import { type Facts, isRefusal, peerAt, type Refusal } from './facts.ts';
@@ -77,7 +77,7 @@ export function createDecider(given: DeciderDeps): ConnectionDecider {
       }
     },
     rejected(arrival, failure) {
-      const facts = arrivalFacts(deps.mesh.view, arrival.pod, arrival.client);
+      const facts = arrivalFacts(deps.mesh.view, arrival);
       deps.ledger.completed(rejectedRecord(nextId(), facts, failure, deps.now()));
     },
   };
@@ -119,16 +119,14 @@ const outboundDecision = (facts: Facts, observer: ConnectionObserver, deps: Deps
 
 /** Facts for an arrival that could not even be described. */
 const bareFacts = (view: MeshView, arrival: Arrival): Facts => ({
-  ...arrivalFacts(view, arrival.pod, arrival.client, arrival.local),
+  ...arrivalFacts(view, arrival),
   view,
   routes: [],
 });
 
 function arrivalFacts(
   view: MeshView,
-  pod: EnginePod,
-  client: SocketAddress,
-  local: SocketAddress = client,
+  { pod, client, local }: Pick<Arrival, 'pod' | 'client' | 'local'>,
 ): ConnectionFacts {
   return {
     direction: 'inbound',

@@ -13,7 +13,9 @@ export interface Figure {
 
 export const figures = {
   readyFromApi: { title: 'ready, all read from the API', unit: 's', digits: 2, atMost: 10 },
+  cpuFromApi: { title: 'the same, CPU', unit: 's', digits: 2 },
   readyFromSnapshot: { title: 'ready from its snapshot, no API', unit: 's', digits: 2, atMost: 2 },
+  cpuFromSnapshot: { title: 'the same, CPU', unit: 's', digits: 2 },
   resident: { title: 'memory at rest (RSS)', unit: 'MB', digits: 0, atMost: 250 },
   peak: { title: 'most memory it ever had (RSS)', unit: 'MB', digits: 0, atMost: 250 },
   mapP50: { title: 'pod change until in the BPF map, p50', unit: 'ms', digits: 1 },

@@ -78,12 +78,11 @@ const describe = (values: Values): string =>
 const measurements: readonly ((run: Run) => Promise<Values>)[] = [fromApi, atWork, fromSnapshot];
 
 async function fromApi({ cluster, credentials, options: { starts } }: Run): Promise<Values> {
-  return {
-    readyFromApi: await medianSeconds(starts, async () => {
-      await removeSnapshot(cluster);
-      return startedAndStopped(cluster, credentials);
-    }),
-  };
+  const { seconds, cpu } = await medianStart(starts, async () => {
+    await removeSnapshot(cluster);
+    return startedAndStopped(cluster, credentials);
+  });
+  return { readyFromApi: seconds, cpuFromApi: cpu };
 }
 
 /** Leaves a snapshot. */
@@ -108,27 +107,35 @@ async function fromSnapshot({ cluster, credentials, options: { starts } }: Run):
   const size = await measureSnapshot(cluster);
   await cluster.stopApiServer();
   try {
-    const readyFromSnapshot = await medianSeconds(starts, () => startedAndStopped(cluster, credentials));
-    return { readyFromSnapshot, ...size };
+    const { seconds, cpu } = await medianStart(starts, () => startedAndStopped(cluster, credentials));
+    return { readyFromSnapshot: seconds, cpuFromSnapshot: cpu, ...size };
   } finally {
     await cluster.startApiServer();
   }
 }
 
-/** Milliseconds until it was ready. */
-async function startedAndStopped(cluster: BareCluster, credentials: Credentials): Promise<number> {
+interface Start {
+  /** Until it was ready. */
+  readonly seconds: number;
+  /** What it used until then. */
+  readonly cpu: number;
+}
+
+async function startedAndStopped(cluster: BareCluster, credentials: Credentials): Promise<Start> {
   const program = await NodeProgram.start(cluster, credentials);
   try {
-    return await program.whenReady();
+    const seconds = (await program.whenReady()) / 1000;
+    return { seconds, cpu: (await program.usage()).cpuSeconds };
   } finally {
     await program.stop();
   }
 }
 
-async function medianSeconds(times: number, measure: () => Promise<number>): Promise<number> {
-  const found: number[] = [];
-  for (let i = 0; i < times; i++) found.push((await measure()) / 1000);
-  return median(found) ?? Number.NaN;
+async function medianStart(times: number, measure: () => Promise<Start>): Promise<Start> {
+  const found: Start[] = [];
+  for (let i = 0; i < times; i++) found.push(await measure());
+  const of = (pick: (start: Start) => number): number => median(found.map(pick)) ?? Number.NaN;
+  return { seconds: of(({ seconds }) => seconds), cpu: of(({ cpu }) => cpu) };
 }
 
 async function main(): Promise<number> {

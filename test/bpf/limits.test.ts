@@ -86,9 +86,9 @@ describe('when the destinations map is too small for the mesh', () => {
     const results: boolean[] = [];
     store.subscribe((view, diff) => results.push(datapath.apply(view, diff).complete));
 
-    store.replace({ workloads: crowd, services: [], policies: [] });
+    store.replace({ workloads: crowd, services: [], policies: [], peerAuthentications: [] });
     expect(await dial('a', x.ip4)).toMatchObject({ data: `captured ${x.ip4} 8080 by pod 1` });
-    store.replace({ workloads: crowd.slice(12), services: [], policies: [] });
+    store.replace({ workloads: crowd.slice(12), services: [], policies: [], peerAuthentications: [] });
     expect(await dial('a', x.ip4)).toMatchObject({ data: 'application x' });
     expect(results).toEqual([false, true]);
     datapath.apply(wholeMesh(mesh));

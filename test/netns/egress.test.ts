@@ -35,6 +35,11 @@ const isOpen = (answer: ClientAnswer): boolean =>
   (answer.greeting ?? answer.answer ?? undefined) !== undefined;
 const isRefused = ({ error }: ClientAnswer): boolean => error === 'EPERM';
 
+const byName = (lab: Lab): Promise<ClientAnswer> => greet(lab, 'old.legacy');
+const byIp4 = (lab: Lab): Promise<ClientAnswer> => greet(lab, lab.pod('legacy/old').ip4);
+const byIp6 = (lab: Lab): Promise<ClientAnswer> => greet(lab, lab.pod('legacy/old').ip6);
+const byUdp = (lab: Lab): Promise<ClientAnswer> => datagram(lab, lab.pod('legacy/old').ip6);
+
 /** Applies an object, waits until it holds, and removes it after the action. */
 async function under(
   lab: Lab,
@@ -118,10 +123,6 @@ describe('a default of Deny', () => {
     expect(dialled).toContain(`${lab.pod('legacy/old').ip4}:7006`);
   });
 
-  const byName = (lab: Lab): Promise<ClientAnswer> => greet(lab, 'old.legacy');
-  const byIp4 = (lab: Lab): Promise<ClientAnswer> => greet(lab, lab.pod('legacy/old').ip4);
-  const byIp6 = (lab: Lab): Promise<ClientAnswer> => greet(lab, lab.pod('legacy/old').ip6);
-  const byUdp = (lab: Lab): Promise<ClientAnswer> => datagram(lab, lab.pod('legacy/old').ip6);
   for (const { what, rule, open, shut } of [
     {
       what: 'a Service',

@@ -4,8 +4,16 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ConnectionItem } from '../../src/telemetry/admin-api.ts';
 import { cli } from './support/cli.ts';
-import { type ClientAnswer, type Lab, labSuite } from './support/lab.ts';
-import { namespace, pod, policy, serverPod, service, serviceAccount } from './support/manifest.ts';
+import { type ClientAnswer, type Lab, labStatus, labSuite } from './support/lab.ts';
+import {
+  namespace,
+  peerAuthentication,
+  pod,
+  policy,
+  serverPod,
+  service,
+  serviceAccount,
+} from './support/manifest.ts';
 import { eventually, until } from './support/wait.ts';
 
 const { scenario } = labSuite(
@@ -44,6 +52,7 @@ async function under(
   yaml: string,
   names: readonly string[],
   action: () => Promise<void>,
+  kind = 'authorizationpolicy',
 ): Promise<void> {
   await lab.apply(yaml);
   await inForce(lab, names);
@@ -51,7 +60,7 @@ async function under(
     await action();
   } finally {
     for (const name of names)
-      await lab.delete('authorizationpolicy', name.split('/')[1] ?? '', '-n', name.split('/')[0] ?? '');
+      await lab.delete(kind, name.split('/')[1] ?? '', '-n', name.split('/')[0] ?? '');
     await inForce(lab, []);
   }
 }
@@ -72,6 +81,9 @@ async function inForce(lab: Lab, names: readonly string[]): Promise<void> {
     });
   }
 }
+
+const podStatus = async (namespaceName: string, name: string) =>
+  (await labStatus()).pods.find((one) => one.namespace === namespaceName && one.name === name);
 
 const accepted = (lab: Lab): number =>
   lab.events('shop/cart').filter(({ event, port }) => event === 'accepted' && port === 7001).length;
@@ -220,5 +232,120 @@ describe('a policy', () => {
         async () => (await lab.status('node-b')).problems.length === 0,
       );
     });
+  });
+});
+
+describe('mutual TLS', () => {
+  const only = (mode: string, rest = '') => peerAuthentication('shop/default', mode, rest);
+
+  scenario(
+    'that is STRICT refuses plaintext before a byte reaches the application, and leaves probes alone',
+    async (lab) => {
+      await under(
+        lab,
+        only('STRICT'),
+        ['shop/default'],
+        async () => {
+          const expected = { 'shop/web': true, 'shop/batch': true, 'other/guest': true, 'legacy/old': false };
+          expect(await admitted(lab, lab.pod('shop/cart').ip4)).toEqual(expected);
+          expect(await admitted(lab, lab.pod('shop/near').ip4)).toEqual(expected);
+          const before = accepted(lab);
+          expect(verdict(await lab.client('legacy/old', 'greet', lab.pod('shop/cart').ip4))).toBe(false);
+          expect(verdict(await lab.client('shop/web', 'greet', 'cart'))).toBe(true);
+          await until('the server to tell of it', () => accepted(lab) > before);
+          expect(accepted(lab)).toBe(before + 1);
+          const record = await lab.record(
+            'node-b',
+            'the refusal of plaintext',
+            ({ outcome, source }) => outcome === 'denied' && source.workload === 'legacy/old',
+          );
+          expect(record.verdict).toMatchObject({ allowed: false, policy: 'peerauthentication/shop/default' });
+          expect(record.verdict?.reason).toContain('STRICT');
+          // The kubelet's connections come from the node, once a second. Not ready after three that fail.
+          const since = Date.now();
+          await until('the kubelet to have asked a few times', () => Date.now() - since > 5000);
+          expect((await podStatus('shop', 'cart'))?.ready).toBe(true);
+        },
+        'peerauthentication',
+      );
+    },
+  );
+
+  scenario('of a port may differ from its workload’s', async (lab) => {
+    const selector =
+      'selector: { matchLabels: { app: cart } }\n  portLevelMtls: { 7000: { mode: PERMISSIVE } }';
+    await under(
+      lab,
+      only('STRICT', selector),
+      ['shop/default'],
+      async () => {
+        const { ip4 } = lab.pod('shop/cart');
+        expect(verdict(await lab.client('legacy/old', 'greet', ip4))).toBe(false);
+        expect(await lab.client('legacy/old', 'exchange', ip4, 7000, 'in the open')).toMatchObject({
+          answer: 'in the open',
+        });
+        expect(verdict(await lab.client('legacy/old', 'greet', lab.pod('shop/near').ip4))).toBe(true);
+      },
+      'peerauthentication',
+    );
+  });
+
+  scenario('that becomes STRICT ends live plaintext connections, and says by which policy', async (lab) => {
+    const doomed = await lab.start('legacy/old', 'stream', lab.pod('shop/cart').ip4, 7000);
+    await doomed.nextJson();
+    await under(
+      lab,
+      only('STRICT'),
+      ['shop/default'],
+      async () => {
+        const { stdout } = await doomed.finished;
+        expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({ error: 'ECONNRESET' });
+        const record = await lab.record(
+          'node-b',
+          'the ended connection',
+          ({ error, bytesSent }) => error?.message.startsWith('late denial') === true && bytesSent > 0,
+        );
+        expect(record.error?.message).toContain('late denial: policy peerauthentication/shop/default');
+      },
+      'peerauthentication',
+    );
+  });
+});
+
+describe('a change of policy while a node program is away', () => {
+  scenario('is in force before the first connection after its return', async (lab) => {
+    const { ip4 } = lab.pod('shop/cart');
+    expect(verdict(await lab.client('other/guest', 'greet', ip4))).toBe(true);
+    const held = await lab.signal('node-b', 'SIGSTOP', 'worker');
+    try {
+      await lab.apply(policy('shop/no-guests', 'DENY', '[{ from: [{ source: { namespaces: [other] } }] }]'));
+    } finally {
+      process.kill(held.pid, 'SIGKILL');
+    }
+    // The first that arrives waits in the listen queue for the next node program.
+    expect(verdict(await lab.client('other/guest', 'greet', ip4))).toBe(false);
+    await inForce(lab, ['shop/no-guests']);
+    await lab.delete('authorizationpolicy', 'no-guests', '-n', 'shop');
+    await inForce(lab, []);
+  });
+});
+
+describe('a policy for pods that are not there yet', () => {
+  scenario('is in force when they come, and no longer when it is deleted', async (lab) => {
+    const deny = policy(
+      'shop/no-guests',
+      'DENY',
+      '[{ from: [{ source: { namespaces: [other] } }] }]',
+      'late',
+    );
+    await under(lab, deny, ['shop/no-guests'], async () => {
+      await lab.apply(serverPod('shop/late', { node: 'node-b' }));
+      await until('the pod to be ready', async () => (await podStatus('shop', 'late'))?.ready === true);
+      const [ip4 = ''] = (await podStatus('shop', 'late'))?.ips ?? [];
+      expect(verdict(await lab.client('other/guest', 'greet', ip4))).toBe(false);
+      expect(verdict(await lab.client('shop/web', 'greet', ip4))).toBe(true);
+    });
+    const [ip4] = (await podStatus('shop', 'late'))?.ips ?? [];
+    expect(verdict(await lab.client('other/guest', 'greet', ip4))).toBe(true);
   });
 });

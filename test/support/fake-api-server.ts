@@ -63,6 +63,7 @@ export const apiPaths = {
   slices: '/apis/discovery.k8s.io/v1/endpointslices',
   nodes: '/api/v1/nodes',
   policies: '/apis/security.istio.io/v1/authorizationpolicies',
+  peerAuthentications: '/apis/security.istio.io/v1/peerauthentications',
 } as const;
 
 export class FakeApiServer {

@@ -4,7 +4,6 @@ import { parseIp, parsePort, type Port, parseSocketAddress, type SocketAddress }
 import type { NamespaceAccess } from '../../src/model/access.ts';
 import { parseTrustDomain, spiffeId } from '../../src/model/identity.ts';
 import {
-  type AuthorizationPolicy,
   type Endpoint,
   type MeshConfig,
   type MeshNode,
@@ -15,6 +14,7 @@ import {
   type Workload,
   type WorkloadUid,
 } from '../../src/model/mesh.ts';
+import type { AuthorizationPolicy, PeerAuthentication } from '../../src/model/policy.ts';
 import { MeshStore } from '../../src/model/store.ts';
 
 export const meshConfig: MeshConfig = {
@@ -105,12 +105,13 @@ export interface MeshSpec {
   readonly workloads?: readonly Workload[];
   readonly services?: readonly Service[];
   readonly policies?: readonly AuthorizationPolicy[];
+  readonly peerAuthentications?: readonly PeerAuthentication[];
   readonly access?: readonly NamespaceAccess[];
   readonly nodes?: readonly MeshNode[];
 }
 
 export function meshOf(spec: MeshSpec): MeshStore {
   const store = new MeshStore({ log: silentLogger }, meshConfig);
-  store.replace({ workloads: [], services: [], policies: [], ...spec });
+  store.replace({ workloads: [], services: [], policies: [], peerAuthentications: [], ...spec });
   return store;
 }

@@ -42,6 +42,19 @@ export async function applyAll(
   }
 }
 
+/** Those that are not there; what is there may be somebody else's. @throws MeshError */
+export async function createAbsent(
+  client: KubeClient,
+  manifests: readonly Manifest[],
+  created: (manifest: Manifest) => void,
+): Promise<void> {
+  for (const manifest of manifests) {
+    if ((await readObject(client, kindOf(manifest), manifest.metadata)) !== undefined) continue;
+    await applyObject(client, kindOf(manifest), manifest, { manager });
+    created(manifest);
+  }
+}
+
 /**
  * An uninstallation that was given up has left the node programs' DaemonSet uninstalling; applied over it, the program
  * would be uninstalled at each start. @throws MeshError TIMEOUT when it does not go

@@ -1,4 +1,7 @@
-/** `install`: puts the mesh into a cluster. What it applies is what `kubectl apply -k daemonset/` applies. */
+/**
+ * `install`: puts the mesh into a cluster. What it applies is what `kubectl apply -k daemonset/` applies, and the
+ * definitions of the policies' kinds (`daemonset/crds`) where there are none.
+ */
 import { type Command, Option } from 'commander';
 import { stringify } from 'yaml';
 import { type CommandContext, examples, type OutputOptions, withOutput } from '../../cli/command.ts';
@@ -9,7 +12,8 @@ import type { Screen } from '../../cli/screen.ts';
 import { parseDuration } from '../../cli/usage.ts';
 import { fromKubeconfig, type KubeConfigOptions } from '../../kube/client/kube-config.ts';
 import { HttpKubeClient } from '../../kube/client/kube-client.ts';
-import { applyAll, endCleaning, nameOf, rolledOut } from './cluster.ts';
+import { applyAll, createAbsent, endCleaning, nameOf, rolledOut } from './cluster.ts';
+import { securityCrds } from './crds.ts';
 import { kustomize, type Manifest } from './kustomize.ts';
 import { manifestFiles } from './manifest-files.ts';
 import { settings, withSettings } from './settings.ts';
@@ -66,9 +70,12 @@ async function install(context: CommandContext, flags: InstallFlags): Promise<Ex
   const isTable = flags.output === 'table';
   const wait = { timeoutMs: flags.timeout, progress: (line: string) => screen.hint(line) };
   await endCleaning(client, manifests, wait);
-  await applyAll(client, manifests, (manifest) => {
+  const tell = (manifest: Manifest): void => {
     if (isTable) screen.data(`applied  ${nameOf(manifest)}`);
-  });
+  };
+  // Before the node programs ask for these kinds.
+  await createAbsent(client, securityCrds(), tell);
+  await applyAll(client, manifests, tell);
   if (flags.wait) await rolledOut(client, manifests, wait);
   if (!isTable) printDocument(screen, flags.output === 'json' ? 'json' : 'yaml', report(manifests));
   screen.hint('next: kubectl label namespace NAME istio.io/dataplane-mode=ambient');

@@ -13,10 +13,11 @@ import { configDump } from '../../telemetry/config-dump.ts';
 import { connectionsBody } from '../../telemetry/connection-items.ts';
 import type { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
 import type { Readiness } from '../../telemetry/readiness.ts';
-import { certificateItem, podName, policyItem, serviceItem, workloadItem } from './admin-items.ts';
+import { certificateItem, podName, serviceItem, workloadItem } from './admin-items.ts';
 import { driftOf } from './drift.ts';
 import { occupancyProblems } from './map-occupancy.ts';
 import { type NodeFacts, nodeFacts } from './node-facts.ts';
+import { peerAuthenticationItem, policyItem } from './policy-items.ts';
 
 export interface AdminApiDeps {
   readonly node: NodeName;
@@ -56,7 +57,10 @@ export function createAdminApi(deps: AdminApiDeps): AdminApi {
     workloads: () => each(deps.mesh.view.workloads.values(), workloadItem),
     services: () => each(deps.mesh.view.services.values(), (service, { view }) => serviceItem(service, view)),
     certificates: () => each(deps.certificates.status(), certificateItem),
-    policies: () => each(deps.mesh.view.policies.values(), policyItem),
+    policies: () => [
+      ...each(deps.mesh.view.policies.values(), policyItem),
+      ...each(deps.mesh.view.peerAuthentications.values(), peerAuthenticationItem),
+    ],
     connections: (query) => connectionsBody(deps.registry, query),
     enrolment(uid) {
       const workload = deps.mesh.view.workloads.get(uid as WorkloadUid);

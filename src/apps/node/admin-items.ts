@@ -1,11 +1,10 @@
 /** The node's state as the admin API tells it: pure translations from the model to the documents' items. */
 import type { CertificateStatus } from '../../identity/certificate-entry.ts';
-import type { AuthorizationPolicy, PolicyRule, Service, Workload } from '../../model/mesh.ts';
+import type { Service, Workload } from '../../model/mesh.ts';
 import type { MeshView } from '../../model/view.ts';
 import type {
   CertificateItem,
   CertificateState,
-  PolicyItem,
   ServiceItem,
   WorkloadItem,
 } from '../../telemetry/admin-api.ts';
@@ -111,41 +110,3 @@ export function certificateItem(status: CertificateStatus, { own }: NodeFacts): 
 }
 
 const splitPem = (pem = ''): string[] => pem.match(/-----BEGIN [^]+?-----END [A-Z ]+-----/g) ?? [];
-
-export function policyItem(policy: AuthorizationPolicy, { ownUnder }: NodeFacts): PolicyItem {
-  const { scope } = policy;
-  const labels = scope.type === 'selector' ? Object.entries(scope.labels) : [];
-  return {
-    key: policy.key,
-    namespace: policy.namespace,
-    name: policy.name,
-    action: policy.action,
-    scope: scope.type === 'selector' ? labels.map(([key, value]) => `${key}=${value}`).join() : scope.type,
-    rules: policy.rules.map(sentence),
-    workloads: ownUnder(policy).map(podName),
-  };
-}
-
-const fieldWords: Readonly<Record<keyof PolicyRule, string>> = {
-  namespaces: 'from namespace',
-  notNamespaces: 'not from namespace',
-  principals: 'from principal',
-  notPrincipals: 'not from principal',
-  serviceAccounts: 'from service account',
-  notServiceAccounts: 'not from service account',
-  ipBlocks: 'from address',
-  notIpBlocks: 'not from address',
-  ports: 'to port',
-  notPorts: 'not to port',
-};
-
-function sentence(rule: PolicyRule): string {
-  const parts = (Object.keys(fieldWords) as (keyof PolicyRule)[]).flatMap((field) => {
-    const values = rule[field];
-    return values === undefined ? [] : [`${fieldWords[field]} ${values.map(valueText).join(' or ')}`];
-  });
-  return parts.length === 0 ? 'everything' : parts.join(', ');
-}
-
-const valueText = (value: string | number | { readonly base: string; readonly length: number }): string =>
-  typeof value === 'object' ? `${value.base}/${value.length}` : String(value);

@@ -2,9 +2,11 @@
 import type { PodState } from '../../agent/pod-state.ts';
 import type { CertificateStatus } from '../../identity/certificate-entry.ts';
 import type { SpiffeId } from '../../model/identity.ts';
-import type { AuthorizationPolicy, NodeName, Workload } from '../../model/mesh.ts';
+import type { NodeName, Workload } from '../../model/mesh.ts';
+import type { AuthorizationPolicy, PeerAuthentication } from '../../model/policy.ts';
 import type { MeshView } from '../../model/view.ts';
-import { type PolicyLookup, policyLookup } from '../../policy/authorize.ts';
+import { type PolicyLookup, policyLookup } from '../../policy/policy-lookup.ts';
+import { peerAuthenticationLookup } from '../../policy/peer-authentication.ts';
 
 export interface NodeState {
   readonly view: MeshView;
@@ -20,6 +22,7 @@ export interface NodeFacts extends NodeState {
   readonly own: readonly Workload[];
   /** Those of them to which the policy applies. */
   readonly ownUnder: (policy: AuthorizationPolicy) => readonly Workload[];
+  readonly ownUnderMtls: (policy: PeerAuthentication) => readonly Workload[];
 }
 
 export function nodeFacts(state: NodeState): NodeFacts {
@@ -30,12 +33,23 @@ export function nodeFacts(state: NodeState): NodeFacts {
   const applications = own.flatMap((workload) =>
     policiesFor(workload).map((policy) => ({ policy, workload })),
   );
+  const peersFor = peerAuthenticationLookup(view);
+  const byPeerAuthentication = Map.groupBy(
+    own.flatMap((workload) =>
+      Object.values(peersFor(workload)).map((policy: PeerAuthentication | undefined) => ({
+        policy,
+        workload,
+      })),
+    ),
+    ({ policy }) => policy,
+  );
   const byPolicy = Map.groupBy(applications, ({ policy }) => policy);
   return {
     ...state,
     certificateOf: (identity) => certificateByIdentity.get(identity),
     policiesFor,
     own,
+    ownUnderMtls: (policy) => byPeerAuthentication.get(policy)?.map(({ workload }) => workload) ?? [],
     ownUnder: (policy) => byPolicy.get(policy)?.map(({ workload }) => workload) ?? [],
   };
 }

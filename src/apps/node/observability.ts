@@ -14,6 +14,7 @@ import { type DenialAccount, denialAccount } from '../../telemetry/denial-accoun
 import { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
 import { FailureThrottle } from '../../telemetry/failure-throttle.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
+import { PolicyMetrics } from '../../telemetry/policy-metrics.ts';
 import { type TrafficAccount, trafficAccount } from '../../telemetry/traffic-account.ts';
 import { TrafficMetrics } from '../../telemetry/traffic-metrics.ts';
 
@@ -43,6 +44,7 @@ export function createObservability(
     accessLog,
     registry,
     metrics: new TrafficMetrics({ metrics, clock, labels: { clusterId, service } }),
+    policies: new PolicyMetrics(metrics),
   });
   return { metrics, registry, traffic, denials: denialAccount({ accessLog, registry, metrics }) };
 }

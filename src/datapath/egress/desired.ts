@@ -98,7 +98,7 @@ class Boundaries {
 
   /** IPv4's and IPv6's, each prefix after those that cover it, and before what comes behind it. */
   families(): readonly (readonly Boundary[])[] {
-    const sorted = [...this.#byKey.values()].sort((a, b) =>
+    const sorted = [...this.#byKey.values()].toSorted((a, b) =>
       a.value === b.value ? a.bits - b.bits : a.value < b.value ? -1 : 1,
     );
     return [sorted.filter(isMapped), sorted.filter((boundary) => !isMapped(boundary))];

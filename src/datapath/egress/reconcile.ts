@@ -14,7 +14,8 @@ import { createHash } from 'node:crypto';
 import { MeshError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { NamespaceAccess } from '../../model/access.ts';
-import type { PolicyKey, ServiceKey, Workload, WorkloadUid } from '../../model/mesh.ts';
+import type { ServiceKey, Workload, WorkloadUid } from '../../model/mesh.ts';
+import type { PolicyKey } from '../../model/policy.ts';
 import type { Change, MeshDiff, MeshView } from '../../model/view.ts';
 import { accessLookup, type EgressRules, egressRules } from '../../policy/namespace-access.ts';
 import { type Egress, type EgressKey, maxPortRanges } from '../abi/layout.ts';
@@ -150,7 +151,7 @@ export class EgressReconciler {
   /** The kernel's entry has room for so many ranges; what does not fit stays closed. */
   #fitting(entry: EgressEntry, objects: readonly NamespaceAccess[]): EgressEntry {
     if (entry.open.length <= maxPortRanges) return entry;
-    const fields = { policies: namesOf(objects), address: `${entry.base}`, ranges: entry.open.length };
+    const fields = { policies: namesOf(objects), address: entry.base, ranges: entry.open.length };
     this.#deps.log.error(
       fields,
       `more than ${maxPortRanges} ranges of ports at one address: the others stay closed`,

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type Kind, kinds, type ObjectKey, objectKey, type SourcedObject } from '../objects.ts';
 import { formatField, type ObjectReference, type Problem } from '../problem.ts';
 import type { ObjectChange } from '../source.ts';
-import { type Feed, keep } from './feed.ts';
+import { type Feed, keep, strictReading } from './feed.ts';
 import type { RawObject } from './feed-client.ts';
 
 const nothing: ObjectChange = { set: [], deleted: [] };
@@ -115,8 +115,10 @@ export class FeedObjects {
           hint,
         })),
       );
+      if (known !== undefined) return known;
       const standIn = kinds[this.#feed.kind].standIn?.(reference.namespace, reference.name);
-      return known ?? (standIn && { object: standIn, position: undefined });
+      const strict = standIn ?? strictReading(this.#feed, raw);
+      return strict === undefined ? undefined : { object: strict, position: undefined };
     }
     faults.delete(key);
     const isSame = known !== undefined && isDeepStrictEqual(known.object, kept.object);

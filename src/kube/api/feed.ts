@@ -7,10 +7,15 @@ import { type TObject, Type } from 'typebox';
 import type { NodeName } from '../../model/mesh.ts';
 import { decode, type Fault } from '../decode.ts';
 import { isOfKind, type Kind, kinds, type KubeObject, type Pod, type SourcedObject } from '../objects.ts';
-import { AuthorizationPolicySchema } from '../resources/authorization-policy.ts';
 import { NamespaceAccessSchema } from '../resources/namespace-access.ts';
 import { keptAnnotations, KeptMetadata, KeptNamespacedMetadata } from '../resources/fields.ts';
 import { PodSchema, PodSpec, PodStatus } from '../resources/pod.ts';
+import {
+  AuthorizationPolicySchema,
+  dryRunAnnotation,
+  PeerAuthenticationSchema,
+  strictestSpecs,
+} from '../resources/security.ts';
 import { EndpointSliceSchema, ServiceSchema } from '../resources/service.ts';
 
 export interface Feed {
@@ -148,12 +153,16 @@ export function nodeFeeds(node: NodeName): readonly Feed[] {
       schema: metadataOf('Node', KeptMetadata),
     }),
     feed({
+      ...security('authorizationpolicies'),
       name: 'authorization policies',
       kind: 'AuthorizationPolicy',
-      resource: 'authorizationpolicies.security.istio.io',
-      paths: ['v1', 'v1beta1'].map((version) => `/apis/security.istio.io/${version}/authorizationpolicies`),
-      optional: true,
-      schema: withMetadata(AuthorizationPolicySchema),
+      schema: withPolicyMetadata(AuthorizationPolicySchema),
+    }),
+    feed({
+      ...security('peerauthentications'),
+      name: 'peer authentications',
+      kind: 'PeerAuthentication',
+      schema: withPolicyMetadata(PeerAuthenticationSchema),
     }),
     feed({
       name: 'namespace access',
@@ -166,6 +175,21 @@ export function nodeFeeds(node: NodeName): readonly Feed[] {
   ];
 }
 
+const security = (plural: string) => ({
+  resource: `${plural}.security.istio.io`,
+  paths: ['v1', 'v1beta1'].map((version) => `/apis/security.istio.io/${version}/${plural}`),
+  optional: true,
+});
+
+const withPolicyMetadata = (schema: TObject): TObject =>
+  Type.Object({
+    ...schema.properties,
+    metadata: Type.Object({
+      ...KeptNamespacedMetadata.properties,
+      annotations: Type.Optional(keptAnnotations(dryRunAnnotation)),
+    }),
+  });
+
 const metadataOf = (kind: Kind, metadata: TObject): TObject =>
   Type.Object({ apiVersion: Type.String(), kind: Type.Literal(kind), metadata });
 
@@ -173,10 +197,20 @@ const withMetadata = (schema: TObject): TObject =>
   Type.Object({ ...schema.properties, metadata: KeptNamespacedMetadata });
 
 /** An API object as it is kept, or what is wrong with it. Items of a list, and metadata-only objects, lack a header. */
-export function keep({ kind, schema, complete }: Feed, raw: Readonly<Record<string, unknown>>): Kept {
+export function keep(feedOf: Feed, raw: Readonly<Record<string, unknown>>): Kept {
+  const { kind, schema, complete } = feedOf;
   const [apiVersion] = kinds[kind].apiVersions;
   const { value, faults } = decode(schema, { ...raw, apiVersion, kind }, { strict: false });
   return faults.length === 0 ? { object: complete(value), faults } : { object: undefined, faults };
+}
+
+/** What is in force of an object that cannot be read, when no earlier version of it could; undefined: nothing. */
+export function strictReading(feedOf: Feed, raw: Readonly<Record<string, unknown>>): KubeObject | undefined {
+  for (const spec of strictestSpecs(feedOf.kind, raw['spec'])) {
+    const { object } = keep(feedOf, { ...raw, spec });
+    if (object !== undefined) return object;
+  }
+  return undefined;
 }
 
 export interface Kept {

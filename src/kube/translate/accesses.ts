@@ -1,6 +1,6 @@
 /** All NamespaceAccess objects → the model's, change by change; the last good version of each stays while it is invalid. */
 import { accessKey, type NamespaceAccess } from '../../model/access.ts';
-import type { PolicyKey } from '../../model/mesh.ts';
+import type { PolicyKey } from '../../model/policy.ts';
 import { type NamespaceAccessObject, type SourcedObject } from '../objects.ts';
 import type { Problem } from '../problem.ts';
 import { denyingAccess } from '../resources/namespace-access.ts';

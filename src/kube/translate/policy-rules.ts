@@ -1,145 +1,144 @@
 /**
- * The rules of an AuthorizationPolicy. Istio nests alternatives (`from` × `to`) and adds conditions (`when`); the
- * model has a flat list of alternatives, so each pair of a source and an operation becomes one rule.
+ * The rules of an AuthorizationPolicy. A condition that L4 cannot check, or that cannot be read, makes its rule
+ * stricter: of an ALLOW policy the rule is left out, of any other the condition is, so that a policy may refuse too
+ * much and never allows too much. Istio's rule for ztunnel is the same.
  */
-import type { AuthorizationPolicy, MeshConfig, PolicyRule } from '../../model/mesh.ts';
-import type { PolicyRuleObject } from '../resources/authorization-policy.ts';
-import { principalRemarks, readField, whenField } from './policy-fields.ts';
+import type { MeshConfig } from '../../model/mesh.ts';
+import type { PolicyAction, PolicyMatch, PolicyRule } from '../../model/policy.ts';
+import type { PolicyRuleObject } from '../resources/security.ts';
+import { type Obstacle, principalRemarks, readField, whenField } from './policy-fields.ts';
 
-/** A fault or a warning, at a field of the policy. */
+/** Something to say of a field: why it is not in force as written, or a warning. */
 export interface Remark {
+  readonly type: Obstacle['type'] | 'warning';
   readonly field: string;
   readonly message: string;
 }
 
 export interface TranslatedRules {
   readonly rules: readonly PolicyRule[];
-  readonly faults: readonly Remark[];
-  readonly warnings: readonly Remark[];
+  readonly remarks: readonly Remark[];
 }
 
 export interface PolicyContext {
-  readonly action: AuthorizationPolicy['action'];
+  readonly action: PolicyAction;
   readonly namespace: string;
   readonly config: MeshConfig;
 }
 
-/** More than anybody writes; each is checked for every connection. */
-const maxRules = 4096;
-
-/** All rules; where there are faults, in the strict reading that `authorization-policy.ts` describes. */
 export function rulesOf(rules: readonly PolicyRuleObject[], context: PolicyContext): TranslatedRules {
   const read = rules.map((rule, i) => readRule(rule, `spec.rules[${i}]`, context));
-  const parts = read.flatMap(({ sources, operations, extra }) => [...sources, ...operations, extra]);
-  const faults = parts.flatMap((part) => part.faults);
-  const warnings = parts.flatMap((part) => part.warnings);
-  const count = read.reduce((sum, { sources, operations }) => sum + sources.length * operations.length, 0);
-  if (count > maxRules) {
-    const message = `${count} combinations of sources and operations: at most ${maxRules} are possible`;
-    const strict = context.action === 'deny' ? [{}] : [];
-    return { rules: strict, faults: [...faults, { field: 'spec.rules', message }], warnings };
-  }
-  return { rules: read.flatMap((rule) => combinations(rule, context.action)), faults, warnings };
+  const isKept = ({ remarks }: ReadRule): boolean => context.action !== 'allow' || !remarks.some(isObstacle);
+  return {
+    rules: read.filter(isKept).map(({ rule }) => rule),
+    remarks: read.flatMap(({ remarks }) => remarks),
+  };
 }
 
-/** One of the conjuncts a rule is made of: its conditions as far as they could be read. */
-interface Part {
-  readonly conditions: PolicyRule;
-  readonly faults: readonly Remark[];
-  readonly warnings: readonly Remark[];
-}
+const isObstacle = ({ type }: Remark): boolean => type !== 'warning';
 
+/** As far as it could be read. */
 interface ReadRule {
-  readonly sources: readonly Part[];
-  readonly operations: readonly Part[];
-  /** From `when`: holds in addition to any source and operation. */
-  readonly extra: Part;
+  readonly rule: PolicyRule;
+  readonly remarks: readonly Remark[];
 }
 
-function combinations(
-  { sources, operations, extra }: ReadRule,
-  action: PolicyContext['action'],
-): PolicyRule[] {
-  return sources.flatMap((source) =>
-    operations.flatMap((operation) => {
-      const parts = [source, operation, extra];
-      const isBroken = parts.some((part) => part.faults.length > 0);
-      if (isBroken && action === 'allow') return [];
-      return [{ ...source.conditions, ...operation.conditions, ...extra.conditions }];
-    }),
-  );
+interface ReadMatch {
+  readonly match: PolicyMatch;
+  readonly remarks: readonly Remark[];
 }
 
-const nothing: Part = { conditions: {}, faults: [], warnings: [] };
+function readRule(rule: PolicyRuleObject, at: string, context: PolicyContext): ReadRule {
+  const { from, to, when, ...unknown } = rule;
+  const sources = readList(from, `${at}.from`, ({ source }, field) =>
+    readMatch(source, `${field}.source`, context),
+  );
+  const operations = readList(to, `${at}.to`, ({ operation }, field) =>
+    readMatch(operation, `${field}.operation`, context),
+  );
+  const conditions = (when ?? []).map((item, i) => readWhen(item, `${at}.when[${i}]`, context));
+  return {
+    rule: {
+      ...(sources.matches.length === 0 ? {} : { from: sources.matches }),
+      ...(operations.matches.length === 0 ? {} : { to: operations.matches }),
+      ...(conditions.length === 0 ? {} : { when: conditions.map(({ match }) => match) }),
+    },
+    remarks: [
+      ...sources.remarks,
+      ...operations.remarks,
+      ...conditions.flatMap(({ remarks }) => remarks),
+      ...Object.keys(unknown).map((name) => unknownField(`${at}.${name}`)),
+    ],
+  };
+}
 
-function readRule(rule: PolicyRuleObject, field: string, context: PolicyContext): ReadRule {
-  const sources = alternatives(rule.from, `${field}.from`, ({ source }, at) =>
-    readPart(source, `${at}.source`, context),
-  );
-  const operations = alternatives(rule.to, `${field}.to`, ({ operation }, at) =>
-    readPart(operation, `${at}.operation`, context),
-  );
-  const used = new Set([...sources, ...operations].flatMap(({ conditions }) => Object.keys(conditions)));
-  return { sources, operations, extra: readWhen(rule.when ?? [], `${field}.when`, { context, used }) };
+const unknownField = (field: string): Remark => ({
+  type: 'l7',
+  field,
+  message: 'a field that this version of mesh-ebpf does not know',
+});
+
+const unreadable = (field: string, message: string): Remark => ({ type: 'unreadable', field, message });
+
+interface ReadList {
+  readonly matches: readonly PolicyMatch[];
+  readonly remarks: readonly Remark[];
 }
 
 /** Without the field everything fits; an empty list says nothing, and not that. */
-function alternatives<Item>(
+function readList<Item>(
   items: readonly Item[] | undefined,
   field: string,
-  read: (item: Item, at: string) => Part,
-): readonly Part[] {
-  if (items === undefined) return [nothing];
-  if (items.length === 0) return [{ ...nothing, faults: [{ field, message: 'the list is empty' }] }];
-  return items.map((item, i) => read(item, `${field}[${i}]`));
+  read: (item: Item, at: string) => ReadMatch,
+): ReadList {
+  if (items === undefined) return { matches: [], remarks: [] };
+  if (items.length === 0) return { matches: [], remarks: [unreadable(field, 'the list is empty')] };
+  const all = items.map((item, i) => read(item, `${field}[${i}]`));
+  return { matches: all.map(({ match }) => match), remarks: all.flatMap(({ remarks }) => remarks) };
 }
 
-type Fields = Readonly<Record<string, readonly string[] | undefined>>;
+type Fields = Readonly<Record<string, unknown>>;
 
-/** A source or an operation. */
-function readPart(fields: Fields, at: string, context: PolicyContext): Part {
-  const given = Object.entries(fields).flatMap(([name, values]) =>
-    values === undefined ? [] : [{ name, values }],
-  );
-  if (given.length === 0) return { ...nothing, faults: [{ field: at, message: 'no condition is given' }] };
-  return joined(given.map(({ name, values }) => readCondition(name, values, `${at}.${name}`, context)));
+/** A source, an operation, or the values of a `when`. */
+function readMatch(fields: Fields | undefined, at: string, context: PolicyContext): ReadMatch {
+  const given = Object.entries(fields ?? {}).filter(([, values]) => values !== undefined);
+  if (given.length === 0) return { match: {}, remarks: [unreadable(at, 'no condition is given')] };
+  const read = given.map(([name, values]) => readCondition(name, values, `${at}.${name}`, context));
+  return {
+    match: Object.assign({}, ...read.map(({ match }) => match)) as PolicyMatch,
+    remarks: read.flatMap(({ remarks }) => remarks),
+  };
 }
 
-function readCondition(name: string, values: readonly string[], field: string, context: PolicyContext): Part {
-  const { conditions, fault } = readField(name, values, context);
-  const warnings = principalRemarks(name, values, context.config).map((message) => ({ field, message }));
-  return { conditions, faults: fault === undefined ? [] : [{ field, message: fault }], warnings };
+function readCondition(name: string, values: unknown, field: string, context: PolicyContext): ReadMatch {
+  const { match, obstacle } = readField(name, values, context);
+  const warnings = principalRemarks(name, values, context.config).map((message): Remark => ({
+    type: 'warning',
+    field,
+    message,
+  }));
+  return { match, remarks: [...(obstacle === undefined ? [] : [{ ...obstacle, field }]), ...warnings] };
 }
 
-interface WhenContext {
-  readonly context: PolicyContext;
-  /** Fields that other parts of the rule use; the model's rule has each but once. */
-  readonly used: Set<string>;
-}
+type WhenObject = NonNullable<PolicyRuleObject['when']>[number];
 
 function readWhen(
-  when: NonNullable<PolicyRuleObject['when']>,
+  { key, values, notValues, ...unknown }: WhenObject,
   at: string,
-  { context, used }: WhenContext,
-): Part {
-  const parts = when.map(({ key, values, notValues }, i): Part => {
-    const field = whenField(key);
-    const fault = (message: string): Part => ({
-      ...nothing,
-      faults: [{ field: `${at}[${i}].key`, message }],
-    });
-    if (field === undefined) return fault(`"${key}" cannot be checked at L4`);
-    const lists = { [field.positive]: values, [field.negative]: notValues };
-    const names = Object.keys(lists).filter((name) => lists[name] !== undefined);
-    if (names.some((name) => used.has(name))) return fault(`the rule has a condition on "${key}" already`);
-    for (const name of names) used.add(name);
-    return readPart(lists, `${at}[${i}]`, context);
-  });
-  return joined(parts);
+  context: PolicyContext,
+): ReadMatch {
+  const field = whenField(key);
+  if (field === undefined) {
+    const message = `"${key}" cannot be checked at L4, only by a waypoint`;
+    return { match: {}, remarks: [{ type: 'l7', field: `${at}.key`, message }] };
+  }
+  const { match, remarks } = readMatch(
+    { [field.positive]: values, [field.negative]: notValues },
+    at,
+    context,
+  );
+  return {
+    match,
+    remarks: [...remarks, ...Object.keys(unknown).map((name) => unknownField(`${at}.${name}`))],
+  };
 }
-
-const joined = (parts: readonly Part[]): Part => ({
-  conditions: Object.assign({}, ...parts.map((part) => part.conditions)) as PolicyRule,
-  faults: parts.flatMap((part) => part.faults),
-  warnings: parts.flatMap((part) => part.warnings),
-});

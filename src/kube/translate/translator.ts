@@ -4,31 +4,51 @@
  */
 import type { MeshChange, MeshConfig } from '../../model/mesh.ts';
 import type { PendingWorkload } from '../../model/pod-lookup.ts';
-import { isOfKind, parseObjectKey, type ObjectKey, type SourcedObject } from '../objects.ts';
+import {
+  type AuthorizationPolicy,
+  type PeerAuthentication,
+  peerAuthenticationKey,
+  policyKey,
+} from '../../model/policy.ts';
+import {
+  type AuthorizationPolicyObject,
+  isOfKind,
+  parseObjectKey,
+  type ObjectKey,
+  type PeerAuthenticationObject,
+  type SourcedObject,
+} from '../objects.ts';
 import type { Problem } from '../problem.ts';
 import type { ObjectChange } from '../source.ts';
 import { Accesses } from './accesses.ts';
+import { strictestPolicy, translatePolicy } from './authorization-policy.ts';
+import { LastGood } from './last-good.ts';
 import { Nodes } from './nodes.ts';
-import { Policies } from './policies.ts';
+import { strictestPeerAuthentication, translatePeerAuthentication } from './peer-authentication.ts';
 import { Services } from './services.ts';
 import { Workloads } from './workloads.ts';
 
 export class Translator {
   readonly #workloads: Workloads;
   readonly #services: Services;
-  readonly #policies: Policies;
+  readonly #policies: LastGood<AuthorizationPolicyObject, AuthorizationPolicy>;
+  readonly #peerAuthentications: LastGood<PeerAuthenticationObject, PeerAuthentication>;
   readonly #accesses = new Accesses();
   readonly #nodes = new Nodes();
 
   constructor(config: MeshConfig) {
     this.#workloads = new Workloads(config);
     this.#services = new Services(config);
-    this.#policies = new Policies(config);
+    this.#policies = new LastGood({ translate: translatePolicy, strictest: strictestPolicy }, config);
+    this.#peerAuthentications = new LastGood(
+      { translate: translatePeerAuthentication, strictest: strictestPeerAuthentication },
+      config,
+    );
   }
 
   /** All that is wrong with the objects now. */
   get problems(): readonly Problem[] {
-    return [this.#workloads, this.#services, this.#policies, this.#accesses].flatMap(
+    return [this.#workloads, this.#services, this.#policies, this.#peerAuthentications, this.#accesses].flatMap(
       ({ problems }) => problems,
     );
   }
@@ -40,6 +60,7 @@ export class Translator {
       workloads: this.#workloads.takeChanges(),
       services: this.#services.takeChanges(),
       policies: this.#policies.takeChanges(),
+      peerAuthentications: this.#peerAuthentications.takeChanges(),
       access: this.#accesses.takeChanges(),
       nodes: this.#nodes.takeChanges(),
     };
@@ -57,6 +78,7 @@ export class Translator {
     else if (isOfKind(sourced, 'Service')) this.#services.setService(sourced);
     else if (isOfKind(sourced, 'Namespace')) this.#workloads.setNamespace(sourced);
     else if (isOfKind(sourced, 'AuthorizationPolicy')) this.#policies.set(sourced);
+    else if (isOfKind(sourced, 'PeerAuthentication')) this.#peerAuthentications.set(sourced);
     else if (isOfKind(sourced, 'NamespaceAccess')) this.#accesses.set(sourced);
     else if (isOfKind(sourced, 'Node')) this.#nodes.set(sourced);
   }
@@ -73,7 +95,9 @@ export class Translator {
       case 'Namespace':
         return this.#workloads.deleteNamespace(name);
       case 'AuthorizationPolicy':
-        return this.#policies.delete(namespace, name);
+        return this.#policies.delete(policyKey(namespace, name));
+      case 'PeerAuthentication':
+        return this.#peerAuthentications.delete(peerAuthenticationKey(namespace, name));
       case 'NamespaceAccess':
         return this.#accesses.delete(namespace, name);
       case 'Node':

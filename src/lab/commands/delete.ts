@@ -76,6 +76,8 @@ const kindNames: Readonly<Record<string, ObjectName['kind']>> = {
   sa: 'ServiceAccount',
   authorizationpolicy: 'AuthorizationPolicy',
   authorizationpolicies: 'AuthorizationPolicy',
+  peerauthentication: 'PeerAuthentication',
+  peerauthentications: 'PeerAuthentication',
   namespaceaccess: 'NamespaceAccess',
   namespaceaccesses: 'NamespaceAccess',
   endpointslice: 'EndpointSlice',

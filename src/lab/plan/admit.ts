@@ -45,6 +45,7 @@ const order: readonly KubeObject['kind'][] = [
   'Service',
   'EndpointSlice',
   'AuthorizationPolicy',
+  'PeerAuthentication',
   'NamespaceAccess',
   'Pod',
 ];
@@ -130,6 +131,7 @@ class AdmissionSession {
       case 'Node':
       case 'EndpointSlice':
       case 'AuthorizationPolicy':
+      case 'PeerAuthentication':
       case 'NamespaceAccess':
         return this.#identified(object);
     }

@@ -38,6 +38,7 @@ function unsupportedOfKind(object: KubeObject): readonly Fault[] {
     case 'ServiceAccount':
     case 'EndpointSlice':
     case 'AuthorizationPolicy':
+    case 'PeerAuthentication':
     case 'NamespaceAccess':
       return [];
   }

@@ -31,6 +31,8 @@ export interface H2SessionDeps {
   readonly wake: () => void;
   /** Where `keep` copies to; fresh memory if there is none. */
   readonly copies?: CopyPool;
+  /** Told by how many bytes more, or fewer, wait to be sent. It may end streams, the one that sends included. */
+  readonly queued?: (deltaBytes: number) => void;
 }
 
 export interface H2SessionOptions {
@@ -138,6 +140,8 @@ export interface TunnelSession {
   readonly openStreams: number;
   /** Bytes given to `send` and not yet pulled. */
   readonly queuedBytes: number;
+  /** The same of one stream; 0 when it is over. */
+  queuedOn(stream: StreamId): number;
   /** Bytes given to `onData` and not yet given back. */
   readonly unconsumedBytes: number;
   readonly closed: boolean;

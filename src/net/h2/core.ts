@@ -30,7 +30,7 @@ export class SessionCore {
   readonly peer: PeerSettings;
   readonly streams: StreamTable;
   readonly control = new ControlQueue();
-  readonly sender = new DataSender();
+  readonly sender: DataSender;
   readonly receiver: DataReceiver;
   readonly pings = new Pings();
   readonly idleFrames: Budget;
@@ -61,6 +61,7 @@ export class SessionCore {
     this.role = options.role;
     this.handler = deps.handler;
     this.#wake = deps.wake;
+    this.sender = new DataSender(deps.queued);
     const settings = options.role === 'client' ? clientSettings : serverSettings;
     this.local = { ...settings, ...options.settings };
     this.limits = { ...defaultLimits, ...options.limits };

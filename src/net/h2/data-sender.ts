@@ -16,11 +16,17 @@ const quantum = (64 << 10) - frameHeaderSize;
 const remainder = 1 << 10;
 
 export class DataSender {
+  /** Told by how much more, or less, is queued. Called last: it may end streams. */
+  readonly #queued: (deltaBytes: number) => void;
   /** What the connection may still send, over all streams. */
   #window = initialWindow;
   /** Streams with queued bytes and an open window, the next to send first. */
   readonly #ready = new Set<Stream>();
   #queuedBytes = 0;
+
+  constructor(queued: (deltaBytes: number) => void = () => {}) {
+    this.#queued = queued;
+  }
 
   get queuedBytes(): number {
     return this.#queuedBytes;
@@ -35,13 +41,16 @@ export class DataSender {
     stream.sendQueue.push(bytes);
     this.#queuedBytes += bytes.length;
     this.#schedule(stream);
+    this.#queued(bytes.length);
   }
 
   /** Drops what the stream has queued. */
   drop(stream: Stream): void {
-    this.#queuedBytes -= stream.sendQueue.bytes;
+    const dropped = stream.sendQueue.bytes;
+    this.#queuedBytes -= dropped;
     stream.sendQueue.clear();
     this.#ready.delete(stream);
+    if (dropped > 0) this.#queued(-dropped);
   }
 
   /** False: the connection's window would exceed 2^31-1 (RFC 9113 §6.9.1). */
@@ -86,6 +95,7 @@ export class DataSender {
     this.#window -= bytes;
     this.#queuedBytes -= bytes;
     this.#schedule(stream);
+    this.#queued(-bytes);
   }
 
   #schedule(stream: Stream): void {

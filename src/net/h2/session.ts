@@ -44,6 +44,10 @@ export class H2Session implements TunnelSession {
     return this.#core.sender.queuedBytes;
   }
 
+  queuedOn(id: StreamId): number {
+    return this.#core.streams.get(id)?.sendQueue.bytes ?? 0;
+  }
+
   get unconsumedBytes(): number {
     return this.#core.receiver.unconsumedBytes;
   }

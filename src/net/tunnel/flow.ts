@@ -156,9 +156,9 @@ export class Flow implements LiveControl, RelayOwner {
     if (this.#observer !== undefined) this.#finish(this.#observer, this.counts(), error && failureOf(error));
   }
 
-  #reject({ pod, client }: Arrival, error: MeshError): void {
+  #reject({ pod, client, local }: Arrival, error: MeshError): void {
     this.#near.refuse(error);
-    this.#tell(() => this.#deps.decider.rejected({ pod, client }, failureOf(error)));
+    this.#tell(() => this.#deps.decider.rejected({ pod, client, local }, failureOf(error)));
     this.#deps.over(this);
   }
 

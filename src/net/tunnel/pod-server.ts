@@ -18,7 +18,7 @@ import { TcpEnd, type TcpEndDeps } from './tcp-end.ts';
 import { TlsAcceptor } from './tls-acceptor.ts';
 import { TunnelServer } from './tunnel-server.ts';
 
-export interface PodServerDeps extends HboneDialerDeps, Omit<TcpEndDeps, 'memory'> {
+export interface PodServerDeps extends Omit<HboneDialerDeps, 'memory'>, Omit<TcpEndDeps, 'memory'> {
   readonly decider: ConnectionDecider;
   readonly log: Logger;
   readonly ownDials: OwnDials;
@@ -53,7 +53,7 @@ export class PodServer {
       handshakeTimeoutMs: deps.options.handshakeTimeoutMs,
       maxHandshakes: deps.options.maxHandshakesPerPod,
     });
-    this.#hbone = new HboneDialer(deps, this.#life.signal);
+    this.#hbone = new HboneDialer(this.#deps, this.#life.signal);
     const { log } = deps;
     this.#flowDeps = {
       ...deps,
@@ -134,13 +134,13 @@ export class PodServer {
       },
     );
     near.refuse(error);
-    this.#reject(ends.client, error);
+    this.#reject(ends, error);
   }
 
   #tunnel(raw: Socket): void {
     const ends = endsOf(raw);
     if (ends === undefined) return;
-    this.#accept(raw, ends).catch((thrown: unknown) => this.#reject(ends.client, asMeshError(thrown)));
+    this.#accept(raw, ends).catch((thrown: unknown) => this.#reject(ends, asMeshError(thrown)));
   }
 
   async #accept(raw: Socket, ends: Ends): Promise<void> {
@@ -156,7 +156,7 @@ export class PodServer {
     const { socket, ...proved } = await this.#acceptor.accept(raw, peer, pod.identity, this.#life.signal);
     const tunnel = new TunnelServer(socket, { ...ends, ...proved }, this.#deps, {
       connect: (request, near) => this.#serve({ type: 'hbone', pod: this.#pod, ...request }, near),
-      rejected: (client, error) => this.#reject(client, error),
+      rejected: (error) => this.#reject(ends, error),
       closed: (error) => {
         if (error !== undefined) this.#deps.log.debug({ peer, code: error.code }, error.message);
       },
@@ -176,7 +176,7 @@ export class PodServer {
         `${this.#flows.size} connections of this pod are open already`,
       );
       near.refuse(error);
-      this.#reject(arrival.client, error);
+      this.#reject(arrival, error);
       return;
     }
     const flow = new Flow(near, this.#flowDeps);
@@ -203,8 +203,8 @@ export class PodServer {
     );
   }
 
-  #reject(client: SocketAddress, error: MeshError): void {
-    this.#deps.decider.rejected({ pod: this.#pod, client }, failureOf(error));
+  #reject({ client, local }: Ends, error: MeshError): void {
+    this.#deps.decider.rejected({ pod: this.#pod, client, local }, failureOf(error));
   }
 }
 

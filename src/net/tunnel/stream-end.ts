@@ -49,7 +49,7 @@ export class StreamEnd implements NearEnd {
   }
 
   get bufferedBytes(): number {
-    return this.#heldBytes;
+    return this.#heldBytes + this.#session.queuedOn(this.#stream);
   }
 
   attach(sink: ByteSink): void {

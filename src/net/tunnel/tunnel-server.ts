@@ -19,7 +19,7 @@ export interface ConnectRequest {
 export interface TunnelServerEvents {
   connect(request: ConnectRequest, near: StreamEnd): void;
   /** A request that is no CONNECT; it was answered. */
-  rejected(client: SocketAddress, error: MeshError): void;
+  rejected(error: MeshError): void;
   closed(error: MeshError | undefined): void;
   gone(): void;
 }
@@ -79,7 +79,7 @@ export class TunnelServer {
         `${this.#peer.peerIdentity} sent a ${method}, not a CONNECT`,
       );
       near.refuse(error);
-      this.#events.rejected(this.#peer.client, error);
+      this.#events.rejected(error);
       return;
     }
     this.#events.connect({ ...this.#peer, authority, headers }, near);

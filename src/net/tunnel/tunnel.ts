@@ -9,6 +9,7 @@ import type { H2Handler, HeaderList, StreamId, TunnelSession } from '../h2/contr
 import { H2Session } from '../h2/session.ts';
 import { Keepalive } from './keepalive.ts';
 import type { EngineOptions } from './options.ts';
+import type { PodMemory } from './pod-memory.ts';
 import type { Reader, SharedReads } from './shared-reads.ts';
 import { StreamEnd, type StreamOwner } from './stream-end.ts';
 import type { Turn, TurnTask } from './turn.ts';
@@ -30,6 +31,7 @@ export interface TunnelDeps {
   readonly tunnelBuffers: WriteBuffers;
   readonly writeBuffers: WriteBuffers;
   readonly options: EngineOptions;
+  readonly memory: PodMemory;
 }
 
 export interface TunnelEvents {
@@ -80,6 +82,7 @@ export class Tunnel implements Reader, StreamOwner, TurnTask {
         clock: deps.clock,
         wake: () => this.#wake(),
         copies: deps.writeBuffers,
+        queued: (bytes) => (bytes > 0 ? deps.memory.add(bytes) : deps.memory.remove(-bytes)),
       },
       role === 'client'
         ? { role, settings: { maxConcurrentStreams: deps.options.maxStreamsPerTunnel } }
@@ -126,8 +129,9 @@ export class Tunnel implements Reader, StreamOwner, TurnTask {
     this.#events.changed();
   }
 
+  /** Handed to TLS and not taken by the kernel; what its streams have queued is theirs. */
   get bufferedBytes(): number {
-    return this.session.queuedBytes + this.#socket.writableLength;
+    return this.#socket.writableLength;
   }
 
   get openStreams(): number {
@@ -163,8 +167,11 @@ export class Tunnel implements Reader, StreamOwner, TurnTask {
       const chunks = this.session.pull(writeSize);
       if (chunks.length === 0) break;
       const { bytes, release } = this.#deps.tunnelBuffers.gather(chunks);
+      // Taken over from the streams' queues: nobody is to give way for it, but it counts.
+      this.#deps.memory.keep(bytes.length);
       this.#socket.write(bytes, () => {
         release();
+        this.#deps.memory.remove(bytes.length);
         this.#pump();
         this.#unblock();
       });

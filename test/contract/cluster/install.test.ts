@@ -1,6 +1,7 @@
 /** `install` and `uninstall --cluster` against an API server on loopback that plays the controllers of Kubernetes. */
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { applyAll, endCleaning, nameOf, rolledOut } from '../../../src/apps/install/cluster.ts';
+import { applyAll, createAbsent, endCleaning, nameOf, rolledOut } from '../../../src/apps/install/cluster.ts';
+import { securityCrds } from '../../../src/apps/install/crds.ts';
 import { kustomize } from '../../../src/apps/install/kustomize.ts';
 import { manifestFiles } from '../../../src/apps/install/manifest-files.ts';
 import { uninstallCluster } from '../../../src/apps/install/uninstall-cluster.ts';
@@ -73,6 +74,19 @@ describe('install', () => {
       progress: (line) => lines.push(line),
     });
     expect(lines.at(-1)).toMatch(/2 of 2 updated, 2 available/);
+  });
+
+  it('defines the kinds of policies where they are not defined, and leaves Istio’s own definitions alone', async () => {
+    const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/';
+    const istios = { metadata: { labels: { chart: 'istio' } } };
+    api.put(`${path}authorizationpolicies.security.istio.io`, istios);
+    const created: string[] = [];
+    await createAbsent(api.client(), securityCrds(), (manifest) => created.push(manifest.metadata.name));
+    expect(created).toEqual(['peerauthentications.security.istio.io']);
+    expect(api.objects.get(`${path}authorizationpolicies.security.istio.io`)).toMatchObject(istios);
+    expect(api.objects.get(`${path}peerauthentications.security.istio.io`)).toMatchObject({
+      spec: { names: { kind: 'PeerAuthentication' } },
+    });
   });
 
   it('says at its first refusal what is missing, and applies nothing after it', async () => {

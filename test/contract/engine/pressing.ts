@@ -156,6 +156,25 @@ export function describePressing(factory: EngineFactory): void {
       expect(String(await readAll(modest))).toBe('still served');
     });
 
+    it('what waits to be sent to a peer that takes nothing counts too, and the greediest give way', async () => {
+      await rig.close();
+      await setUp({ maxUnsentBytesPerPod: mebibyte });
+      const app = await rig.application((socket) => socket.pipe(socket));
+      const mute = await rig.muteProxy(server.hbone);
+      rig.routes = [{ ...rig.hboneRoute(server, app), via: mute.at }];
+      // Each stream may queue a quarter of a MiB.
+      const sockets = await Promise.all(Array.from({ length: 12 }, () => rig.dial(client.outbound)));
+      await Promise.all(sockets.map((socket) => echo(socket, 'x')));
+      mute.silence();
+      sockets.forEach(pourInto);
+      const overloaded = (): number =>
+        rig.told.filter(({ finished }) => finished[0]?.failure?.error.code === 'OVERLOADED').length;
+      await until(() => overloaded() > 0);
+      await quiet(() => rig.a.stats().bufferedBytes + overloaded());
+      expect(rig.a.stats().bufferedBytes).toBeLessThan(1.25 * mebibyte);
+      expect(rig.a.stats().connections).toBeGreaterThan(0);
+    });
+
     it('a connection on which nobody decides is refused in time', async () => {
       await rig.close();
       await setUp({ decisionTimeoutMs: 100 });

@@ -92,6 +92,18 @@ spec: ${spec}
 `;
 }
 
+/** `rest`: more of the spec, indented by two. */
+export function peerAuthentication(path: string, mode: string, rest = ''): string {
+  const [where, name] = split(path);
+  return `---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: { name: ${name}, namespace: ${where} }
+spec:
+  mtls: { mode: ${mode} }
+${rest === '' ? '' : `  ${rest}\n`}`;
+}
+
 function split(path: string): readonly [namespace: string, name: string] {
   const [where, name] = path.split('/');
   if (where === undefined || name === undefined) throw new Error(`"${path}" is not NAMESPACE/NAME`);

@@ -134,7 +134,7 @@ function setup(
     provedPerTurn: 2,
   });
   const replace = (next: readonly Workload[]): void =>
-    store.replace({ workloads: next, services: [], policies: [] });
+    store.replace({ workloads: next, services: [], policies: [], peerAuthentications: [] });
   return { enrolment, events, kernel, clock, replace, held, namespaces, store };
 }
 

@@ -95,10 +95,12 @@ export function certificate(extra: Partial<CertificateItem> = {}): CertificateIt
 
 export function policy(name: string, extra: Partial<PolicyItem> = {}): PolicyItem {
   return {
+    kind: 'AuthorizationPolicy',
     key: `shop/${name}`,
     namespace: 'shop',
     name,
     action: 'allow',
+    dryRun: false,
     scope: 'app=db',
     rules: ['from cluster.local/ns/shop/sa/cart'],
     workloads: [],
@@ -141,6 +143,12 @@ export function connection(id: string, extra: Partial<ConnectionItem> = {}): Con
 export const denied = (id: string): ConnectionItem =>
   connection(id, {
     outcome: 'denied',
-    verdict: { allowed: false, policy: 'shop/db-allow', reason: 'no rule matched' },
+    verdict: {
+      allowed: false,
+      policy: 'shop/db-allow',
+      reason: 'no rule matched',
+      audit: null,
+      dryRun: null,
+    },
     error: { code: 'POLICY_DENIED', hop: 'policy', message: 'refused', hint: null },
   });

@@ -159,7 +159,7 @@ describe('a node', () => {
     const policy = new MeshIssuancePolicy(mesh);
     const node = callers['token-a'] as Caller;
     expect(await policy.decide(node, web)).toEqual({ allowed: true });
-    mesh.replace({ workloads: workloads.slice(1), services: [], policies: [] });
+    mesh.replace({ workloads: workloads.slice(1), services: [], policies: [], peerAuthentications: [] });
     expect(await policy.decide(node, web)).toMatchObject({
       allowed: false,
       reason: expect.stringContaining('node-a'),

@@ -97,6 +97,7 @@ describe('following changes', () => {
     workloads: fc.uniqueArray(workload, { maxLength: 4, selector: ({ uid }) => uid }),
     services: fc.uniqueArray(someService, { maxLength: 3, selector: ({ key }) => key }),
     policies: fc.constant([]),
+    peerAuthentications: fc.constant([]),
   });
 
   it('step by step leads where computing everything anew does', () => {
@@ -128,7 +129,7 @@ describe('following changes', () => {
       const { wanted, unwanted } = changedDestinations(view, diff);
       touched.push(wanted.size + unwanted.length);
     });
-    store.replace({ workloads: [...crowd, web], services: [], policies: [] });
+    store.replace({ workloads: [...crowd, web], services: [], policies: [], peerAuthentications: [] });
     expect(touched).toEqual([2]);
   });
 });

@@ -53,10 +53,13 @@ beforeEach(() => {
   });
 });
 
-const pods = (...ips: string[]): { workloads: ReturnType<typeof pod>[]; services: []; policies: [] } => ({
+const pods = (
+  ...ips: string[]
+): { workloads: ReturnType<typeof pod>[]; services: []; policies: []; peerAuthentications: [] } => ({
   workloads: ips.map((ip) => pod(`shop/p${ip}`, { ips: [ip] })),
   services: [],
   policies: [],
+  peerAuthentications: [],
 });
 
 const web = (...endpoints: string[]) =>

@@ -174,7 +174,7 @@ describe('a manifest with mistakes', () => {
     [
       'a kind that is not read',
       '{apiVersion: apps/v1, kind: Deployment}',
-      'm.yaml:1:29: kind: unknown kind "Deployment" (known kinds: Namespace, ServiceAccount, Node, Pod, Service, EndpointSlice, AuthorizationPolicy, NamespaceAccess)',
+      'm.yaml:1:29: kind: unknown kind "Deployment" (known kinds: Namespace, ServiceAccount, Node, Pod, Service, EndpointSlice, AuthorizationPolicy, PeerAuthentication, NamespaceAccess)',
     ],
     [
       'another version of a kind',
@@ -184,7 +184,7 @@ describe('a manifest with mistakes', () => {
     [
       'a kind named after what every object inherits',
       '{apiVersion: v1, kind: constructor}',
-      'm.yaml:1:24: kind: unknown kind "constructor" (known kinds: Namespace, ServiceAccount, Node, Pod, Service, EndpointSlice, AuthorizationPolicy, NamespaceAccess)',
+      'm.yaml:1:24: kind: unknown kind "constructor" (known kinds: Namespace, ServiceAccount, Node, Pod, Service, EndpointSlice, AuthorizationPolicy, PeerAuthentication, NamespaceAccess)',
     ],
   ])('is told of %s', (_, text, problem) => {
     expect(problemsIn(text)).toEqual([problem]);

@@ -56,12 +56,13 @@ export class FollowedMesh {
     const change = changeBetween(this.#known, objects);
     this.#known = new Map(objects.map((sourced) => [objectKey(sourced.object), sourced]));
     this.store.apply(this.#translator.apply(change));
-    const { workloads, services, policies, access } = this.store.view;
+    const { workloads, services, policies, peerAuthentications, access } = this.store.view;
     return {
       state: {
         workloads: [...workloads.values()],
         services: [...services.values()],
         policies: [...policies.values()],
+        peerAuthentications: [...peerAuthentications.values()],
         access: [...access.values()],
       },
       problems: this.#translator.problems,

@@ -14,7 +14,7 @@ const { uid } = web('10.1.0.5');
 function setup(...sourced: readonly Workload[]) {
   const store = new MeshStore({ log: silentLogger }, meshConfig);
   const source = (...workloads: readonly Workload[]): void =>
-    store.replace({ workloads, services: [], policies: [] });
+    store.replace({ workloads, services: [], policies: [], peerAuthentications: [] });
   source(...sourced);
   return { store, source, addresses: () => store.view.workloads.get(uid)?.addresses };
 }

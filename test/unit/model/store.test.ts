@@ -3,14 +3,13 @@ import * as fc from 'fast-check';
 import { type IpAddress, parseIp } from '../../../src/base/ip.ts';
 import { type Logger, silentLogger } from '../../../src/base/log.ts';
 import {
-  type AuthorizationPolicy,
   type MeshState,
-  policyKey,
   type Service,
   serviceKey,
   type Workload,
   type WorkloadUid,
 } from '../../../src/model/mesh.ts';
+import { type AuthorizationPolicy, policyKey } from '../../../src/model/policy.ts';
 import { MeshStore } from '../../../src/model/store.ts';
 import type { MeshDiff, MeshView } from '../../../src/model/view.ts';
 import { meshConfig, pod, service } from '../../support/mesh-builder.ts';
@@ -21,6 +20,7 @@ const stateOf = (state: Partial<MeshState>): MeshState => ({
   workloads: [],
   services: [],
   policies: [],
+  peerAuthentications: [],
   ...state,
 });
 
@@ -94,6 +94,7 @@ describe('the mesh store', () => {
       ],
       services: [{ key: webService.key, before: undefined, after: webService }],
       policies: [],
+      peerAuthentications: [],
     });
     expect(seen[0]?.view).toBe(store.view);
   });
@@ -276,6 +277,7 @@ describe('indexes kept change by change', () => {
     workloads: fc.uniqueArray(workload, { selector: ({ uid }) => uid, maxLength: 8 }),
     services: fc.uniqueArray(serviceIn, { selector: ({ key }) => key, maxLength: 4 }),
     policies: fc.constant([]),
+    peerAuthentications: fc.constant([]),
   });
 
   it('agree with a search through the whole state, after any history', () => {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { parsePort } from '../../../src/base/ip.ts';
-import { type AuthorizationPolicy, policyKey, type Workload } from '../../../src/model/mesh.ts';
-import { type AccessRequest, createAuthorizer, policyLookup } from '../../../src/policy/authorize.ts';
+import type { Workload } from '../../../src/model/mesh.ts';
+import { type AuthorizationPolicy, policyKey } from '../../../src/model/policy.ts';
+import { policyLookup } from '../../../src/policy/policy-lookup.ts';
+import { type AccessRequest, createAuthorizer } from '../../../src/policy/authorize.ts';
 import { at, meshOf, pod } from '../../support/mesh-builder.ts';
 
 const web = pod('shop/web', { ips: ['10.0.0.1'], labels: { app: 'web', tier: 'front' } });
@@ -27,7 +28,7 @@ const request = (destination: Workload): AccessRequest => ({
   identity: bare.identity,
   source: at('10.0.0.2:40000'),
   destination,
-  port: parsePort(80),
+  target: at('10.0.0.1:80'),
 });
 
 const keysFor = (policies: readonly AuthorizationPolicy[], workload: Workload): readonly string[] =>
@@ -70,7 +71,7 @@ describe('an authorizer', () => {
     const store = meshOf({ workloads: [web, bare], policies: [policy('shop/deny-all')] });
     const before = store.view;
     expect(authorize(before, request(web))).toMatchObject({ allowed: false, policy: 'shop/deny-all' });
-    store.replace({ workloads: [web, bare], services: [], policies: [] });
+    store.replace({ workloads: [web, bare], services: [], policies: [], peerAuthentications: [] });
     expect(authorize(store.view, request(web))).toMatchObject({ allowed: true });
     expect(authorize(before, request(web))).toMatchObject({ allowed: false });
   });

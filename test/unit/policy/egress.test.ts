@@ -29,6 +29,9 @@ function verdictOn(text: string, ...objects: readonly NamespaceAccess[]) {
   return egressVerdict(meshWith(...objects), web, request);
 }
 
+const say = (...objects: readonly NamespaceAccess[]) =>
+  defaultVerdict(accessLookup(meshWith(...objects))(web));
+
 const locked = access('shop/locked', { egress: { default: 'deny', rules: [] } });
 const allowing = (text: string) =>
   access('shop/out', { egress: { default: 'deny', rules: [rule('allow', text)] } });
@@ -116,9 +119,6 @@ describe('a rule', () => {
 });
 
 describe('the default for inbound connections', () => {
-  const say = (...objects: readonly NamespaceAccess[]) =>
-    defaultVerdict(accessLookup(meshWith(...objects))(web));
-
   it('is to allow, unless some object of the pod says Deny', () => {
     expect(say()).toBeUndefined();
     expect(say(locked, access('shop/a', { inbound: 'allow' }))).toBeUndefined();

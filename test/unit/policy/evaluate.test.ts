@@ -2,9 +2,18 @@ import { describe, expect, it } from '@jest/globals';
 import { parseIp, parsePort, parsePrefix } from '../../../src/base/ip.ts';
 import type { Verdict } from '../../../src/model/connection.ts';
 import { parseSpiffeId } from '../../../src/model/identity.ts';
-import { type AuthorizationPolicy, policyKey, type PolicyRule } from '../../../src/model/mesh.ts';
-import type { AccessFacts } from '../../../src/policy/conditions.ts';
-import { compile, evaluate, explain } from '../../../src/policy/evaluate.ts';
+import {
+  type AuthorizationPolicy,
+  type PeerAuthentication,
+  peerAuthenticationKey,
+  type PolicyAction,
+  policyKey,
+  type PolicyMatch,
+  type PolicyRule,
+} from '../../../src/model/policy.ts';
+import type { AccessFacts } from '../../../src/policy/attributes.ts';
+import { evaluate } from '../../../src/policy/evaluate.ts';
+import { compile } from '../../../src/policy/compile.ts';
 
 const web = parseSpiffeId('spiffe://cluster.local/ns/shop/sa/web');
 const port80 = parsePort(80);
@@ -12,6 +21,7 @@ const port80 = parsePort(80);
 const facts = (given: Partial<AccessFacts> = {}): AccessFacts => ({
   identity: web,
   sourceIp: parseIp('10.0.0.1'),
+  destinationIp: parseIp('10.0.0.9'),
   port: port80,
   ...given,
 });
@@ -19,8 +29,8 @@ const facts = (given: Partial<AccessFacts> = {}): AccessFacts => ({
 const plaintext = facts({ identity: undefined });
 
 function policy(
-  action: 'allow' | 'deny',
-  rules: readonly PolicyRule[],
+  action: PolicyAction,
+  rules: readonly PolicyMatch[],
   name: string = action,
 ): AuthorizationPolicy {
   return {
@@ -29,7 +39,7 @@ function policy(
     name,
     action,
     scope: { type: 'namespace' },
-    rules,
+    rules: rules.map((match) => (Object.keys(match).length === 0 ? {} : { when: [match] })),
   };
 }
 
@@ -37,7 +47,7 @@ const judge = (policies: readonly AuthorizationPolicy[], given: AccessFacts = fa
   evaluate(compile(policies), given);
 
 /** Whether a rule matches: a DENY policy of that rule alone refuses exactly what it matches. */
-const matches = (rule: PolicyRule, given: AccessFacts = facts()): boolean =>
+const matches = (rule: PolicyMatch, given: AccessFacts = facts()): boolean =>
   !judge([policy('deny', [rule])], given).allowed;
 
 describe('the order of decisions', () => {
@@ -131,14 +141,14 @@ describe('strings', () => {
 });
 
 describe('a source without identity', () => {
-  it.each<[keyof PolicyRule]>([['namespaces'], ['principals'], ['serviceAccounts']])(
+  it.each<[keyof PolicyMatch]>([['namespaces'], ['principals'], ['serviceAccounts']])(
     'satisfies no %s',
     (field) => {
       expect(matches({ [field]: ['*', 'shop', 'shop/web'] }, plaintext)).toBe(false);
     },
   );
 
-  it.each<[keyof PolicyRule]>([['notNamespaces'], ['notPrincipals'], ['notServiceAccounts']])(
+  it.each<[keyof PolicyMatch]>([['notNamespaces'], ['notPrincipals'], ['notServiceAccounts']])(
     'satisfies every %s, so that DENY of nobody-in-particular makes mutual TLS mandatory',
     (field) => {
       expect(matches({ [field]: ['*', 'shop/web'] }, plaintext)).toBe(true);
@@ -163,6 +173,150 @@ describe('addresses and ports', () => {
     expect(matches({ notIpBlocks: [parsePrefix('10.0.0.0/8')] })).toBe(false);
     expect(matches({ notPorts: [port80] })).toBe(false);
     expect(matches({ notPorts: [parsePort(81)] })).toBe(true);
+  });
+});
+
+describe('trust domains and the workload’s own address', () => {
+  it('match as strings and as blocks', () => {
+    expect(matches({ trustDomains: ['cluster.local'] })).toBe(true);
+    expect(matches({ trustDomains: ['*.org'] })).toBe(false);
+    expect(matches({ notTrustDomains: ['cluster.*'] })).toBe(false);
+    expect(matches({ trustDomains: ['*'] }, plaintext)).toBe(false);
+    expect(matches({ destinationIps: [parsePrefix('10.0.0.9')] })).toBe(true);
+    expect(matches({ notDestinationIps: [parsePrefix('10.0.0.9')] })).toBe(false);
+  });
+});
+
+describe('address blocks', () => {
+  const v6 = facts({ sourceIp: parseIp('fd00::1:2') });
+  it.each([
+    ['0.0.0.0/0', facts(), true],
+    ['::/0', facts(), false],
+    ['::/0', v6, true],
+    ['0.0.0.0/0', v6, false],
+    ['10.0.0.0/31', facts(), true],
+    ['10.0.0.2/31', facts(), false],
+    ['fd00::/16', v6, true],
+    ['fd00::1:0/112', v6, true],
+    ['fd00::1:0/127', v6, false],
+    ['::ffff:10.0.0.1', facts(), true],
+  ])('of %s', (block, given, expected) => {
+    expect(matches({ ipBlocks: [parsePrefix(block)] }, given)).toBe(expected);
+    const many = Array.from({ length: 20 }, (_, i) => parsePrefix(`192.0.2.${i}`));
+    expect(matches({ ipBlocks: [...many, parsePrefix(block)] }, given)).toBe(expected);
+    expect(matches({ notIpBlocks: [...many, parsePrefix(block)] }, given)).toBe(!expected);
+  });
+});
+
+describe('a long list of values', () => {
+  const others = (make: (i: number) => string): string[] => Array.from({ length: 20 }, (_, i) => make(i));
+
+  it('decides as a short one does', () => {
+    expect(matches({ namespaces: others((i) => `n${i}`) })).toBe(false);
+    expect(matches({ namespaces: [...others((i) => `n${i}*`), 'sh*'] })).toBe(true);
+    expect(matches({ namespaces: [...others((i) => `*n${i}`), '*op'] })).toBe(true);
+    expect(matches({ serviceAccounts: [...others((i) => `shop/s${i}`), 'shop/web'] })).toBe(true);
+    expect(matches({ serviceAccounts: others((i) => `shop/s${i}`) })).toBe(false);
+    const ports = Array.from({ length: 20 }, (_, i) => parsePort(1000 + i));
+    expect(matches({ ports: [...ports, port80] })).toBe(true);
+    expect(matches({ notPorts: ports })).toBe(true);
+  });
+});
+
+describe('a rule with alternatives', () => {
+  const rule: PolicyRule = {
+    from: [{ namespaces: ['x'] }, { serviceAccounts: ['shop/web'], notIpBlocks: [parsePrefix('10.0.0.7')] }],
+    to: [{ ports: [port80] }, { ports: [parsePort(81)] }],
+    when: [{ principals: ['*/sa/web'] }, { notNamespaces: ['bots'] }],
+  };
+  const deny: AuthorizationPolicy = { ...policy('deny', []), rules: [rule] };
+
+  it('matches by one of from, one of to, and all of when', () => {
+    expect(judge([deny]).reason).toBe(
+      'rule 1 matches: source service account shop/web is in serviceAccounts and source address 10.0.0.1 is ' +
+        'not in notIpBlocks and port 80 is in ports and source principal cluster.local/ns/shop/sa/web is in ' +
+        'principals and source namespace shop is not in notNamespaces',
+    );
+    expect(judge([deny], facts({ port: parsePort(82) })).allowed).toBe(true);
+    expect(judge([deny], facts({ sourceIp: parseIp('10.0.0.7') })).allowed).toBe(true);
+    expect(judge([deny], plaintext).allowed).toBe(true);
+  });
+
+  it('matches everything in a part that says nothing', () => {
+    for (const empty of [{}, { from: [], to: [], when: [] }]) {
+      expect(judge([{ ...deny, rules: [empty] }]).allowed).toBe(false);
+    }
+  });
+});
+
+describe('an AUDIT policy', () => {
+  it('is named where it matches, and has no say', () => {
+    const audit = policy('audit', [{ namespaces: ['shop'] }]);
+    expect(judge([audit])).toEqual({
+      allowed: true,
+      policy: undefined,
+      reason: 'no policy applies',
+      audit: 'shop/audit',
+    });
+    expect(judge([audit, policy('deny', [{}])])).toMatchObject({ allowed: false, audit: 'shop/audit' });
+    expect(judge([audit], plaintext)).not.toHaveProperty('audit');
+  });
+});
+
+describe('a CUSTOM policy', () => {
+  it('refuses what it matches, before any other, and says why', () => {
+    const custom = policy('custom', [{ namespaces: ['shop'] }]);
+    expect(judge([custom, policy('allow', [{}]), policy('deny', [{}], 'a-deny')])).toEqual({
+      allowed: false,
+      policy: 'shop/custom',
+      reason:
+        'rule 1 matches: source namespace shop is in namespaces; action CUSTOM needs a waypoint to ask its ' +
+        'provider, so what it matches is refused',
+    });
+    expect(judge([custom], plaintext).allowed).toBe(true);
+  });
+});
+
+describe('a policy in dry run', () => {
+  const dry = (each: AuthorizationPolicy): AuthorizationPolicy => ({ ...each, dryRun: true });
+
+  it('tells what it would refuse, and refuses nothing', () => {
+    expect(judge([dry(policy('deny', [{ namespaces: ['shop'] }]))])).toMatchObject({
+      allowed: true,
+      dryRun: { allowed: false, policy: 'shop/deny' },
+    });
+    expect(judge([dry(policy('deny', [{ namespaces: ['x'] }]))])).not.toHaveProperty('dryRun');
+  });
+
+  it('is judged together with those in force', () => {
+    const allowWeb = policy('allow', [{ namespaces: ['shop'] }], 'allow-shop');
+    expect(judge([allowWeb, dry(policy('allow', [{ namespaces: ['x'] }]))])).not.toHaveProperty('dryRun');
+    expect(judge([policy('allow', []), dry(allowWeb)])).toMatchObject({
+      allowed: false,
+      dryRun: { allowed: true, policy: 'shop/allow-shop' },
+    });
+  });
+});
+
+describe('mutual TLS', () => {
+  const strict: PeerAuthentication = {
+    key: peerAuthenticationKey('shop', 'default'),
+    namespace: 'shop',
+    name: 'default',
+    createdAt: '',
+    scope: { type: 'namespace' },
+    mode: 'strict',
+    ports: new Map(),
+  };
+  const set = compile([policy('allow', [{}])], { mesh: undefined, namespace: strict, workload: undefined });
+
+  it('where it is required, refuses plaintext whatever policies allow, and names who requires it', () => {
+    expect(evaluate(set, plaintext)).toEqual({
+      allowed: false,
+      policy: 'peerauthentication/shop/default',
+      reason: 'port 80 takes mutual TLS only (STRICT) and the source has no identity (plaintext)',
+    });
+    expect(evaluate(set, facts())).toMatchObject({ allowed: true, policy: 'shop/allow' });
   });
 });
 
@@ -202,45 +356,20 @@ describe('the reason of a verdict', () => {
     );
   });
 
+  it('looks at the alternative that came nearest', () => {
+    const from = [{ namespaces: ['x'], ports: [parsePort(1)] }, { namespaces: ['y'] }];
+    const allow: AuthorizationPolicy = { ...policy('allow', []), rules: [{ from }] };
+    expect(judge([allow]).reason).toBe('shop/allow rule 1: source namespace shop is not in namespaces');
+  });
+
+  it('names a few policies where many allow nothing', () => {
+    const many = ['a', 'b', 'c', 'd', 'e'].map((name) => policy('allow', [], name));
+    expect(judge(many).reason).toBe('shop/a, shop/b, shop/c and 2 more has no rule, so it allows nothing');
+  });
+
   it('says that ALLOW policies without rules allow nothing', () => {
     expect(judge([policy('allow', [], 'nothing')]).reason).toBe(
       'shop/nothing has no rule, so it allows nothing',
     );
-  });
-});
-
-describe('explaining a decision', () => {
-  it('shows how every rule fares, also those behind the decision', () => {
-    const deny = policy('deny', [{ namespaces: ['shop'] }, { ports: [parsePort(81)] }]);
-    const allow = policy('allow', [{ principals: ['x'], ports: [port80] }]);
-    expect(explain(compile([allow, deny]), facts())).toEqual({
-      verdict: expect.objectContaining({ allowed: false, policy: 'shop/deny' }),
-      findings: [
-        {
-          policy: 'shop/deny',
-          action: 'deny',
-          rule: 1,
-          matches: true,
-          conditions: [{ field: 'namespaces', values: ['shop'], actual: 'shop', holds: true }],
-        },
-        {
-          policy: 'shop/deny',
-          action: 'deny',
-          rule: 2,
-          matches: false,
-          conditions: [{ field: 'ports', values: ['81'], actual: '80', holds: false }],
-        },
-        {
-          policy: 'shop/allow',
-          action: 'allow',
-          rule: 1,
-          matches: false,
-          conditions: [
-            { field: 'principals', values: ['x'], actual: 'cluster.local/ns/shop/sa/web', holds: false },
-            { field: 'ports', values: ['80'], actual: '80', holds: true },
-          ],
-        },
-      ],
-    });
   });
 });

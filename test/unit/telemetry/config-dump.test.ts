@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { parseIp, type Port } from '../../../src/base/ip.ts';
+import { parseIp, parsePrefix, type Port } from '../../../src/base/ip.ts';
 import type { TrustDomain } from '../../../src/model/identity.ts';
-import { type AuthorizationPolicy, policyKey, type Service, serviceKey } from '../../../src/model/mesh.ts';
+import { type Service, serviceKey } from '../../../src/model/mesh.ts';
+import { type AuthorizationPolicy, policyKey } from '../../../src/model/policy.ts';
 import type { MeshView } from '../../../src/model/view.ts';
 import type { CertificateItem } from '../../../src/telemetry/admin-api.ts';
 import { configDump } from '../../../src/telemetry/config-dump.ts';
@@ -33,7 +34,14 @@ const policy: AuthorizationPolicy = {
   action: 'allow',
   scope: { type: 'selector', labels: { app: 'web' } },
   rules: [
-    { principals: ['cluster.local/ns/shop/sa/*', '*'], notNamespaces: ['*-test'], ports: [port(8080)] },
+    {
+      from: [
+        { principals: ['cluster.local/ns/shop/sa/*', '*'], notNamespaces: ['*-test'] },
+        { serviceAccounts: ['a/b'] },
+      ],
+      to: [{ ports: [port(8080)] }],
+      when: [{ notIpBlocks: [parsePrefix('10.0.0.0/8')] }],
+    },
   ],
 };
 
@@ -52,6 +60,7 @@ const view: MeshView = {
   ]),
   services: new Map([[service.key, service]]),
   policies: new Map([[policy.key, policy]]),
+  peerAuthentications: new Map(),
   access: new Map(),
   nodes: new Map(),
   workloadByIp: (ip) => (ip === podIp ? web : undefined),
@@ -114,9 +123,15 @@ describe('the dump for istioctl', () => {
       action: 'Allow',
       rules: [
         [
-          [{ notNamespaces: [{ Suffix: '-test' }] }],
-          [{ principals: [{ Prefix: 'cluster.local/ns/shop/sa/' }, { Presence: {} }] }],
+          [
+            {
+              notNamespaces: [{ Suffix: '-test' }],
+              principals: [{ Prefix: 'cluster.local/ns/shop/sa/' }, { Presence: {} }],
+            },
+            { serviceAccounts: [{ namespace: 'a', serviceAccount: 'b' }] },
+          ],
           [{ destinationPorts: [8080] }],
+          [{ notSourceIps: ['10.0.0.0/8'] }],
         ],
       ],
     });

@@ -4,6 +4,7 @@ import { AccessLog } from '../../../src/telemetry/access-log.ts';
 import { ConnectionRegistry } from '../../../src/telemetry/connection-registry.ts';
 import { FailureThrottle } from '../../../src/telemetry/failure-throttle.ts';
 import { Metrics } from '../../../src/telemetry/metrics.ts';
+import { PolicyMetrics } from '../../../src/telemetry/policy-metrics.ts';
 import { trafficAccount } from '../../../src/telemetry/traffic-account.ts';
 import { TrafficMetrics } from '../../../src/telemetry/traffic-metrics.ts';
 import { failure, fakeClock, record, webService } from './records.ts';
@@ -23,6 +24,7 @@ function setUp() {
   const account = trafficAccount({
     registry,
     metrics: new TrafficMetrics({ metrics, clock, labels: { clusterId: 'c1', service } }),
+    policies: new PolicyMetrics(metrics),
     accessLog: new AccessLog({
       log,
       throttle: new FailureThrottle(clock),

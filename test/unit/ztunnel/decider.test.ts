@@ -153,7 +153,7 @@ describe('a connection an application opens', () => {
     mesh.replace({
       workloads: [web, late],
       services: [service('shop/cart', '10.96.0.10', '80:8080', endpoints)],
-      policies: [],
+      policies: [], peerAuthentications: [],
     });
     expect(further(decision)).toMatchObject({ type: 'hbone', via: at('10.244.2.9:15008') });
     expect(further(decision)).toBeUndefined();
@@ -239,13 +239,31 @@ describe('a connection an application opens', () => {
   });
 });
 
+it('a connection that ended before it was decided on is recorded with whom it was for, not with its client twice', () => {
+  const { decider, records } = setup();
+  const error = new MeshError('TLS_FAILED', 'no certificate');
+  const [client, local] = [at('10.244.2.7:51000'), at('10.244.1.5:15008')];
+  decider.rejected({ pod: enginePod(web), client, local }, { hop: 'tls', error });
+  expect(records).toEqual([
+    expect.objectContaining({
+      source: expect.objectContaining({ address: client, workload: cart }),
+      destination: expect.objectContaining({ address: local, workload: web }),
+      originalDestination: local,
+    }),
+  ]);
+});
+
 describe('a connection that arrives through HBONE', () => {
   it('reaches the application from its client’s address, with the proved identity judged', () => {
     const { decide, asked } = setup();
     expect(routesOf(decide(connect('10.244.1.5:9090')))).toEqual([
       { type: 'direct', target: at('10.244.1.5:9090'), source: '10.244.2.7' },
     ]);
-    expect(asked[0]).toMatchObject({ identity: cart.identity, port: 9090, destination: { name: 'web' } });
+    expect(asked[0]).toMatchObject({
+      identity: cart.identity,
+      target: { port: 9090 },
+      destination: { name: 'web' },
+    });
   });
 
   it('may name a Service this pod serves', () => {

@@ -12,7 +12,7 @@ function from(before: MeshSpec, after: MeshSpec): Record<string, string> {
   const store = meshOf(before);
   let seen: Departures = new Map();
   store.subscribe((view, diff) => (seen = departuresIn(view, diff)));
-  const nothing: MeshState = { workloads: [], services: [], policies: [] };
+  const nothing: MeshState = { workloads: [], services: [], policies: [], peerAuthentications: [] };
   store.replace({ ...nothing, ...after });
   return Object.fromEntries(seen);
 }

@@ -1,9 +1,17 @@
 import { describe, expect, it } from '@jest/globals';
-import { certificateItem, policyItem, workloadItem } from '../../../../src/apps/node/admin-items.ts';
+import { certificateItem, workloadItem } from '../../../../src/apps/node/admin-items.ts';
 import { type NodeFacts, nodeFacts } from '../../../../src/apps/node/node-facts.ts';
+import { peerAuthenticationItem, policyItem } from '../../../../src/apps/node/policy-items.ts';
 import type { CertificateStatus } from '../../../../src/identity/certificate-entry.ts';
 import type { SpiffeId } from '../../../../src/model/identity.ts';
-import { type AuthorizationPolicy, type NodeName, policyKey } from '../../../../src/model/mesh.ts';
+import type { NodeName } from '../../../../src/model/mesh.ts';
+import {
+  type AuthorizationPolicy,
+  type PeerAuthentication,
+  peerAuthenticationKey,
+  policyKey,
+} from '../../../../src/model/policy.ts';
+import { parsePort } from '../../../../src/base/ip.ts';
 import type { MeshView } from '../../../../src/model/view.ts';
 import { meshOf, pod } from '../../../support/mesh-builder.ts';
 
@@ -79,6 +87,29 @@ describe('a policy', () => {
   it('that applies to none names none', () => {
     const unknown = policy('shop', 'later', { type: 'namespace' });
     expect(policyItem(unknown, factsOf(view)).workloads).toEqual([]);
+  });
+});
+
+describe('a PeerAuthentication', () => {
+  it('is told in words, with the pods it decides about', () => {
+    const strict: PeerAuthentication = {
+      key: peerAuthenticationKey('shop', 'default'),
+      namespace: 'shop',
+      name: 'default',
+      createdAt: '',
+      scope: { type: 'selector', labels: { app: 'web' } },
+      mode: 'strict',
+      ports: new Map([[parsePort(8080), 'permissive']]),
+    };
+    const mesh = meshOf({ workloads: [web, twin, far, other], peerAuthentications: [strict] }).view;
+    expect(peerAuthenticationItem(strict, factsOf(mesh))).toMatchObject({
+      kind: 'PeerAuthentication',
+      key: 'peerauthentication/shop/default',
+      action: 'mtls',
+      scope: 'app=web',
+      rules: ['mutual TLS only (STRICT)', 'plaintext too (PERMISSIVE) on port 8080'],
+      workloads: ['shop/web', 'shop/twin'],
+    });
   });
 });
 

@@ -68,7 +68,7 @@ describe('a refusal', () => {
       accessLog: { completed: () => seen.push('log') },
       registry: { completed: () => seen.push('list') },
       metrics: {
-        count: (_name, labels, by = 1) => seen.push(`${Object.values(labels).join(' ')} ${by}`),
+        count: (_name, labels, by) => seen.push(`${Object.values(labels).join(' ')} ${by ?? 1}`),
       },
     });
     account.refused(recordOf('8.8.8.8', { protocol: 'udp' }));

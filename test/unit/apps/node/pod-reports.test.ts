@@ -62,7 +62,12 @@ it('reports the own node’s pods once a second, and forgets those that are gone
   });
   await clock.advance(2_000);
   expect(reported).toEqual(['web', 'web']);
-  mesh.apply({ workloads: new Map([[web.uid, undefined]]), services: new Map(), policies: new Map() });
+  mesh.apply({
+    workloads: new Map([[web.uid, undefined]]),
+    services: new Map(),
+    policies: new Map(),
+    peerAuthentications: new Map(),
+  });
   await clock.advance(5_000);
   stop();
   await clock.advance(5_000);

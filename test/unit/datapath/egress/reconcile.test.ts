@@ -75,7 +75,7 @@ const change = (store: MeshStore, objects: readonly NamespaceAccess[]): void =>
   store.replace({
     workloads: [...store.view.workloads.values()],
     services: [...store.view.services.values()],
-    policies: [],
+    policies: [], peerAuthentications: [],
     access: objects,
   });
 
@@ -145,7 +145,7 @@ describe('a change of objects', () => {
     store.replace({
       workloads: [...moved, pod('data/new', { ips: ['10.1.77.7'] })],
       services: [service('data/db', '10.96.0.99', '443:443', [])],
-      policies: [],
+      policies: [], peerAuthentications: [],
       access: [...objects.values()],
     });
     expect(['10.96.0.7', '10.1.2.3'].map((ip) => mayReach(web.uid, ip))).toEqual([false, false]);
@@ -173,7 +173,7 @@ describe('pods', () => {
     store.replace({
       workloads: [web, twin, { ...odd, labels: { app: 'web' } }],
       services: [],
-      policies: [],
+      policies: [], peerAuthentications: [],
       access: [closed, labelled],
     });
     expect(mayReach(odd.uid, '1.1.1.1')).toBe(true);
@@ -190,7 +190,7 @@ describe('pods', () => {
   it('that the model does not know any more keep what restricts them', () => {
     const store = follow([closed]);
     enrol(web);
-    store.replace({ workloads: [], services: [], policies: [], access: [] });
+    store.replace({ workloads: [], services: [], policies: [], peerAuthentications: [], access: [] });
     expect(mayReach(web.uid, '8.8.8.8')).toBe(false);
     reconciler.apply(store.view);
     expect(mayReach(web.uid, '8.8.8.8')).toBe(false);
@@ -259,12 +259,11 @@ describe('a failure to write', () => {
   it('is mended the next time, whatever that is about', () => {
     const store = follow([closed]);
     enrol(web);
-    const { setAll } = kernel;
-    kernel.setAll = () => {
+    kernel.written = () => {
       throw new MeshError('BPF_MAP', 'no');
     };
     change(store, [toTen]);
-    kernel.setAll = setAll;
+    kernel.written = () => {};
     expect(mayReach(web.uid, '10.0.0.1')).toBe(false);
     change(store, [toTen, access('data/x', { inbound: 'deny' })]);
     expect(mayReach(web.uid, '10.0.0.1')).toBe(true);

@@ -104,35 +104,37 @@ export const ports = [1, 52, 53, 54, 399, 400, 443, 500, 501, 600, 601, 65_535];
 
 export const transports = ['tcp', 'udp'] as const;
 
+const bitsOf = (text: string): string =>
+  text.includes('.') && !text.includes(':')
+    ? text
+        .split('.')
+        .map((part) => Number(part).toString(2).padStart(8, '0'))
+        .join('')
+    : expanded(text)
+        .map((group) => Number.parseInt(group, 16).toString(2).padStart(16, '0'))
+        .join('');
+
 /** Bit by bit, so that it shares nothing with the code. */
 function inBlock(ip: IpAddress, base: IpAddress, length: number): boolean {
-  const bits = (text: string): string =>
-    text.includes('.') && !text.includes(':')
-      ? text
-          .split('.')
-          .map((part) => Number(part).toString(2).padStart(8, '0'))
-          .join('')
-      : expanded(text)
-          .map((group) => Number.parseInt(group, 16).toString(2).padStart(16, '0'))
-          .join('');
-  const [a, b] = [bits(ip), bits(base)];
+  const [a, b] = [bitsOf(ip), bitsOf(base)];
   return a.length === b.length && a.slice(0, length) === b.slice(0, length);
 }
 
 function expanded(text: string): string[] {
   const [head = '', tail = ''] = text.split('::');
-  const groups = (half: string): string[] =>
-    half === ''
-      ? []
-      : half.split(':').flatMap((group) => {
-          const quad = group.split('.').map(Number);
-          const [a = 0, b = 0, c = 0, d = 0] = quad;
-          return quad.length === 4 ? [((a << 8) | b).toString(16), ((c << 8) | d).toString(16)] : [group];
-        });
-  const [front, back] = [groups(head), groups(tail)];
+  const [front, back] = [groupsOf(head), groupsOf(tail)];
   const missing = text.includes('::') ? 8 - front.length - back.length : 0;
   return [...front, ...Array<string>(missing).fill('0'), ...back];
 }
+
+const groupsOf = (half: string): string[] =>
+  half === ''
+    ? []
+    : half.split(':').flatMap((group) => {
+        const quad = group.split('.').map(Number);
+        const [a = 0, b = 0, c = 0, d = 0] = quad;
+        return quad.length === 4 ? [((a << 8) | b).toString(16), ((c << 8) | d).toString(16)] : [group];
+      });
 
 function holdsAt(target: EgressTarget, view: MeshView, ip: IpAddress): boolean {
   switch (target.type) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { formatProblem } from '../../../../src/kube/problem.ts';
 import { translatePolicy } from '../../../../src/kube/translate/authorization-policy.ts';
-import type { PolicyRule } from '../../../../src/model/mesh.ts';
+import type { PolicyRule } from '../../../../src/model/policy.ts';
 import { meshConfig } from '../../../support/mesh-builder.ts';
 import { objectIn } from '../support.ts';
 
@@ -21,15 +21,15 @@ const problemsOf = (spec: string): readonly string[] =>
 
 /** The rules of an ALLOW policy that must be in order. */
 function rules(text: string): readonly PolicyRule[] {
-  const { policy, valid, problems } = translate(`rules: ${text}`);
-  if (policy === undefined || !valid) throw new Error(problems.map(formatProblem).join('\n'));
-  return policy.rules;
+  const { value, valid, problems } = translate(`rules: ${text}`);
+  if (!valid) throw new Error(problems.map(formatProblem).join('\n'));
+  return value.rules;
 }
 
 describe('an AuthorizationPolicy', () => {
   it('allows by default, in its namespace', () => {
     expect(translate('rules: [{}]')).toEqual({
-      policy: {
+      value: {
         key: 'shop/p',
         namespace: 'shop',
         name: 'p',
@@ -43,8 +43,8 @@ describe('an AuthorizationPolicy', () => {
   });
 
   it('without a spec, or without rules, allows nothing', () => {
-    expect(translate(undefined).policy).toMatchObject({ action: 'allow', rules: [] });
-    expect(translate('action: ALLOW')).toMatchObject({ policy: { rules: [] }, valid: true });
+    expect(translate(undefined).value).toMatchObject({ action: 'allow', rules: [] });
+    expect(translate('action: ALLOW')).toMatchObject({ value: { rules: [] }, valid: true });
   });
 
   it.each([
@@ -63,49 +63,63 @@ describe('an AuthorizationPolicy', () => {
       { type: 'selector', labels: { app: 'web' } },
     ],
   ])('applies to %s', (_, spec, namespace, scope) => {
-    expect(translate(spec, namespace).policy?.scope).toEqual(scope);
+    expect(translate(spec, namespace).value.scope).toEqual(scope);
   });
 });
 
 describe('rules', () => {
-  it('take each pair of a source and an operation as an alternative', () => {
+  it('keep sources and operations as alternatives, and every "when" as a condition', () => {
     const text = `[{
       from: [{source: {namespaces: [a]}}, {source: {principals: [b]}}],
-      to: [{operation: {ports: ["80", "81"]}}, {operation: {notPorts: ["82"]}}]}]`;
+      to: [{operation: {ports: ["80", "81"]}}, {operation: {notPorts: ["82"]}}],
+      when: [
+        {key: source.namespace, values: [c], notValues: [d]}, {key: source.principal, notValues: ["*/sa/x"]},
+        {key: destination.port, values: ["80"]}, {key: source.ip, values: [10.0.0.1]},
+        {key: destination.ip, notValues: [10.0.0.0/8]}]}]`;
     expect(rules(text)).toEqual([
-      { namespaces: ['a'], ports: [80, 81] },
-      { namespaces: ['a'], notPorts: [82] },
-      { principals: ['b'], ports: [80, 81] },
-      { principals: ['b'], notPorts: [82] },
+      {
+        from: [{ namespaces: ['a'] }, { principals: ['b'] }],
+        to: [{ ports: [80, 81] }, { notPorts: [82] }],
+        when: [
+          { namespaces: ['c'], notNamespaces: ['d'] },
+          { notPrincipals: ['*/sa/x'] },
+          { ports: [80] },
+          { ipBlocks: [{ base: '10.0.0.1', length: 32 }] },
+          { notDestinationIps: [{ base: '10.0.0.0', length: 8 }] },
+        ],
+      },
     ]);
   });
 
   it('read every L4 field', () => {
     const text = `[{from: [{source: {
       namespaces: [a], notNamespaces: [b], principals: [c*], notPrincipals: ["*d"],
-      serviceAccounts: [x/y, z], notServiceAccounts: [v], ipBlocks: [10.0.0.0/8], notIpBlocks: ["fd00::1"]}}]}]`;
+      serviceAccounts: [x/y, z], notServiceAccounts: [v], trustDomains: [t], notTrustDomains: [u],
+      ipBlocks: [10.0.0.0/8], notIpBlocks: ["fd00::1"]}}]}]`;
     expect(rules(text)).toEqual([
       {
-        namespaces: ['a'],
-        notNamespaces: ['b'],
-        principals: ['c*'],
-        notPrincipals: ['*d'],
-        serviceAccounts: ['x/y', 'shop/z'],
-        notServiceAccounts: ['shop/v'],
-        ipBlocks: [{ base: '10.0.0.0', length: 8 }],
-        notIpBlocks: [{ base: 'fd00::1', length: 128 }],
+        from: [
+          {
+            namespaces: ['a'],
+            notNamespaces: ['b'],
+            principals: ['c*'],
+            notPrincipals: ['*d'],
+            serviceAccounts: ['x/y', 'shop/z'],
+            notServiceAccounts: ['shop/v'],
+            trustDomains: ['t'],
+            notTrustDomains: ['u'],
+            ipBlocks: [{ base: '10.0.0.0', length: 8 }],
+            notIpBlocks: [{ base: 'fd00::1', length: 128 }],
+          },
+        ],
       },
     ]);
   });
 
-  it('take conditions under "when" in addition', () => {
-    const text = `[{from: [{source: {namespaces: [a]}}, {source: {namespaces: [b]}}], when: [
-      {key: source.principal, notValues: ["*/sa/x"]}, {key: destination.port, values: ["80"]},
-      {key: source.ip, values: [10.0.0.1]}]}]`;
-    const extra = { notPrincipals: ['*/sa/x'], ports: [80], ipBlocks: [{ base: '10.0.0.1', length: 32 }] };
-    expect(rules(text)).toEqual([
-      { namespaces: ['a'], ...extra },
-      { namespaces: ['b'], ...extra },
+  it('take 10 000 principals', () => {
+    const principals = Array.from({ length: 10_000 }, (_, i) => `cluster.local/ns/n/sa/s${i}`);
+    expect(rules(`[{from: [{source: {principals: [${principals.join(', ')}]}}]}]`)).toEqual([
+      { from: [{ principals }] },
     ]);
   });
 });
@@ -114,67 +128,152 @@ const from = (source: string): string => `{from: [{source: {${source}}}]}`;
 
 const to = (operation: string): string => `{to: [{operation: {${operation}}}]}`;
 
-describe('what L4 cannot check or read', () => {
+/** The text of a rule, where its fault is, what it is, and what is left of the rule's conditions. */
+type Fault = readonly [rule: string, field: string, message: string, rest: PolicyRule];
+
+/** An ALLOW without what is faulty, and a DENY without the condition: the documented rule. */
+function expectStrict(rule: string, rest: PolicyRule): void {
+  const sound = '{to: [{operation: {ports: ["9"]}}]}';
+  expect(translate(`action: ALLOW, rules: [${rule}, ${sound}]`).value.rules).toEqual([
+    { to: [{ ports: [9] }] },
+  ]);
+  for (const action of ['DENY', 'CUSTOM', 'AUDIT']) {
+    expect(translate(`action: ${action}, rules: [${rule}]`).value.rules).toEqual([rest]);
+  }
+}
+
+describe('what only a waypoint can check', () => {
   const http = 'an HTTP condition, which only a waypoint can check';
-  /** The text of a rule, where its fault is, what it is, and what is left of the rule's conditions. */
-  const faults: readonly [string, string, string, PolicyRule][] = [
-    [to('ports: ["80"], methods: [GET]'), 'to[0].operation.methods', http, { ports: [80 as never] }],
-    [to('paths: ["/x"]'), 'to[0].operation.paths', http, {}],
-    [to('notHosts: [x]'), 'to[0].operation.notHosts', http, {}],
+  const faults: readonly Fault[] = [
     [
-      from('requestPrincipals: ["*"], namespaces: [a]'),
-      'from[0].source.requestPrincipals',
+      to('ports: ["80"], methods: [GET]'),
+      'to[0].operation.methods',
       http,
-      { namespaces: ['a'] },
+      { to: [{ ports: [80 as never] }] },
     ],
-    [from('remoteIpBlocks: [10.0.0.0/8]'), 'from[0].source.remoteIpBlocks', http, {}],
-    [to('ports: ["0"]'), 'to[0].operation.ports', '"0" is not a TCP port (1-65535)', {}],
-    [to('ports: ["80", "http"]'), 'to[0].operation.ports', '"http" is not a TCP port (1-65535)', {}],
-    [to('ports: []'), 'to[0].operation.ports', 'the list is empty', {}],
-    [from('ipBlocks: [10.0.0.0/33]'), 'from[0].source.ipBlocks', '"10.0.0.0/33" is not an IP prefix', {}],
+    ...['hosts', 'notHosts', 'methods', 'notMethods', 'paths', 'notPaths'].map((name): Fault => [
+      to(`${name}: [x]`),
+      `to[0].operation.${name}`,
+      http,
+      { to: [{}] },
+    ]),
+    ...['requestPrincipals', 'notRequestPrincipals', 'remoteIpBlocks', 'notRemoteIpBlocks'].map(
+      (name): Fault => [
+        from(`${name}: [10.0.0.0/8], namespaces: [a]`),
+        `from[0].source.${name}`,
+        http,
+        { from: [{ namespaces: ['a'] }] },
+      ],
+    ),
+    ...['request.auth.claims[iss]', 'request.headers[x]', 'connection.sni', 'remote.ip', 'new.key'].map(
+      (key): Fault => [
+        `{when: [{key: "${key}", values: [x]}]}`,
+        'when[0].key',
+        `"${key}" cannot be checked at L4, only by a waypoint`,
+        { when: [{}] },
+      ],
+    ),
+  ];
+
+  it.each(faults)('is a warning, and in force in its strict reading: %s', (rule, field, message, rest) => {
+    expect(problemsOf(`rules: [${rule}]`)).toEqual([`warning: spec.rules[0].${field}: ${message}`]);
+    expect(translate(`rules: [${rule}]`).valid).toBe(true);
+    expectStrict(rule, rest);
+  });
+
+  it('takes the whole rule out of an ALLOW policy, as Istio does, and leaves a DENY what L4 can check', () => {
+    const rule = '{from: [{source: {namespaces: [a]}}, {source: {requestPrincipals: [b]}}]}';
+    expect(translate(`rules: [${rule}]`).value.rules).toEqual([]);
+    expect(translate(`action: DENY, rules: [${rule}]`).value.rules).toEqual([
+      { from: [{ namespaces: ['a'] }, {}] },
+    ]);
+  });
+
+  it('is a CUSTOM policy: what its rules match is refused', () => {
+    const text = `action: CUSTOM, provider: {name: x}, rules: [${to('ports: ["80"]')}]`;
+    expect(translate(text)).toMatchObject({
+      value: { action: 'custom', rules: [{ to: [{ ports: [80] }] }] },
+      valid: true,
+    });
+    expect(problemsOf(text)).toEqual([
+      'warning: spec.action: CUSTOM needs a waypoint to ask its provider; without one, what its rules match is refused',
+    ]);
+  });
+
+  it('is a field of a later version of the API: it is not overlooked', () => {
+    const raw = (spec: unknown) =>
+      translatePolicy({ object: { ...bare, spec } as never, position: undefined }, meshConfig);
+    const unknownIn = { from: [{ source: { namespaces: ['a'], spiffeIds: ['x'] } }] };
+    expect(raw({ rules: [unknownIn] }).value.rules).toEqual([]);
+    expect(raw({ action: 'DENY', rules: [unknownIn] }).value.rules).toEqual([
+      { from: [{ namespaces: ['a'] }] },
+    ]);
+    expect(raw({ rules: [{ unless: [] }] }).value.rules).toEqual([]);
+    expect(
+      raw({ rules: [{ when: [{ key: 'source.namespace', values: ['a'], any: 1 }] }] }).value.rules,
+    ).toEqual([]);
+    expect(raw({ rules: [{}], inverted: true })).toMatchObject({
+      value: { action: 'deny', rules: [{}] },
+      valid: false,
+    });
+  });
+});
+
+const bare = {
+  apiVersion: 'security.istio.io/v1',
+  kind: 'AuthorizationPolicy',
+  metadata: { name: 'p', namespace: 'shop' },
+};
+
+describe('what cannot be read', () => {
+  const noAddress = (text: string): string => `"${text}" is not an IP address`;
+  const faults: readonly Fault[] = [
+    [to('ports: ["0"]'), 'to[0].operation.ports', '"0" is not a TCP port (1-65535)', { to: [{}] }],
+    [
+      to('ports: ["80", "http"]'),
+      'to[0].operation.ports',
+      '"http" is not a TCP port (1-65535)',
+      { to: [{}] },
+    ],
+    [
+      to('notPorts: ["65536"]'),
+      'to[0].operation.notPorts',
+      '"65536" is not a TCP port (1-65535)',
+      { to: [{}] },
+    ],
+    [to('ports: []'), 'to[0].operation.ports', 'the list is empty', { to: [{}] }],
+    [
+      from('ipBlocks: [10.0.0.0/33]'),
+      'from[0].source.ipBlocks',
+      '"10.0.0.0/33" is not an IP prefix',
+      { from: [{}] },
+    ],
+    [from('ipBlocks: [010.0.0.1]'), 'from[0].source.ipBlocks', noAddress('010.0.0.1'), { from: [{}] }],
+    [from('notIpBlocks: ["10.1"]'), 'from[0].source.notIpBlocks', noAddress('10.1'), { from: [{}] }],
+    [
+      from('ipBlocks: ["10.0.0.1/08"]'),
+      'from[0].source.ipBlocks',
+      '"10.0.0.1/08" is not an IP prefix',
+      { from: [{}] },
+    ],
     [
       from('serviceAccounts: ["*"]'),
       'from[0].source.serviceAccounts',
       '"*" is not NAMESPACE/NAME of a service account',
-      {},
+      { from: [{}] },
     ],
-    [from(''), 'from[0].source', 'no condition is given', {}],
-    [to(''), 'to[0].operation', 'no condition is given', {}],
+    [from(''), 'from[0].source', 'no condition is given', { from: [{}] }],
+    [to(''), 'to[0].operation', 'no condition is given', { to: [{}] }],
+    ['{from: [{}]}', 'from[0].source', 'no condition is given', { from: [{}] }],
     ['{from: []}', 'from', 'the list is empty', {}],
     ['{to: []}', 'to', 'the list is empty', {}],
-    [
-      '{when: [{key: "request.auth.claims[iss]", values: [x]}]}',
-      'when[0].key',
-      '"request.auth.claims[iss]" cannot be checked at L4',
-      {},
-    ],
-    ['{when: [{key: source.namespace}]}', 'when[0]', 'no condition is given', {}],
-    [
-      '{from: [{source: {namespaces: [a]}}], when: [{key: source.namespace, values: [b]}]}',
-      'when[0].key',
-      'the rule has a condition on "source.namespace" already',
-      { namespaces: ['a'] },
-    ],
+    ['{when: [{key: source.namespace}]}', 'when[0]', 'no condition is given', { when: [{}] }],
   ];
 
-  it.each(faults)('is named: %s', (rule, field, message) => {
+  it.each(faults)('is named, and makes the policy invalid: %s', (rule, field, message, rest) => {
     expect(problemsOf(`rules: [${rule}]`)).toEqual([`spec.rules[0].${field}: ${message}`]);
     expect(translate(`rules: [${rule}]`).valid).toBe(false);
-  });
-
-  it.each(faults)(
-    'takes an ALLOW rule out, and leaves a DENY rule without the condition: %s',
-    (rule, _, __, rest) => {
-      expect(
-        translate(`action: ALLOW, rules: [${rule}, {to: [{operation: {ports: ["9"]}}]}]`).policy?.rules,
-      ).toEqual([{ ports: [9] }]);
-      expect(translate(`action: DENY, rules: [${rule}]`).policy?.rules).toEqual([rest]);
-    },
-  );
-
-  it('spoils of an ALLOW rule only the alternatives it is in', () => {
-    const text = 'rules: [{from: [{source: {namespaces: [a]}}, {source: {requestPrincipals: [b]}}]}]';
-    expect(translate(text).policy?.rules).toEqual([{ namespaces: ['a'] }]);
+    expectStrict(rule, rest);
   });
 
   it('is a DENY policy without rules, which would deny nothing', () => {
@@ -182,26 +281,66 @@ describe('what L4 cannot check or read', () => {
       'spec.rules: a DENY policy without rules denies nothing; to deny everything write [{}]',
     ]);
   });
+});
 
-  it('is a policy for a waypoint', () => {
-    const target = '{group: gateway.networking.k8s.io, kind: Gateway, name: w}';
-    for (const spec of [`targetRef: ${target}`, `targetRefs: [${target}]`]) {
-      expect(translate(spec)).toMatchObject({ policy: undefined, valid: false });
+describe('dry run', () => {
+  const annotated = (value: string) =>
+    translatePolicy(
+      objectIn(
+        'AuthorizationPolicy',
+        `{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: p, namespace: shop, annotations: {istio.io/dry-run: "${value}"}}}`,
+      ),
+      meshConfig,
+    );
+
+  it('is what the annotation says, and nothing else', () => {
+    expect(annotated('true').value.dryRun).toBe(true);
+    expect(annotated('false').value).not.toHaveProperty('dryRun');
+    expect(annotated('yes').value).not.toHaveProperty('dryRun');
+    expect(annotated('yes').problems.map(({ message }) => message)).toEqual([
+      '"yes" is neither "true" nor "false": the policy is enforced',
+    ]);
+  });
+});
+
+describe('targetRefs', () => {
+  const service = '{kind: Service, group: "", name: cart}';
+  const gateway = '{group: gateway.networking.k8s.io, kind: Gateway, name: w}';
+
+  it('to a Service concern the pods that serve it', () => {
+    for (const spec of [`targetRef: ${service}`, `targetRefs: [${service}]`]) {
+      expect(translate(spec)).toMatchObject({
+        value: { scope: { type: 'services', services: ['shop/cart'] } },
+        valid: true,
+      });
       expect(problemsOf(spec)).toEqual([
-        'spec.targetRefs: policies for waypoints are not enforced yet: use a selector',
+        'warning: spec.targetRefs[0]: without a waypoint it is enforced at the pods that serve cart, however they are reached',
       ]);
     }
   });
 
-  it('is too many combinations: an ALLOW then allows nothing, a DENY denies everything', () => {
-    const sources = Array.from({ length: 80 }, (_, i) => `{source: {namespaces: [n${i}]}}`).join(', ');
-    const operations = Array.from({ length: 80 }, (_, i) => `{operation: {ports: ["${i + 1}"]}}`).join(', ');
-    const text = `rules: [{from: [${sources}], to: [${operations}]}]`;
-    expect(problemsOf(text)).toEqual([
-      'spec.rules: 6400 combinations of sources and operations: at most 4096 are possible',
+  it('to a gateway concern nobody here', () => {
+    expect(translate(`targetRefs: [${gateway}]`)).toMatchObject({
+      value: { scope: { type: 'services', services: [] } },
+      valid: true,
+    });
+    expect(translate(`targetRefs: [${gateway}, ${service}]`).value.scope).toEqual({
+      type: 'services',
+      services: ['shop/cart'],
+    });
+  });
+
+  it.each([
+    ['of an unknown kind', 'targetRefs: [{kind: Pod, name: x}]', 'spec.targetRefs[0]'],
+    ['in another namespace', 'targetRefs: [{kind: Service, name: x, namespace: y}]', 'spec.targetRefs[0]'],
+    ['beside a selector', `targetRefs: [${service}], selector: {matchLabels: {app: web}}`, 'spec.selector'],
+  ])('%s make the policy invalid, and its strict reading concerns the namespace', (_, spec, field) => {
+    const { value, valid, problems } = translate(spec);
+    expect(value.scope).toEqual({ type: 'namespace' });
+    expect(valid).toBe(false);
+    expect(problems.filter(({ severity }) => severity === 'error').map((each) => each.field)).toEqual([
+      field,
     ]);
-    expect(translate(`action: ALLOW, ${text}`).policy?.rules).toEqual([]);
-    expect(translate(`action: DENY, ${text}`).policy?.rules).toEqual([{}]);
   });
 });
 

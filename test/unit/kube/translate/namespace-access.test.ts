@@ -19,6 +19,9 @@ const problemsOf = (spec: string): readonly string[] =>
     formatProblem({ ...problem, position: undefined, object: undefined }),
   );
 
+/** As an API server sends it. */
+const raw = (spec: object) => ({ metadata: { name: 'n', namespace: 'shop' }, spec });
+
 /** The rules of `egress: {default: Deny, rules: […]}`, with what is wrong with them. */
 const rulesOf = (rules: string) => translate(`egress: {default: Deny, rules: ${rules}}`).access.egress?.rules;
 const ruleProblems = (rules: string) => problemsOf(`egress: {default: Deny, rules: ${rules}}`);
@@ -139,7 +142,6 @@ describe('what cannot be read', () => {
     const feed = nodeFeeds('n' as NodeName).find(({ kind }) => kind === 'NamespaceAccess');
     if (feed === undefined) throw new Error('no such feed');
     const objects = new FeedObjects(feed);
-    const raw = (spec: object) => ({ metadata: { name: 'n', namespace: 'shop' }, spec });
     const specOf = (spec: object) =>
       objects.set(raw(spec)).set.map(({ object }) => 'spec' in object && object.spec);
     const denying = { inbound: { default: 'Deny' }, egress: { default: 'Deny' } };

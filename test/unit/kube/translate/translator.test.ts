@@ -2,6 +2,9 @@ import { describe, expect, it } from '@jest/globals';
 import { parseIp } from '../../../../src/base/ip.ts';
 import { formatProblem } from '../../../../src/kube/problem.ts';
 import * as fc from 'fast-check';
+import type { SourcedObject } from '../../../../src/kube/objects.ts';
+import { Translator } from '../../../../src/kube/translate/translator.ts';
+import { meshConfig } from '../../../support/mesh-builder.ts';
 import { FollowedMesh, objectsIn } from '../support.ts';
 
 const namespace = (labels = ''): string =>
@@ -181,10 +184,58 @@ describe('a translator that follows changes', () => {
 const sorted = <T extends { readonly name: string }>(items: readonly T[]): T[] =>
   items.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
 
+describe('a policy of which a part needs a waypoint', () => {
+  const l4 = policy('p', 'rules: [{from: [{source: {namespaces: [shop]}}]}]');
+  const l7 = policy(
+    'p',
+    'rules: [{from: [{source: {namespaces: [shop]}}], to: [{operation: {methods: [GET]}}]}]',
+  );
+
+  it('is in force at once, in its strict reading: the wider version before it is not', () => {
+    const translator = new FollowedMesh();
+    inForce(translator, l4);
+    expect(inForce(translator, l7)).toEqual([expect.objectContaining({ action: 'allow', rules: [] })]);
+  });
+});
+
+describe('a PeerAuthentication', () => {
+  const mtls = (spec: string) =>
+    objects(
+      `{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: p, namespace: shop}, spec: {${spec}}}`,
+    );
+  const modes = (mesh: FollowedMesh, given: readonly SourcedObject[]) =>
+    mesh.become(given).state.peerAuthentications.map(({ mode }) => mode);
+
+  it('that cannot be read leaves its last good version in force; without one it is strict', () => {
+    const mesh = new FollowedMesh();
+    expect(modes(mesh, mtls('mtls: {mode: PERMISSIVE}'))).toEqual(['permissive']);
+    expect(modes(mesh, mtls('portLevelMtls: {80: {mode: STRICT}}'))).toEqual(['permissive']);
+    expect(modes(mesh, [])).toEqual([]);
+    expect(modes(mesh, mtls('portLevelMtls: {80: {mode: PERMISSIVE}}'))).toEqual(['strict']);
+  });
+});
+
+describe('the root namespace', () => {
+  it('is the one that the mesh is set up with: policies of a former one are their namespace’s', () => {
+    const [deny] = objects(
+      policy('deny', 'action: DENY, rules: [{}]').replace('namespace: shop', 'namespace: old-root'),
+    );
+    const scopeIn = (rootNamespace: string) => {
+      const change = new Translator({ ...meshConfig, rootNamespace }).apply({
+        set: deny === undefined ? [] : [deny],
+        deleted: [],
+      });
+      return [...change.policies.values()].map((each) => each?.scope);
+    };
+    expect(scopeIn('old-root')).toEqual([{ type: 'mesh' }]);
+    expect(scopeIn('new-root')).toEqual([{ type: 'namespace' }]);
+  });
+});
+
 describe('a policy that is not valid', () => {
   const good = policy('p', 'action: DENY, rules: [{from: [{source: {namespaces: [bots]}}]}]');
-  const bad = policy('p', 'action: ALLOW, rules: [{to: [{operation: {methods: [GET]}}]}]');
-  const worse = policy('p', 'targetRefs: [{kind: Gateway, name: w}]');
+  const bad = policy('p', 'action: ALLOW, rules: [{to: [{operation: {ports: ["http"]}}]}]');
+  const worse = policy('p', 'targetRefs: [{kind: Pod, name: w}]');
 
   it('leaves its last good version in force, however often it changes', () => {
     const translator = new FollowedMesh();
@@ -197,9 +248,12 @@ describe('a policy that is not valid', () => {
   it('is in force in its strict reading when it never was good', () => {
     const translator = new FollowedMesh();
     expect(inForce(translator, bad)).toEqual([expect.objectContaining({ action: 'allow', rules: [] })]);
-    const deny = policy('p', 'action: DENY, rules: [{to: [{operation: {ports: ["80"], methods: [GET]}}]}]');
+    const deny = policy(
+      'p',
+      'action: DENY, rules: [{from: [{source: {namespaces: [a], ipBlocks: [010.0.0.1]}}]}]',
+    );
     expect(inForce(translator, deny)).toEqual([
-      expect.objectContaining({ action: 'deny', rules: [{ ports: [80] }] }),
+      expect.objectContaining({ action: 'deny', rules: [{ from: [{ namespaces: ['a'] }] }] }),
     ]);
   });
 
@@ -207,7 +261,7 @@ describe('a policy that is not valid', () => {
     const translator = new FollowedMesh();
     inForce(translator, good);
     expect(inForce(translator)).toEqual([]);
-    expect(inForce(translator, worse)).toEqual([]);
+    expect(inForce(translator, bad)).toEqual([expect.objectContaining({ action: 'allow', rules: [] })]);
   });
 
   it('is replaced by the next good version', () => {

@@ -12,6 +12,7 @@ function setup() {
     end: () => {},
     reset: () => {},
     respond: () => {},
+    queuedOn: () => 0,
   } as unknown as TunnelSession;
   const end = new StreamEnd(session, 1 as StreamId, { flush: () => true, forget() {} });
   end.attach({

@@ -1,0 +1,92 @@
+/** How each rule of each policy fares, for people: nothing is skipped once the decision is clear. Pure. */
+import type { IpPrefix } from '../base/ip.ts';
+import type { Verdict } from '../model/connection.ts';
+import { type PolicyAction, policyActions, type PolicyKey } from '../model/policy.ts';
+import { type AccessFacts, type Attributes, attributesOf } from './attributes.ts';
+import type { Condition, PolicyField } from './conditions.ts';
+import { evaluate } from './evaluate.ts';
+import { type EffectiveMode, effectiveMode } from './peer-authentication.ts';
+import type { PolicySet } from './policy-set.ts';
+import { actualValue, conditionSentence, fieldName } from './reason.ts';
+import { alternativeHolds, type Clause, type CompiledRule, ruleMatches } from './rules.ts';
+
+export interface ConditionFinding {
+  readonly field: PolicyField;
+  readonly values: readonly string[];
+  /** undefined: the connection has none, for lack of an identity. */
+  readonly actual: string | undefined;
+  readonly holds: boolean;
+  /** `source namespace bots is not in namespaces`. */
+  readonly sentence: string;
+}
+
+export interface ClauseFinding {
+  /** Where in the rule: `from[1]`, `when[0]`. */
+  readonly at: string;
+  readonly holds: boolean;
+  /** All of them must hold. */
+  readonly conditions: readonly ConditionFinding[];
+}
+
+export interface RuleFinding {
+  readonly policy: PolicyKey;
+  readonly action: PolicyAction;
+  readonly dryRun: boolean;
+  /** Position in the policy, from 1. */
+  readonly rule: number;
+  readonly matches: boolean;
+  /** One of each part (`from`, `to`) and all of `when` must hold. */
+  readonly clauses: readonly ClauseFinding[];
+}
+
+export interface Explanation {
+  readonly verdict: Verdict;
+  /** Whether plaintext is taken, and who says so. */
+  readonly mtls: EffectiveMode;
+  /** In the order in which actions are asked. A policy without rules has none. */
+  readonly findings: readonly RuleFinding[];
+}
+
+export function explain(policies: PolicySet, facts: AccessFacts): Explanation {
+  const attributes = attributesOf(facts);
+  const layers = policies.parts.map(({ rehearsed, enforced }) => rehearsed ?? enforced);
+  const rules = policyActions.flatMap((action) =>
+    layers
+      .flatMap((layer) => layer[action].index.rules)
+      .toSorted((a, b) => (a.policy.key < b.policy.key ? -1 : a.policy.key > b.policy.key ? 1 : 0)),
+  );
+  return {
+    verdict: evaluate(policies, facts),
+    mtls: effectiveMode(policies.peers, facts.port),
+    findings: rules.map((rule) => ruleFinding(rule, attributes)),
+  };
+}
+
+const ruleFinding = (rule: CompiledRule, attributes: Attributes): RuleFinding => ({
+  policy: rule.policy.key,
+  action: rule.policy.action,
+  dryRun: rule.policy.dryRun === true,
+  rule: rule.number,
+  matches: ruleMatches(rule, attributes),
+  clauses: rule.clauses.flatMap((clause) => clauseFindings(clause, attributes)),
+});
+
+const clauseFindings = ({ part, index, alternatives }: Clause, attributes: Attributes): ClauseFinding[] =>
+  alternatives.map((conditions, i) => ({
+    at: `${part}[${index + i}]`,
+    holds: alternativeHolds(conditions, attributes),
+    conditions: conditions.map((condition) => conditionFinding(condition, attributes)),
+  }));
+
+const conditionFinding = (condition: Condition, attributes: Attributes): ConditionFinding => ({
+  field: fieldName(condition),
+  values: writtenValues(condition),
+  actual: actualValue(condition.field, attributes),
+  holds: condition.holds(attributes),
+  sentence: conditionSentence(condition, attributes),
+});
+
+const writtenValues = (condition: Condition): readonly string[] =>
+  condition.type === 'address' ? condition.given.map(prefixText) : condition.values.map(String);
+
+const prefixText = ({ base, length }: IpPrefix): string => `${base}/${length}`;

@@ -1,0 +1,24 @@
+import { describe, expect, it } from '@jest/globals';
+import { crdsFile, crdsText } from '../../../../src/apps/install/crds-text.ts';
+import { securityCrds } from '../../../../src/apps/install/crds.ts';
+import { kustomize } from '../../../../src/apps/install/kustomize.ts';
+import { manifestFiles } from '../../../../src/apps/install/manifest-files.ts';
+
+describe('the definitions of the policies’ kinds', () => {
+  it('in daemonset/crds are what the schemas make: run make gen', () => {
+    expect(manifestFiles()[crdsFile]).toBe(crdsText());
+    expect(kustomize(manifestFiles(), 'crds')).toEqual(securityCrds());
+  });
+
+  it('are no part of what kubectl applies for the mesh: Istio’s own would be overwritten', () => {
+    const kinds = kustomize(manifestFiles(), 'base').map(({ kind }) => kind);
+    expect(kinds).not.toContain('CustomResourceDefinition');
+  });
+
+  it('keep to what the API server takes as a schema', () => {
+    const text = JSON.stringify(securityCrds());
+    for (const foreign of ['patternProperties', '"nulls"', '"unknown"', 'anyOf'])
+      expect(text).not.toContain(foreign);
+    expect(text.match(/x-kubernetes-validations/g)).toHaveLength(8);
+  });
+});

@@ -1,0 +1,104 @@
+import { describe, expect, it } from '@jest/globals';
+import { parseIp, parsePort } from '../../../src/base/ip.ts';
+import { parseSpiffeId } from '../../../src/model/identity.ts';
+import { type AuthorizationPolicy, policyKey, type PolicyRule } from '../../../src/model/policy.ts';
+import type { AccessFacts } from '../../../src/policy/attributes.ts';
+import { explain } from '../../../src/policy/explain.ts';
+import { compile } from '../../../src/policy/compile.ts';
+
+const facts: AccessFacts = {
+  identity: parseSpiffeId('spiffe://cluster.local/ns/shop/sa/web'),
+  sourceIp: parseIp('10.0.0.1'),
+  destinationIp: parseIp('10.0.0.9'),
+  port: parsePort(80),
+};
+
+const policy = (
+  action: AuthorizationPolicy['action'],
+  rules: readonly PolicyRule[],
+): AuthorizationPolicy => ({
+  key: policyKey('shop', action),
+  namespace: 'shop',
+  name: action,
+  action,
+  scope: { type: 'namespace' },
+  rules,
+});
+
+describe('explaining a decision', () => {
+  it('shows how every rule fares, also those behind the decision', () => {
+    const deny = policy('deny', [{ from: [{ namespaces: ['shop'] }] }, { to: [{ ports: [parsePort(81)] }] }]);
+    const allow = policy('allow', [
+      { from: [{ principals: ['x'] }, { notNamespaces: ['bots'] }], when: [{ ports: [facts.port] }] },
+    ]);
+    const rule = { dryRun: false, policy: 'shop/deny', action: 'deny' };
+    expect(explain(compile([allow, deny]), facts)).toEqual({
+      verdict: expect.objectContaining({ allowed: false, policy: 'shop/deny' }),
+      mtls: { mode: 'permissive', policy: undefined },
+      findings: [
+        {
+          ...rule,
+          rule: 1,
+          matches: true,
+          clauses: [
+            {
+              at: 'from[0]',
+              holds: true,
+              conditions: [
+                {
+                  field: 'namespaces',
+                  values: ['shop'],
+                  actual: 'shop',
+                  holds: true,
+                  sentence: 'source namespace shop is in namespaces',
+                },
+              ],
+            },
+          ],
+        },
+        {
+          ...rule,
+          rule: 2,
+          matches: false,
+          clauses: [
+            {
+              at: 'to[0]',
+              holds: false,
+              conditions: [
+                {
+                  field: 'ports',
+                  values: ['81'],
+                  actual: '80',
+                  holds: false,
+                  sentence: 'port 80 is not in ports',
+                },
+              ],
+            },
+          ],
+        },
+        expect.objectContaining({
+          policy: 'shop/allow',
+          action: 'allow',
+          matches: true,
+          clauses: [
+            expect.objectContaining({ at: 'from[0]', holds: false }),
+            expect.objectContaining({
+              at: 'from[1]',
+              holds: true,
+              conditions: [expect.objectContaining({ field: 'notNamespaces', actual: 'shop', holds: true })],
+            }),
+            expect.objectContaining({ at: 'when[0]', holds: true }),
+          ],
+        }),
+      ],
+    });
+  });
+
+  it('shows policies in dry run as such', () => {
+    const dry: AuthorizationPolicy = { ...policy('deny', [{}]), dryRun: true };
+    expect(explain(compile([dry]), facts)).toMatchObject({
+      verdict: { allowed: true, dryRun: { allowed: false } },
+      findings: [{ policy: 'shop/deny', dryRun: true, matches: true }],
+    });
+  });
+});
