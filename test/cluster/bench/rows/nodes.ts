@@ -25,21 +25,17 @@ const memory: ClusterRow = {
   },
 };
 
-/** Megabytes: of everything the node's container runs, and of each controller's. */
+/** Megabytes: of everything the node's container runs, and of the largest controller. */
 async function residentOn(node: string): Promise<{ readonly node: number; readonly controller: number }> {
   const { stdout } = await onNode(node, 'ps -eo rss=,args=');
   const processes = stdout
     .split('\n')
     .map((line) => /^\s*(\d+) (.*)$/.exec(line))
     .map((found) => ({ megabytes: Number(found?.[1] ?? 0) / 1024, command: found?.[2] ?? '' }));
-  const sum = (is: RegExp): number =>
-    processes
-      .filter(({ command }) => is.test(command))
-      .reduce((total, { megabytes }) => total + megabytes, 0);
-  const used = {
-    node: sum(/mesh-ebpf(-keeper|\.mjs)?\b.* node\b/),
-    controller: sum(/mesh-ebpf.* controller\b/),
-  };
+  const of = (is: RegExp): readonly number[] =>
+    processes.filter(({ command }) => is.test(command)).map(({ megabytes }) => megabytes);
+  const resident = of(/mesh-ebpf(-keeper|\.mjs)?\b.* node\b/).reduce((total, each) => total + each, 0);
+  const used = { node: resident, controller: Math.max(0, ...of(/mesh-ebpf.* controller\b/)) };
   if (used.node > 0) return used;
   throw new MeshError('NOT_FOUND', `no node program is among the processes of node ${node}`);
 }
