@@ -1,4 +1,6 @@
 /** Where the scenarios are played: the same applications twice, in a namespace without and in one with the label. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { V1Pod } from '@kubernetes/client-node';
 import { MeshError } from '../../../src/base/errors.ts';
 import { fortioImage } from '../artifacts/build.ts';
@@ -37,7 +39,7 @@ export interface Stage {
 export async function setStage(): Promise<Stage> {
   const { progress, layout } = context;
   const api = ClusterApi.fromFile(layout.adminKubeconfig);
-  await api.apply(policyDefinition);
+  await api.apply(readFileSync(policyDefinitions, 'utf8'));
   const mesh = await step(progress, 'loading the image; mesh-ebpf install', installedMesh);
   const places = {
     none: await step(progress, 'pods outside the mesh', () => setPlace(api, 'bench-none', false)),
@@ -111,21 +113,12 @@ spec:
 `;
 
 /** A cluster in which Istio has never been does not know the kind. */
-const policyDefinition = `
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: { name: authorizationpolicies.security.istio.io }
-spec:
-  group: security.istio.io
-  names: { kind: AuthorizationPolicy, plural: authorizationpolicies, singular: authorizationpolicy }
-  scope: Namespaced
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema:
-        openAPIV3Schema:
-          type: object
-          properties:
-            spec: { type: object, x-kubernetes-preserve-unknown-fields: true }
-`;
+const policyDefinitions = join(
+  import.meta.dirname,
+  '..',
+  '..',
+  '..',
+  'daemonset',
+  'crds',
+  'security.istio.io.yaml',
+);
