@@ -1,8 +1,9 @@
 // The worker process: started with everything that is held, and a channel to hand over more.
 //
 // It finds in MESH_EBPF_KEEPER three numbers: the descriptors of the channel and of a file that lists what it
-// inherited, one `DESCRIPTOR NAME` a line, and how many workers ended before it that should not have. On the channel it says `hold NAME` (with the descriptor), `drop
-// NAME`, and `ready` when it serves. Nothing is ever said to it: nothing has to be waited for.
+// inherited, one `DESCRIPTOR NAME` a line, and how many workers ended before it that should not have. On the
+// channel it says `hold NAME` (with the descriptor), `drop NAME`, and `ready` when it serves. Nothing is ever
+// said to it: nothing has to be waited for.
 #pragma once
 
 #include <stdbool.h>

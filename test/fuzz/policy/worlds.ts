@@ -88,8 +88,7 @@ const list = (values: readonly string[], filler: (i: number) => string): fc.Arbi
     },
   );
 
-const nonEmpty = (value: object): boolean =>
-  Object.values(value).some((each) => each !== undefined);
+const nonEmpty = (value: object): boolean => Object.values(value).some((each) => each !== undefined);
 
 const filled = (values: readonly string[], prefix: string) =>
   list(

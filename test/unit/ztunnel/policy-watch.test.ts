@@ -32,8 +32,13 @@ interface State {
   readonly peerAuthentications?: readonly PeerAuthentication[];
 }
 
+interface Connection {
+  readonly plaintext?: boolean;
+  readonly direction?: 'inbound' | 'outbound';
+}
+
 /** A mesh with one live connection from cart to web; and what became of it. */
-function watched(before: State, { plaintext = false, direction = 'inbound' as 'inbound' | 'outbound' } = {}) {
+function watched(before: State, { plaintext = false, direction = 'inbound' }: Connection = {}) {
   const whole = (state: State) => ({
     workloads: [web, cart],
     services: [],
