@@ -344,9 +344,9 @@ export class Reflector {
     objects.beginList();
     this.#report(objects.endList());
     this.#failures = 0;
+    this.#failure = undefined;
     if (this.#isAbsent) return;
     this.#isAbsent = true;
-    this.#failure = undefined;
     if (lost > 0) this.#noteLoss(lost);
     else log.info({ feed: this.#feed.name }, `${message}: there are none until it does`);
     this.#markSynced();
