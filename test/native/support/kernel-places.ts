@@ -33,7 +33,7 @@ export function makeCgroup(): Place {
   return { path, remove: () => rmdirSync(path) };
 }
 
-/** A named namespace with `lo` up. `run` executes a command inside it. */
+/** A named namespace with `lo` up. `run` executes a command of the machine's inside it. */
 export interface Netns extends Place {
   run(...command: readonly string[]): string;
 }
@@ -41,8 +41,10 @@ export interface Netns extends Place {
 export function makeNetns(): Netns {
   const name = uniqueName();
   execFileSync('ip', ['netns', 'add', name]);
+  // The sanitizers are for what is under test: preloaded, they end some of these commands before they have said it all.
+  const env = { ...process.env, LD_PRELOAD: '' };
   const run = (...command: readonly string[]): string =>
-    execFileSync('ip', ['netns', 'exec', name, ...command], { encoding: 'utf8', stdio: 'pipe' });
+    execFileSync('ip', ['netns', 'exec', name, ...command], { encoding: 'utf8', stdio: 'pipe', env });
   run('ip', 'link', 'set', 'lo', 'up');
   return {
     path: `/run/netns/${name}`,
