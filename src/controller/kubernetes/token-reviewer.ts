@@ -33,7 +33,7 @@ interface Remembered {
   readonly answer: Promise<Answer>;
 }
 
-const acceptedMs = 60_000;
+export const acceptedMs = 60_000;
 /** A pod that was just made may be refused once; it shall not be for long. */
 const refusedMs = 5_000;
 /** Nodes of the largest clusters, and what strangers may occupy beside them. */
