@@ -18,7 +18,7 @@ export const crowdObjects = (crowd: Crowd): readonly Stored[] =>
   numbers(crowd).map((i) => ({ key: `${crowdKey(crowd)}/${nameOf(i)}`, object: podOf(crowd, i) }));
 
 /** What all of them have before their names. */
-export const crowdKey = ({ namespace }: Crowd): string => `pods/${namespace}`;
+const crowdKey = ({ namespace }: Crowd): string => `pods/${namespace}`;
 
 const podOf = ({ namespace }: Crowd, i: number): object => ({
   apiVersion: 'v1',

@@ -12,7 +12,7 @@ import { fortioImage } from '../../artifacts/build.ts';
 import { restoreEtcd, saveEtcd, start, stop, wipeEtcd } from '../../commands/control.ts';
 import type { ClusterApi } from '../../support/api.ts';
 import { clusterUnderTest, context } from '../../support/cluster-under-test.ts';
-import { crowdKey, crowdObjects } from '../../support/crowd.ts';
+import { crowdObjects } from '../../support/crowd.ts';
 import { EtcdWriter } from '../../support/etcd-writer.ts';
 import { eventually } from '../../support/eventually.ts';
 import { echoManifest, ports, startCalls } from '../../support/fortio.ts';
@@ -49,6 +49,9 @@ afterAll(async () => {
     await start(context, name).catch(() => undefined);
   }
   await api.deleteNamespace(namespace);
+  // One by one, as a namespace's end deletes them, they would take ten minutes.
+  using etcd = new EtcdWriter(context.layout);
+  await etcd.delete(crowdObjects(crowd));
   await api.deleteNamespace(crowd.namespace, 5 * minutes);
 }, 8 * minutes);
 
@@ -268,7 +271,7 @@ metadata: { name: ${crowd.namespace}, labels: { istio.io/dataplane-mode: ambient
     measured('most memory of a node program, MB', Math.max(...memory).toFixed(0));
     expect(Math.max(...memory)).toBeLessThan(300);
     await timed('all of them gone, until both nodes know', async () => {
-      await etcd.deleteBelow(crowdKey(crowd));
+      await etcd.delete(crowdObjects(crowd));
       await whenCrowdKnown(0);
     });
     await start(context, 'kube-controller-manager');
