@@ -63,21 +63,24 @@ afterAll(async () => {
 
 describe('with the documented rights', () => {
   it.each([
-    [['status'], 0, /MESH +ok/],
-    [['workloads', '-n', namespace], 0, /cart/],
-    [['services', '-n', namespace], 0, /cart/],
-    [['certs'], 0, new RegExp(`ns/${namespace}/sa/web`)],
-    [['connections', '-n', namespace], 0, /cart/],
-    [['maps', 'list'], 0, /destinations/],
-    [['maps', 'dump', 'pods'], 0, /10\.|fd/],
-    [['programs'], 0, /mesh_connect4/],
-    [['doctor'], 0, /./],
-    [['version'], 0, /./],
+    [['status'], [0], /MESH +ok/],
+    [['workloads', '-n', namespace], [0], /cart/],
+    [['services', '-n', namespace], [0], /cart/],
+    [['certs'], [0], new RegExp(`ns/${namespace}/sa/web`)],
+    [['connections', '-n', namespace], [0], /cart/],
+    [['maps', 'list'], [0], /destinations/],
+    [['maps', 'dump', 'pods'], [0], /10\.|fd/],
+    [['programs'], [0], /mesh_connect4/],
+    // 1: it found something about this machine, which is no matter of rights.
+    [['doctor'], [0, 1], /node-1[^]*node-2/],
+    [['version'], [0], /./],
   ] as const)(
     'mesh-ebpf %j answers from the laptop',
-    async (args, status, shown) => {
+    async (args, statuses, shown) => {
       const { code, stdout, stderr } = await run('mesh-ebpf', ...args);
-      expect({ code, stderr }).toEqual({ code: status, stderr: '' });
+      expect(statuses).toContain(code);
+      // Hints are there, too.
+      expect(stderr).not.toContain('error:');
       expect(stdout).toMatch(shown);
     },
     2 * minutes,
