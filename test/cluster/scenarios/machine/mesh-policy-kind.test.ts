@@ -31,10 +31,15 @@ beforeAll(async () => {
 }, 15 * minutes);
 
 afterAll(async () => {
-  await api.deleteNamespace(namespace);
   await deleteDefinition();
-  if (found !== undefined) await api.apply(found);
-}, 4 * minutes);
+  if (found !== undefined) {
+    await api.apply(found);
+    // Nodes look for a kind every minute: whoever comes next finds them following it.
+    await applyPolicy();
+    await whenAnswered(false);
+  }
+  await api.deleteNamespace(namespace);
+}, 8 * minutes);
 
 it(
   'is missed by nobody while there is none, and policies are in force within about a minute of its coming',
