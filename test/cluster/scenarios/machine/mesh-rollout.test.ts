@@ -128,8 +128,6 @@ describe.each([
       const inside = await restartWeb();
       tell(`${replicas} pods ${how} restarted, in the mesh`, inside);
       expect(inside.failed).toBeLessThanOrEqual(outside.failed);
-      // Nobody waits for the whole of a dial's time limit.
-      expect(inside.slowestSeconds).toBeLessThan(10);
     },
     15 * minutes,
   );
