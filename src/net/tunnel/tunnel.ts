@@ -21,8 +21,10 @@ const writeSize = 64 << 10;
 export const tunnelBufferSize = writeSize + (64 << 10) + (16 << 10);
 /** Handed to the TLS socket and not yet taken by the kernel; more would only sit there. */
 const maxInFlight = 256 << 10;
-/** How long the last frames may take to leave before the connection is cut. */
-const closeGraceMs = 1000;
+/** How long the last frames may take to leave before a connection that failed is cut. */
+const failedGraceMs = 1000;
+/** How long the peer of one that ended in order may take to have everything and to close too. */
+const endedGraceMs = 10_000;
 
 export interface TunnelDeps {
   readonly clock: Clock;
@@ -153,6 +155,7 @@ export class Tunnel implements Reader, StreamOwner, TurnTask {
   }
 
   received(chunk: Uint8Array): void {
+    if (this.#closing) return;
     this.#keepalive.heard();
     this.session.receive(chunk);
   }
@@ -221,14 +224,23 @@ export class Tunnel implements Reader, StreamOwner, TurnTask {
     this.#keepalive.stop();
     this.#cancelExpiry?.();
     this.#pump();
-    this.#socket.destroySoon();
+    this.#closeSocket(error === undefined);
     this.#events.closed(error);
-    this.#awaitClose();
+    this.#awaitClose(error === undefined ? endedGraceMs : failedGraceMs);
   }
 
-  #awaitClose(): void {
+  /**
+   * What ended in order still reads until the peer closes: the kernel answers bytes to a closed socket (credit for the
+   * last data, say) with a reset, and throws away what the peer does not have yet. RFC 9112 §9.6 calls it lingering.
+   */
+  #closeSocket(inOrder: boolean): void {
+    if (inOrder) this.#socket.end();
+    else this.#socket.destroySoon();
+  }
+
+  #awaitClose(graceMs: number): void {
     if (this.#socket.closed) return this.#events.gone();
-    const cancel = this.#deps.clock.after(closeGraceMs, () => this.#socket.destroy());
+    const cancel = this.#deps.clock.after(graceMs, () => this.#socket.destroy());
     this.#socket.once('close', () => {
       cancel();
       this.#events.gone();

@@ -105,6 +105,27 @@ export function describeLiving(factory: EngineFactory): void {
       expect(rig.b.stats()).toMatchObject({ connections: 0, tunnelsIn: 0, tunnelsOut: 0 });
     });
 
+    it('a draining engine closes a tunnel only when its peer has all of it, however slow the link', async () => {
+      const [first, last] = [6 << 20, 3 << 20];
+      const app = await rig.application((socket) =>
+        socket.on('data', (data) => socket.write(data)).on('end', () => socket.end(Buffer.alloc(last, 'x'))),
+      );
+      const via = await rig.slowLink(server.hbone);
+      rig.routes = [{ ...rig.hboneRoute(server, app), via }];
+      const socket = await rig.dial(client.outbound);
+      await until(() => rig.told[1]?.established !== undefined);
+      const drained = rig.b.drain(new AbortController().signal);
+      // So much that what follows makes the client return credit: bytes that reach a server which is done.
+      let received = 0;
+      socket.on('data', ({ length }) => (received += length));
+      socket.write(Buffer.alloc(first, 'x'));
+      await until(() => received === first);
+      socket.end();
+      expect(await ending(socket)).toBe('ended');
+      expect(received).toBe(first + last);
+      await drained;
+    });
+
     it('a draining engine ends at its deadline what is left', async () => {
       const socket = await rig.dial(client.outbound);
       await echo(socket, 'x');

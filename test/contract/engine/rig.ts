@@ -154,6 +154,22 @@ export class Rig {
     };
   }
 
+  /** Passes connections on to `to`, whose answers take their time: 64 KiB in 5 ms, the rest waits where it is. */
+  async slowLink(to: SocketAddress): Promise<SocketAddress> {
+    return this.application((near) => {
+      const far = connect({ host: to.ip, port: to.port, allowHalfOpen: true });
+      this.#sockets.push(far);
+      near.pipe(far);
+      far.on('error', () => near.destroy());
+      far.on('end', () => near.end());
+      far.on('data', (piece) => {
+        near.write(piece);
+        far.pause();
+        setTimeout(() => far.resume(), 5);
+      });
+    });
+  }
+
   /** An address where nobody listens. */
   async closedPort(): Promise<SocketAddress> {
     const at = await this.application(() => {});
