@@ -9,6 +9,7 @@ import { addCompleteCommand, addCompletionCommand } from './commands/completion.
 import { addConnectionsCommand } from './commands/connections.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addErrorsCommand } from './commands/errors.ts';
+import { addExplainCommand } from './commands/explain.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addMapsCommand } from './commands/maps.ts';
 import { addPoliciesCommand } from './commands/policies.ts';
@@ -35,7 +36,7 @@ const ownGroups: Readonly<Record<string, readonly CommandGroup[]>> = {
     addPoliciesCommand,
     addConnectionsCommand,
   ],
-  'Understand who may talk to whom:': [addPolicyCommand],
+  'Understand who may talk to whom:': [addExplainCommand, addPolicyCommand],
   'Look into the kernel (works without a node running):': [
     addMapsCommand,
     addProgramsCommand,
