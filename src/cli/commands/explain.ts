@@ -1,11 +1,10 @@
 /** `explain`: what would become of a connection, step by step, and which policy decides. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { asMeshError } from '../../base/errors.ts';
 import {
   type CommandContext,
   examples,
   type OutputOptions,
-  withNamespace,
   withNodes,
   withOutput,
 } from '../command.ts';
@@ -16,6 +15,7 @@ import { type WhomOptions, whomToAsk, withFiles } from '../explain/options.ts';
 import { renderExplanation } from '../explain/render.ts';
 import { reportUnreachable } from '../listing.ts';
 import { printDocument } from '../output.ts';
+import { parseName } from '../usage.ts';
 
 type Options = WhomOptions & OutputOptions & { readonly namespace?: string };
 
@@ -28,6 +28,7 @@ export function addExplainCommand(program: Command, context: CommandContext): vo
       'to what: HOST:PORT, a Service, pod or workload, or an address; /udp at the end for UDP',
     )
     .description('tell what would become of a connection, step by step, and why')
+    .addOption(new Option('-n, --namespace <name>', 'of names that are given without one').argParser(parseName))
     .addHelpText('after', spellings)
     .addHelpText(
       'after',
@@ -40,7 +41,7 @@ export function addExplainCommand(program: Command, context: CommandContext): vo
       ),
     )
     .addHelpText('after', exitStatus);
-  withNamespace(withFiles(withOutput(withNodes(command), ['table', 'wide', 'json', 'yaml']))).action(
+  withFiles(withOutput(withNodes(command), ['table', 'wide', 'json', 'yaml'])).action(
     context.action(
       async (options: Options, [from = '', to = '']) => await explain(context, options, from, to),
     ),

@@ -130,7 +130,7 @@ function policyLines(way: ExplainedWay, options: RenderOptions): readonly string
   const hidden = options.wide ? [] : misses.slice(shownMisses);
   const shown = policies.filter((policy) => !hidden.includes(policy));
   const lines = [
-    ...shown.flatMap((policy) => policyWords(policy, options)),
+    ...shown.flatMap((policy) => policyWords(policy, widestName(shown), options)),
     ...countLine(hidden.length + policiesOmitted, 'that do not match'),
     ...(inboundDefault === null
       ? []
@@ -148,12 +148,16 @@ const countLine = (count: number, what: string): readonly string[] =>
     ? []
     : [`and ${plural(count, 'policy').replace('policys', 'policies')} ${what} (-o wide, -o yaml)`];
 
+const widestName = (policies: readonly ExplainedPolicy[]): number =>
+  Math.max(0, ...policies.map(({ policy }) => policy.length));
+
 function policyWords(
   { policy, action, dryRun, matches, sentence, rules }: ExplainedPolicy,
+  width: number,
   { wide }: RenderOptions,
 ): readonly string[] {
   const how = `${action.toUpperCase()}${dryRun ? ' (dry run)' : ''}`;
-  const first = `${how} ${policy}  ${matches ? 'matches' : 'no match'}  ${sentence}`;
+  const first = `${how.padEnd(5)}  ${policy.padEnd(width)}  ${matches ? 'matches ' : 'no match'}  ${sentence}`;
   if (!wide) return [first];
   const clauses = rules.flatMap((rule) =>
     rule.clauses.flatMap(({ at, conditions }) =>
