@@ -21,7 +21,7 @@ import { createExplainer } from '../../../../src/ztunnel/explanation/explanation
 import { at, meshOf } from '../../../support/mesh-builder.ts';
 import { pods, targets, worlds } from './worlds.ts';
 
-const runs = { numRuns: 1500, seed: 20261127 };
+const runs = { numRuns: 500, seed: 20261127 };
 
 const [web] = pods;
 if (web === undefined) throw new Error('no pods');
