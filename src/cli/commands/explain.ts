@@ -1,13 +1,7 @@
 /** `explain`: what would become of a connection, step by step, and which policy decides. */
 import { type Command, Option } from 'commander';
 import { asMeshError } from '../../base/errors.ts';
-import {
-  type CommandContext,
-  examples,
-  type OutputOptions,
-  withNodes,
-  withOutput,
-} from '../command.ts';
+import { type CommandContext, examples, type OutputOptions, withNodes, withOutput } from '../command.ts';
 import { errorText } from '../error-text.ts';
 import { type ExitCode, exitCodes, worse } from '../exit-codes.ts';
 import { type Answer, explanationDocument } from '../explain/explainer.ts';
@@ -28,7 +22,9 @@ export function addExplainCommand(program: Command, context: CommandContext): vo
       'to what: HOST:PORT, a Service, pod or workload, or an address; /udp at the end for UDP',
     )
     .description('tell what would become of a connection, step by step, and why')
-    .addOption(new Option('-n, --namespace <name>', 'of names that are given without one').argParser(parseName))
+    .addOption(
+      new Option('-n, --namespace <name>', 'of names that are given without one').argParser(parseName),
+    )
     .addHelpText('after', spellings)
     .addHelpText(
       'after',
