@@ -88,7 +88,7 @@ function sourceWords(
 function waySteps(way: ExplainedWay, options: RenderOptions): readonly string[] {
   const { endpoints, endpointCount, path, pathWhy, tls, verdict, answeredBy } = way;
   const [first] = endpoints;
-  const others = endpointCount > 1 ? `, or one of ${endpointCount - 1} more where it fares alike` : '';
+  const others = endpointCount > 1 ? `; at ${endpointCount - 1} more it fares alike` : '';
   return [
     ...(first === undefined ? [] : [line('endpoint', `${endpointWords(first)}${others}`)]),
     ...(options.wide ? endpoints.slice(1).map((endpoint) => more(endpointWords(endpoint))) : []),
