@@ -38,6 +38,8 @@ export interface ExplainingOptions {
   readonly recent?: readonly ConnectionItem[];
 }
 
+const queryOf = (target: string): URLSearchParams => new URL(target, 'http://admin').searchParams;
+
 export function explainingNode(
   node: string,
   { mesh = shop, deps = {}, recent = [] }: ExplainingOptions = {},
@@ -49,7 +51,6 @@ export function explainingNode(
     ...deps,
   });
   const { view } = meshOf(mesh);
-  const queryOf = (target: string): URLSearchParams => new URL(target, 'http://admin').searchParams;
   return fullNode(node, {
     '/v1/explain': ({ target }: { readonly target: string }) => {
       try {

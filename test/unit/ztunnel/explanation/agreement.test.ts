@@ -1,11 +1,11 @@
 /** Whatever the mesh and the connection: what is explained is what happens. */
 import { describe, expect, it } from '@jest/globals';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { formatSocketAddress, type SocketAddress } from '../../../../src/base/ip.ts';
 import type { ConnectionRecord } from '../../../../src/model/connection.ts';
 import type { Workload } from '../../../../src/model/mesh.ts';
 import type { MeshStore } from '../../../../src/model/store.ts';
-import type { Decision, EnginePod, HboneRoute } from '../../../../src/net/engine.ts';
+import type { Decision, EnginePod } from '../../../../src/net/engine.ts';
 import {
   accessFacts,
   type AccessRequest,
@@ -114,7 +114,7 @@ function happen(store: MeshStore, from: Workload, dialled: SocketAddress, random
     type: 'hbone',
     ...arrival,
     authority: endpoint,
-    headers: new Map((route as HboneRoute).headers),
+    headers: new Map(route.headers),
   }) as Decision;
   return { endpoint, record: finish(inbound, records) };
 }
@@ -134,13 +134,14 @@ const logged = ({ error, verdict }: ConnectionRecord) => ({
   error: error === undefined ? null : { ...error, hint: error.hint ?? null },
 });
 
+const name = ({ namespace, name: own }: Workload): string => `pod/${namespace}/${own}`;
+
 describe('the way of a connection', () => {
   const explainer = createExplainer({
     policySetFor: createCompiler(),
     enrolment: () => undefined,
     certificate: () => undefined,
   });
-  const name = ({ namespace, name: own }: Workload): string => `pod/${namespace}/${own}`;
 
   it('is the one that ztunnel sends it, to the same end and in the same words', () => {
     const seen = new Set<ExplainedVerdict['outcome']>();

@@ -260,12 +260,12 @@ describe('a connection that takes no tunnel', () => {
   });
 });
 
-describe('what a node knows besides', () => {
-  const outside = (name: string): Partial<ExplainerDeps> => ({
-    enrolment: (workload) =>
-      workload.name === name ? { enrolled: false, reason: 'no network namespace' } : { enrolled: true },
-  });
+const outside = (name: string): Partial<ExplainerDeps> => ({
+  enrolment: (workload) =>
+    workload.name === name ? { enrolled: false, reason: 'no network namespace' } : { enrolled: true },
+});
 
+describe('what a node knows besides', () => {
   it('of a source that is not captured: its connections are plaintext', () => {
     expect(ask('shop/web-1', 'db.shop', {}, outside('web-1'))).toMatchObject({
       capture: { captured: false, why: expect.stringContaining('no network namespace') },
