@@ -12,6 +12,7 @@ import { addErrorsCommand } from './commands/errors.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addMapsCommand } from './commands/maps.ts';
 import { addPoliciesCommand } from './commands/policies.ts';
+import { addPolicyCommand } from './commands/policy.ts';
 import { addProgramsCommand } from './commands/programs.ts';
 import { addServicesCommand } from './commands/services.ts';
 import { addStatusCommand } from './commands/status.ts';
@@ -34,6 +35,7 @@ const ownGroups: Readonly<Record<string, readonly CommandGroup[]>> = {
     addPoliciesCommand,
     addConnectionsCommand,
   ],
+  'Understand who may talk to whom:': [addPolicyCommand],
   'Look into the kernel (works without a node running):': [
     addMapsCommand,
     addProgramsCommand,
