@@ -7,7 +7,7 @@ import { residentBytes } from '../cpu.ts';
 import type { Row } from './row.ts';
 
 const firstBatch = 1000;
-const counted = 2000;
+const counted = 4000;
 /** Idle means that: what opening them left behind is collected when nothing has happened for some seconds. */
 const settleMs = 20_000;
 
