@@ -16,7 +16,7 @@ import type { NativeBinding } from '../../native/binding.ts';
 import type { Keeper } from '../../native/keeper.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
 import { createTypeScriptEngine } from '../../net/tunnel/engine.ts';
-import { createAuthorizer } from '../../policy/authorize.ts';
+import { createAuthorizer, type PolicySetLookup } from '../../policy/authorize.ts';
 import type { AdminApi, LogLevel } from '../../telemetry/admin-api.ts';
 import { startMetricsServer, startReadinessServer } from '../../telemetry/node-servers.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
@@ -128,9 +128,16 @@ export function startZtunnel(
   store: MeshStore,
   certificates: CertificateManager,
   datapath: Datapath,
-  { traffic, probe }: Pick<Observability, 'traffic'> & { readonly probe: CaptureProbe },
+  {
+    traffic,
+    probe,
+    policySetFor,
+  }: Pick<Observability, 'traffic'> & {
+    readonly probe: CaptureProbe;
+    readonly policySetFor: PolicySetLookup;
+  },
 ): TunnelEngine {
-  const authorizer = createAuthorizer();
+  const authorizer = createAuthorizer(policySetFor);
   const policyWatch = new PolicyWatch({ ledger: traffic, mesh: store, authorizer });
   cleanup.defer(() => policyWatch.stop());
   const decider = createDecider({
