@@ -32,7 +32,7 @@ import { ownCgroup } from './host-facts.ts';
 import { openWhenFree } from './open-when-free.ts';
 import { answerWhileWaiting } from './waiting.ts';
 import { openObjects } from './objects.ts';
-import { certificateRequests, type Observability } from './observability.ts';
+import { certificateRequests, type Observability, routeTroubles } from './observability.ts';
 
 export interface NodeDeps {
   readonly native: NativeBinding;
@@ -124,7 +124,7 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
 }
 
 export function startZtunnel(
-  { native, config, clock, log, cleanup, draining }: Foundation,
+  { native, config, clock, log, metrics, cleanup, draining }: Foundation,
   store: MeshStore,
   certificates: CertificateManager,
   datapath: Datapath,
@@ -147,6 +147,7 @@ export function startZtunnel(
     originalDestination: (client, local) => datapath.originalDestination(client, local)?.destination,
     random: () => clock.random(),
     probeArrived: (uid, port) => probe.arrived(uid, port),
+    troubles: routeTroubles(metrics),
     now: () => clock.now(),
   });
   const scoped = log.child({ scope: 'ztunnel' });
