@@ -30,10 +30,16 @@ export function rulesOf(rules: readonly PolicyRuleObject[], context: PolicyConte
   const read = rules.map((rule, i) => readRule(rule, `spec.rules[${i}]`, context));
   const isKept = ({ remarks }: ReadRule): boolean => context.action !== 'allow' || !remarks.some(isObstacle);
   return {
-    rules: read.filter(isKept).map(({ rule }) => rule),
+    rules: numbered(read, isKept),
     remarks: read.flatMap(({ remarks }) => remarks),
   };
 }
+
+/** Reasons and findings name rules by where they stand in the object, whatever is left out. */
+const numbered = (read: readonly ReadRule[], isKept: (rule: ReadRule) => boolean): readonly PolicyRule[] =>
+  read.every(isKept)
+    ? read.map(({ rule }) => rule)
+    : read.flatMap((each, i) => (isKept(each) ? [{ number: i + 1, ...each.rule }] : []));
 
 const isObstacle = ({ type }: Remark): boolean => type !== 'warning';
 
