@@ -12,7 +12,14 @@ import {
   referenceTo,
   type SourcedObject,
 } from './objects.ts';
-import { type FieldPath, fileProblem, formatField, type ObjectReference, type Problem } from './problem.ts';
+import {
+  type FieldPath,
+  fileProblem,
+  formatField,
+  type ObjectReference,
+  type Problem,
+  type SourcePosition,
+} from './problem.ts';
 import { suggest } from './suggest.ts';
 import { maxFileBytes, parseYaml, type YamlDocument } from './yaml-documents.ts';
 
@@ -25,6 +32,15 @@ export interface ManifestFile {
 export interface ManifestOptions {
   /** Report fields the kind does not have. True for what people write; false for what an API server sends. */
   readonly strict: boolean;
+  /** Takes objects of kinds that are none of ours; without it, they are errors. */
+  readonly foreign?: (object: ForeignObject) => void;
+}
+
+/** An object of another kind: somebody else's, or one that only some commands read. */
+export interface ForeignObject {
+  readonly kind: string;
+  readonly value: Readonly<Record<string, unknown>>;
+  readonly position: SourcePosition;
 }
 
 export interface ParsedManifests {
@@ -90,7 +106,7 @@ interface Item {
 }
 
 /** The items of a `kind: List`, else the document itself. */
-function itemsOf(value: unknown): readonly Item[] {
+export function itemsOf(value: unknown): readonly Item[] {
   const isList = isRecord(value) && value['kind'] === 'List' && Array.isArray(value['items']);
   if (!isList) return [{ value, path: [] }];
   const items: readonly unknown[] = Array.isArray(value['items']) ? value['items'] : [];
@@ -112,6 +128,10 @@ interface ParsedObject {
 }
 
 function parseObject(place: Place, value: unknown, options: ManifestOptions): ParsedObject {
+  if (options.foreign !== undefined && isForeign(value)) {
+    options.foreign({ kind: value.kind, value, position: place.document.locate(place.path, 'value') });
+    return { object: undefined, errors: [] };
+  }
   const header = kindOf(value);
   const reference = looseReference(value);
   if (!('kind' in header)) return { object: undefined, errors: [asProblem(place, reference, header.fault)] };
@@ -125,6 +145,14 @@ function parseObject(place: Place, value: unknown, options: ManifestOptions): Pa
   }
   return { object: { object: decoded.value as KubeObject, position }, errors: [] };
 }
+
+type ForeignValue = Readonly<Record<string, unknown>> & { readonly kind: string };
+
+const isForeign = (value: unknown): value is ForeignValue =>
+  isRecord(value) &&
+  typeof value['apiVersion'] === 'string' &&
+  typeof value['kind'] === 'string' &&
+  !isKind(value['kind']);
 
 function asProblem({ document, path }: Place, object: ObjectReference | undefined, fault: Fault): Problem {
   const full = [...path, ...fault.path];

@@ -147,6 +147,25 @@ export interface PolicyItem {
   readonly workloads: readonly string[];
 }
 
+/** What lint found. */
+export interface PolicyFindingItem {
+  /** Stable: `selects-nobody`. All of them: docs/policy.md. */
+  readonly code: string;
+  readonly severity: 'error' | 'warning' | 'info';
+  /** null: a file as a whole. */
+  readonly kind: string | null;
+  readonly namespace: string | null;
+  readonly name: string | null;
+  /** `spec.rules[0].from[1].source.principals[0]`; '' is the object as a whole. */
+  readonly field: string;
+  /** Of objects in files. */
+  readonly file: string | null;
+  readonly line: number | null;
+  readonly column: number | null;
+  readonly message: string;
+  readonly hint: string | null;
+}
+
 export interface ConnectionEnd {
   readonly address: string;
   /** `NAMESPACE/NAME` of the pod, where the address is one's. */
@@ -227,6 +246,8 @@ export interface AdminApi {
   services(): readonly ServiceItem[] | Promise<readonly ServiceItem[]>;
   certificates(): readonly CertificateItem[] | Promise<readonly CertificateItem[]>;
   policies(): readonly PolicyItem[] | Promise<readonly PolicyItem[]>;
+  /** @param networkPolicies Kubernetes' own, as JSON of a List; '' is none. The node itself does not follow them. */
+  lint(networkPolicies: string): readonly PolicyFindingItem[] | Promise<readonly PolicyFindingItem[]>;
   connections(query: ConnectionsQuery): ConnectionsBody | Promise<ConnectionsBody>;
   enrolment(uid: string): EnrolmentBody | Promise<EnrolmentBody>;
   configDump(): ConfigDump | Promise<ConfigDump>;
@@ -240,6 +261,7 @@ export type WorkloadList = List<'WorkloadList', WorkloadItem>;
 export type ServiceList = List<'ServiceList', ServiceItem>;
 export type CertificateList = List<'CertificateList', CertificateItem>;
 export type PolicyList = List<'PolicyList', PolicyItem>;
+export type PolicyFindingList = List<'PolicyFindingList', PolicyFindingItem>;
 export type ConnectionsDocument = DocumentHead<'ConnectionList'> & ConnectionsBody;
 
 /** The body of every answer that is not 2xx. */

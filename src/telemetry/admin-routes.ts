@@ -54,6 +54,10 @@ function routeTable(api: AdminApi, identity: AdminIdentity): ReadonlyMap<string,
     ['GET /v1/certs', list('CertificateList', () => api.certificates())],
     ['GET /v1/policies', list('PolicyList', () => api.policies())],
     [
+      'PUT /v1/policies/lint',
+      async ({ body }) => wrap('PolicyFindingList', { items: await api.lint(await body()) }),
+    ],
+    [
       'GET /v1/connections',
       async ({ url }) =>
         wrap('ConnectionList', await api.connections(parseConnectionsQuery(url.searchParams))),

@@ -4,6 +4,7 @@ import type { Enrolment } from '../../agent/enrolment.ts';
 import type { MeshError } from '../../base/errors.ts';
 import type { MapOccupancy } from '../../datapath/occupancy.ts';
 import type { CertificateManager } from '../../identity/certificate-manager.ts';
+import type { Problem as ObjectProblem } from '../../kube/problem.ts';
 import type { SourceStatus } from '../../kube/source.ts';
 import type { NodeName, WorkloadUid } from '../../model/mesh.ts';
 import type { MeshReader } from '../../model/view.ts';
@@ -18,6 +19,7 @@ import { driftOf } from './drift.ts';
 import { occupancyProblems } from './map-occupancy.ts';
 import { type NodeFacts, nodeFacts } from './node-facts.ts';
 import { peerAuthenticationItem, policyItem } from './policy-items.ts';
+import { lintInForce } from './policy-lint.ts';
 
 export interface AdminApiDeps {
   readonly node: NodeName;
@@ -32,6 +34,8 @@ export interface AdminApiDeps {
   /** What the source of objects complains about. */
   readonly sourceProblems: () => readonly Problem[];
   readonly sourceStatus: () => SourceStatus;
+  /** What is wrong with objects, as it was found. */
+  readonly objectProblems: () => readonly ObjectProblem[];
   readonly setLogLevel: (level: LogLevel) => void;
   readonly now: () => number;
 }
@@ -61,6 +65,7 @@ export function createAdminApi(deps: AdminApiDeps): AdminApi {
       ...each(deps.mesh.view.policies.values(), policyItem),
       ...each(deps.mesh.view.peerAuthentications.values(), peerAuthenticationItem),
     ],
+    lint: (networkPolicies) => lintInForce(deps.mesh.view, deps.objectProblems(), networkPolicies),
     connections: (query) => connectionsBody(deps.registry, query),
     enrolment(uid) {
       const workload = deps.mesh.view.workloads.get(uid as WorkloadUid);

@@ -86,6 +86,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
       ...cniProblems(cniInstaller),
     ],
     sourceStatus: () => source.status(),
+    objectProblems: () => source.problems,
     setLogLevel: (level) => log.setLevel(level),
     now: () => foundation.clock.now(),
   });

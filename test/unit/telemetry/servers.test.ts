@@ -60,6 +60,7 @@ function api(overrides: Partial<AdminApi> = {}): AdminApi {
     services: () => [],
     certificates: () => [],
     policies: () => [],
+    lint: () => [],
     connections: (query) => connectionsBody(registry, query),
     enrolment: (uid) =>
       uid === 'uid-1'
