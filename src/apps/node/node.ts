@@ -22,6 +22,7 @@ import {
   startDatapath,
   startIdentity,
   startModel,
+  startRecorder,
   startServers,
   startZtunnel,
 } from './parts.ts';
@@ -42,14 +43,17 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
 
   const { store, source, server } = await startModel(foundation, stop);
   const observability = createObservability(metrics, store, foundation.clock, log);
+  const serials = await startRecorder(foundation, store, observability);
   const certificates = startIdentity(foundation, store, observability);
   cleanup.defer(async () => void (await Promise.all(draining)));
   const readiness = new Readiness(['datapath', 'enrolment'], { certificates: () => certificates.serving });
   const datapath = await startDatapath(foundation, store);
-  foundation.cleanup.defer(followDenials(datapath, store, observability.denials, foundation.clock));
+  foundation.cleanup.defer(
+    followDenials(datapath, store, observability.denials, foundation.clock, serials.denials),
+  );
   readiness.done('datapath');
   const probe = new CaptureProbe({ native: deps.native, clock: foundation.clock });
-  const watched = { ...observability, probe, source };
+  const watched = { ...observability, probe, source, serials };
   const engine = startZtunnel(foundation, store, certificates, datapath, watched);
   const pods = buildEnrolment(foundation, store, datapath, engine, watched);
   const { enrolment } = pods;

@@ -2,6 +2,7 @@
  * The node program's parts, one function each: builds it, starts it, and leaves on the stack how to stop it. `node.ts`
  * calls them in the order in which they need each other.
  */
+import { join } from 'node:path';
 import type { CaptureProbe } from '../../agent/capture-probe.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
@@ -19,6 +20,9 @@ import { createTypeScriptEngine } from '../../net/tunnel/engine.ts';
 import { createAuthorizer } from '../../policy/authorize.ts';
 import type { AdminApi, LogLevel } from '../../telemetry/admin-api.ts';
 import { startMetricsServer, startReadinessServer } from '../../telemetry/node-servers.ts';
+import { FlightFile } from '../../telemetry/flight/flight-file.ts';
+import { FlightRecorder } from '../../telemetry/flight/recorder.ts';
+import { nextSerial } from '../../telemetry/flight/serials.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Readiness } from '../../telemetry/readiness.ts';
 import { createDecider } from '../../ztunnel/decider.ts';
@@ -80,6 +84,36 @@ export async function startModel(foundation: Foundation, stop: AbortSignal) {
   return { store, source, server: objects.server };
 }
 
+/**
+ * Takes over what the node program before this one remembered of connections, and goes on keeping it on disk; to the
+ * end of the last connection that drains.
+ */
+export async function startRecorder(
+  { config, clock, log, cleanup }: Foundation,
+  store: MeshStore,
+  { registry, pairs }: Pick<Observability, 'registry' | 'pairs'>,
+): Promise<FirstSerials> {
+  const file = new FlightFile(join(config.runDir, 'connections.flight'));
+  const recorder = new FlightRecorder({
+    file,
+    registry,
+    pairs,
+    clock,
+    log: log.child({ scope: 'flight' }),
+    node: config.nodeName,
+  });
+  cleanup.defer(() => recorder.close());
+  await recorder.start((uid) => store.view.workloads.get(uid));
+  const records = registry.recent().records.map(({ record }) => record);
+  return { connections: nextSerial(records, 'c-'), denials: nextSerial(records, 'd-') };
+}
+
+/** Numbers that no connection has that is remembered. */
+export interface FirstSerials {
+  readonly connections: number;
+  readonly denials: number;
+}
+
 export function startIdentity(
   { config, native, keeper, clock, log, cleanup }: Foundation,
   store: MeshStore,
@@ -128,7 +162,11 @@ export function startZtunnel(
   store: MeshStore,
   certificates: CertificateManager,
   datapath: Datapath,
-  { traffic, probe }: Pick<Observability, 'traffic'> & { readonly probe: CaptureProbe },
+  {
+    traffic,
+    probe,
+    serials,
+  }: Pick<Observability, 'traffic'> & { readonly probe: CaptureProbe; readonly serials: FirstSerials },
 ): TunnelEngine {
   const authorizer = createAuthorizer();
   const policyWatch = new PolicyWatch({ ledger: traffic, mesh: store, authorizer });
@@ -141,6 +179,7 @@ export function startZtunnel(
     random: () => clock.random(),
     probeArrived: (uid, port) => probe.arrived(uid, port),
     now: () => clock.now(),
+    firstSerial: serials.connections,
   });
   const scoped = log.child({ scope: 'ztunnel' });
   const engine = createTypeScriptEngine({
