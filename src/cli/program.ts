@@ -9,6 +9,7 @@ import { addCompleteCommand, addCompletionCommand } from './commands/completion.
 import { addConnectionsCommand } from './commands/connections.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addErrorsCommand } from './commands/errors.ts';
+import { addExplainCommand } from './commands/explain.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addMapsCommand } from './commands/maps.ts';
 import { addPoliciesCommand } from './commands/policies.ts';
@@ -18,6 +19,7 @@ import { addServicesCommand } from './commands/services.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { addUninstallCommand } from './commands/uninstall.ts';
 import { addVersionCommand } from './commands/version.ts';
+import { addWhyCommand } from './commands/why.ts';
 import { addWorkloadsCommand } from './commands/workloads.ts';
 import type { CommandContext, CommandGroup } from './command.ts';
 import type { CliEnv } from './env.ts';
@@ -35,7 +37,7 @@ const ownGroups: Readonly<Record<string, readonly CommandGroup[]>> = {
     addPoliciesCommand,
     addConnectionsCommand,
   ],
-  'Understand who may talk to whom:': [addPolicyCommand],
+  'Understand who may talk to whom:': [addExplainCommand, addWhyCommand, addPolicyCommand],
   'Look into the kernel (works without a node running):': [
     addMapsCommand,
     addProgramsCommand,

@@ -10,6 +10,7 @@ import type { ConnectionPath, Direction, Hop } from '../model/connection.ts';
 import type { PolicyAction } from '../model/policy.ts';
 import type { ConfigDump } from './config-dump-types.ts';
 import type { RecentQuery } from './connection-registry.ts';
+import type { ExplanationBody, ExplanationQuery } from './explanation-types.ts';
 import type { Outcome } from './outcome.ts';
 
 export const adminApiVersion = 'mesh-ebpf.io/v1alpha1';
@@ -250,6 +251,7 @@ export interface AdminApi {
   lint(networkPolicies: string): readonly PolicyFindingItem[] | Promise<readonly PolicyFindingItem[]>;
   connections(query: ConnectionsQuery): ConnectionsBody | Promise<ConnectionsBody>;
   enrolment(uid: string): EnrolmentBody | Promise<EnrolmentBody>;
+  explain(query: ExplanationQuery): ExplanationBody | Promise<ExplanationBody>;
   configDump(): ConfigDump | Promise<ConfigDump>;
   setLogLevel(level: LogLevel): void;
 }
@@ -262,6 +264,7 @@ export type ServiceList = List<'ServiceList', ServiceItem>;
 export type CertificateList = List<'CertificateList', CertificateItem>;
 export type PolicyList = List<'PolicyList', PolicyItem>;
 export type PolicyFindingList = List<'PolicyFindingList', PolicyFindingItem>;
+export type ExplanationDocument = DocumentHead<'Explanation'> & ExplanationBody;
 export type ConnectionsDocument = DocumentHead<'ConnectionList'> & ConnectionsBody;
 
 /** The body of every answer that is not 2xx. */

@@ -1,7 +1,7 @@
 /** The node's answers on its admin socket: gathers from agent, ztunnel and identity; `admin-items.ts` translates. */
 import { release } from 'node:os';
 import type { Enrolment } from '../../agent/enrolment.ts';
-import type { MeshError } from '../../base/errors.ts';
+import { MeshError } from '../../base/errors.ts';
 import type { MapOccupancy } from '../../datapath/occupancy.ts';
 import type { CertificateManager } from '../../identity/certificate-manager.ts';
 import type { Problem as ObjectProblem } from '../../kube/problem.ts';
@@ -9,6 +9,7 @@ import type { SourceStatus } from '../../kube/source.ts';
 import type { NodeName, WorkloadUid } from '../../model/mesh.ts';
 import type { MeshReader } from '../../model/view.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
+import type { PolicySetLookup } from '../../policy/authorize.ts';
 import type { AdminApi, LogLevel, Problem, StatusBody } from '../../telemetry/admin-api.ts';
 import { configDump } from '../../telemetry/config-dump.ts';
 import { connectionsBody } from '../../telemetry/connection-items.ts';
@@ -17,6 +18,7 @@ import type { Readiness } from '../../telemetry/readiness.ts';
 import { certificateItem, podName, serviceItem, workloadItem } from './admin-items.ts';
 import { driftOf } from './drift.ts';
 import { occupancyProblems } from './map-occupancy.ts';
+import { createNodeExplainer } from './explainer.ts';
 import { type NodeFacts, nodeFacts } from './node-facts.ts';
 import { peerAuthenticationItem, policyItem } from './policy-items.ts';
 import { lintInForce } from './policy-lint.ts';
@@ -28,6 +30,8 @@ export interface AdminApiDeps {
   readonly enrolment: Pick<Enrolment, 'stateOf' | 'counts'>;
   readonly certificates: Pick<CertificateManager, 'status'>;
   readonly registry: ConnectionRegistry;
+  /** Shared with whoever authorizes: policies are compiled once. */
+  readonly policySetFor: PolicySetLookup;
   readonly engine: Pick<TunnelEngine, 'stats'>;
   readonly readiness: Readiness;
   readonly occupancy: () => readonly MapOccupancy[];
@@ -44,6 +48,7 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 
 export function createAdminApi(deps: AdminApiDeps): AdminApi {
   const startedAt = deps.now();
+  const explain = createNodeExplainer(deps);
   let lastChangeAt: number | undefined;
   deps.mesh.subscribe(() => (lastChangeAt = deps.now()));
   const each = <In, Out>(items: Iterable<In>, translate: (item: In, facts: NodeFacts) => Out): Out[] => {
@@ -67,6 +72,7 @@ export function createAdminApi(deps: AdminApiDeps): AdminApi {
     ],
     lint: (networkPolicies) => lintInForce(deps.mesh.view, deps.objectProblems(), networkPolicies),
     connections: (query) => connectionsBody(deps.registry, query),
+    explain,
     enrolment(uid) {
       const workload = deps.mesh.view.workloads.get(uid as WorkloadUid);
       const state = deps.enrolment.stateOf(uid as WorkloadUid);

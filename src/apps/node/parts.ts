@@ -17,7 +17,7 @@ import type { NativeBinding } from '../../native/binding.ts';
 import type { Keeper } from '../../native/keeper.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
 import { createTypeScriptEngine } from '../../net/tunnel/engine.ts';
-import { createAuthorizer } from '../../policy/authorize.ts';
+import { createAuthorizer, type PolicySetLookup } from '../../policy/authorize.ts';
 import type { AdminApi, LogLevel } from '../../telemetry/admin-api.ts';
 import { startMetricsServer, startReadinessServer } from '../../telemetry/node-servers.ts';
 import { FlightFile } from '../../telemetry/flight/flight-file.ts';
@@ -166,9 +166,14 @@ export function startZtunnel(
     traffic,
     probe,
     serials,
-  }: Pick<Observability, 'traffic'> & { readonly probe: CaptureProbe; readonly serials: FirstSerials },
+    policySetFor,
+  }: Pick<Observability, 'traffic'> & {
+    readonly probe: CaptureProbe;
+    readonly serials: FirstSerials;
+    readonly policySetFor: PolicySetLookup;
+  },
 ): TunnelEngine {
-  const authorizer = createAuthorizer();
+  const authorizer = createAuthorizer(policySetFor);
   const policyWatch = new PolicyWatch({ ledger: traffic, mesh: store, authorizer });
   cleanup.defer(() => policyWatch.stop());
   const decider = createDecider({

@@ -3,9 +3,10 @@ import type { Command } from 'commander';
 import { type CommandContext, type CommandGroup, examples } from '../command.ts';
 import { exitCodesHelp } from '../exit-codes.ts';
 import { addPolicyLintCommand } from './policy/lint.ts';
+import { addPolicyTest } from './policy/test.ts';
 
 /** In the order in which one needs them. */
-const subcommands: readonly CommandGroup[] = [addPolicyLintCommand];
+const subcommands: readonly CommandGroup[] = [addPolicyTest, addPolicyLintCommand];
 
 export function addPolicyCommand(program: Command, context: CommandContext): void {
   const policy = program

@@ -17,6 +17,8 @@ import type { Pair, PairTable } from './pairs.ts';
 const writeEveryMs = 250;
 /** … and this much of the counts. */
 const pairsEveryMs = 5_000;
+/** Of good ones, and of others, the last; so a thousand of each a second at most. Rewriting makes up for the rest. */
+const recordsPerWrite = 256;
 const retryMs = 60_000;
 /** Twice what a full memory takes, about. */
 const rewriteAtBytes = 8 * 1024 * 1024;
@@ -122,7 +124,9 @@ export class FlightRecorder {
 
   #news(): { readonly text: string; readonly last: number } {
     const { records, last } = this.#deps.registry.recent({ after: this.#written });
-    return { text: records.map((kept) => this.#writer.lines(kept)).join(''), last };
+    const [good, bad] = [records.filter(isGood), records.filter((kept) => !isGood(kept))];
+    const chosen = [...good.slice(-recordsPerWrite), ...bad.slice(-recordsPerWrite)];
+    return { text: chosen.map((kept) => this.#writer.lines(kept)).join(''), last };
   }
 
   #changedPairs(): string {
@@ -154,6 +158,8 @@ export class FlightRecorder {
     this.#schedule('records', retryMs);
   }
 }
+
+const isGood = ({ record }: KeptRecord): boolean => record.error === undefined;
 
 /** Made as they are written, so that a full memory does not hold others up. */
 function* pieces(

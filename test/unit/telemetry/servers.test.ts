@@ -66,6 +66,7 @@ function api(overrides: Partial<AdminApi> = {}): AdminApi {
       uid === 'uid-1'
         ? { enrolled: true, workload: 'shop/web-1', since: '2026-11-21T10:00:00.000Z' }
         : { enrolled: false, reason: 'no such pod on this node' },
+    explain: () => Promise.reject(new MeshError('NOT_FOUND', 'there is no such pod')),
     configDump: () => ({
       workloads: [],
       services: [],

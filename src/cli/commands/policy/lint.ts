@@ -1,5 +1,5 @@
 /** `policy lint`: mistakes in policies that are no errors to an API server, in files or in the running mesh. */
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { asMeshError } from '../../../base/errors.ts';
 import { listObjects, type KubeObject } from '../../../kube/client/kube-objects.ts';
 import { resources } from '../../../kube/client/resources.ts';
@@ -13,50 +13,38 @@ import { chooseCluster } from '../../cluster/choose.ts';
 import {
   type CommandContext,
   examples,
-  type ReadOptions,
+  type OutputOptions,
   withNamespace,
   withNodes,
   withOutput,
 } from '../../command.ts';
-import { type ExitCode, exitCodes, exitCodesHelp, worse } from '../../exit-codes.ts';
+import { configOf, refuseFileOptions, type WhomOptions, withFiles } from '../../explain/options.ts';
+import { type ExitCode, exitCodes, exitCodesHelp } from '../../exit-codes.ts';
 import { listDocument, reportUnreachable } from '../../listing.ts';
 import { localNodes } from '../../local-nodes.ts';
 import { askAny } from '../../nodes.ts';
-import { offlineConfig, type OfflineMesh, offlineMesh } from '../../offline/mesh.ts';
-import { readManifestFiles } from '../../offline/manifests.ts';
+import { filesToLint } from '../../offline/lint-input.ts';
+import { readFiles } from '../../offline/read-files.ts';
 import { printListing } from '../../output.ts';
 import { plural } from '../../format.ts';
 import type { Screen } from '../../screen.ts';
 import type { Cell, Column } from '../../table.ts';
-import { InvalidArgumentError } from 'commander';
-import { parseName } from '../../usage.ts';
 
-interface LintOptions extends ReadOptions {
-  readonly files?: readonly string[];
+interface LintOptions extends WhomOptions, OutputOptions {
   readonly namespace?: string;
   readonly strict?: boolean;
   readonly ignore: readonly Ignored[];
-  readonly trustDomain?: string;
-  readonly rootNamespace?: string;
 }
 
 export function addPolicyLintCommand(policy: Command, context: CommandContext): void {
   const command = policy
     .command('lint')
     .description('find mistakes in policies: in manifests, or in the running mesh')
-    .option('-f, --files <path...>', 'manifests: files or directories, instead of the running mesh')
     .option('--strict', 'warnings count as errors')
     .addOption(
       new Option('--ignore <code>', 'not these: CODE, or CODE=NAMESPACE/NAME; may be given again')
         .argParser(parseIgnored)
         .default([], 'none'),
-    )
-    .addOption(new Option('--trust-domain <name>', 'of the mesh that files are for (default: cluster.local)'))
-    .addOption(
-      new Option(
-        '--root-namespace <name>',
-        'whose policies apply everywhere, with --files (default: istio-system)',
-      ).argParser(parseName),
     )
     .addHelpText('after', `\nWhat is found:\n${codesHelp()}`)
     .addHelpText(
@@ -68,7 +56,7 @@ export function addPolicyLintCommand(policy: Command, context: CommandContext): 
       ),
     )
     .addHelpText('after', exitCodesHelp);
-  withNamespace(withOutput(withNodes(command))).action(
+  withFiles(withNamespace(withOutput(withNodes(command)))).action(
     context.action(async (options: LintOptions) =>
       options.files === undefined
         ? await lintMesh(context, options)
@@ -102,27 +90,19 @@ async function lintFiles(
   options: LintOptions,
   paths: readonly string[],
 ): Promise<ExitCode> {
-  const files = await readManifestFiles(context.env, paths);
-  const mesh = offlineMesh(files, offlineConfig(options.trustDomain, options.rootNamespace));
-  const findings = lint({ ...mesh, complete: false, controller: undefined });
-  const placed = placedFindings(mesh.problems, findings, fieldLocator(files));
+  const files = await readFiles(context.env, paths);
+  const { input, problems, notes } = filesToLint(files, configOf(options));
+  const placed = placedFindings(problems, lint(input), fieldLocator(files));
   const screen = context.screen();
-  sayUnlooked(screen, mesh);
-  const { policies, peerAuthentications, access } = mesh.view;
-  const looked = policies.size + peerAuthentications.size + access.size + mesh.networkPolicies.length;
+  for (const note of notes) screen.hint(note);
+  const { policies, peerAuthentications, access } = input.view;
+  const looked = policies.size + peerAuthentications.size + access.size + input.networkPolicies.length;
   return report(screen, options, placed.map(findingItem), `in ${plural(looked, 'policy object')}`);
-}
-
-/** What was left out, and why: silence would be taken for a clean bill. */
-function sayUnlooked(screen: Screen, { view, ignored }: OfflineMesh): void {
-  const kinds = [...ignored].map(([kind, count]) => `${count} ${kind}`);
-  if (kinds.length > 0) screen.hint(`not looked at: ${kinds.join(', ')}`);
-  if (view.workloads.size > 0) return;
-  screen.hint('there is no pod in the files: whom policies select and who the sources are was not checked');
 }
 
 /** Every node knows all policies: the first that answers is asked. */
 async function lintMesh(context: CommandContext, options: LintOptions): Promise<ExitCode> {
+  refuseFileOptions(options);
   const screen = context.screen();
   const body = await networkPolicies(context, options, screen);
   const { document, unreachable } = await askAny<PolicyFindingList>(context.env, options, {
@@ -183,7 +163,7 @@ function report(
   const counts = wanted.some(
     ({ severity }) => severity === 'error' || (options.strict === true && severity === 'warning'),
   );
-  return worse(exitCodes.clean, counts ? exitCodes.findings : exitCodes.clean);
+  return counts ? exitCodes.findings : exitCodes.clean;
 }
 
 function isWanted({ code, namespace, name }: PolicyFindingItem, options: LintOptions): boolean {
