@@ -14,6 +14,7 @@ import type { AdminApi, LogLevel, Problem, StatusBody } from '../../telemetry/ad
 import { configDump } from '../../telemetry/config-dump.ts';
 import { connectionsBody } from '../../telemetry/connection-items.ts';
 import type { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
+import type { PairTable } from '../../telemetry/flight/pairs.ts';
 import type { Readiness } from '../../telemetry/readiness.ts';
 import { certificateItem, podName, serviceItem, workloadItem } from './admin-items.ts';
 import { driftOf } from './drift.ts';
@@ -22,6 +23,7 @@ import { createNodeExplainer } from './explainer.ts';
 import { type NodeFacts, nodeFacts } from './node-facts.ts';
 import { peerAuthenticationItem, policyItem } from './policy-items.ts';
 import { lintInForce } from './policy-lint.ts';
+import { pairItems, rehearsalBody } from './seen.ts';
 
 export interface AdminApiDeps {
   readonly node: NodeName;
@@ -30,6 +32,7 @@ export interface AdminApiDeps {
   readonly enrolment: Pick<Enrolment, 'stateOf' | 'counts'>;
   readonly certificates: Pick<CertificateManager, 'status'>;
   readonly registry: ConnectionRegistry;
+  readonly pairs: Pick<PairTable, 'all'>;
   /** Shared with whoever authorizes: policies are compiled once. */
   readonly policySetFor: PolicySetLookup;
   readonly engine: Pick<TunnelEngine, 'stats'>;
@@ -71,6 +74,8 @@ export function createAdminApi(deps: AdminApiDeps): AdminApi {
       ...each(deps.mesh.view.peerAuthentications.values(), peerAuthenticationItem),
     ],
     lint: (networkPolicies) => lintInForce(deps.mesh.view, deps.objectProblems(), networkPolicies),
+    pairs: (namespace) => pairItems(deps.mesh.view, deps.pairs.all(), namespace),
+    rehearse: (query) => rehearsalBody(deps.mesh.view, deps, query),
     connections: (query) => connectionsBody(deps.registry, query),
     explain,
     enrolment(uid) {

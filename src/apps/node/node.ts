@@ -82,6 +82,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     enrolment,
     certificates,
     registry: observability.registry,
+    pairs: observability.pairs,
     policySetFor,
     engine,
     readiness,

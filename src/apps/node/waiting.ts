@@ -33,6 +33,7 @@ export const waitingApi = (
     enrolment: { stateOf: () => undefined, counts: () => ({ expected: 0, enrolled: 0, verified: 0 }) },
     certificates: { status: () => [] },
     registry: new ConnectionRegistry(),
+    pairs: { all: () => [] },
     policySetFor: createCompiler(),
     engine: { stats: () => ({ connections: 0, tunnelsOut: 0, tunnelsIn: 0, bufferedBytes: 0 }) },
     readiness: new Readiness(['objects of the mesh']),
@@ -44,6 +45,8 @@ export const waitingApi = (
     now: () => clock.now(),
   }),
   lint: waitingForObjects,
+  pairs: waitingForObjects,
+  rehearse: waitingForObjects,
 });
 
 /** An empty mesh must not be taken for one without mistakes. */

@@ -52,18 +52,15 @@ export class PairTable {
   };
   #changed = new Set<Mutable>();
 
-  /** What was never told to an application is no sign of who needs whom: a port that nobody serves, a probe of ports. */
   completed(record: ConnectionRecord): void {
-    const { direction, verdict, source, destination, error } = record;
+    const { verdict, source, destination } = record;
     const { workload } = destination;
-    if (direction !== 'inbound' || verdict === undefined || workload === undefined) return;
-    if (verdict.allowed && error !== undefined && unserved.has(error.hop)) return;
+    const kind = kindOf(record);
+    if (kind === undefined || verdict === undefined || workload === undefined) return;
     const { identity } = source;
-    const kind = !verdict.allowed ? 'denied' : identity === undefined ? 'plaintext' : 'allowed';
-    const who = identity ?? source.address.ip;
     const { namespace, owner, uid } = workload;
     const { ip, port } = destination.address;
-    const key = keyOf(who, namespace, owner, port, verdict.policy);
+    const key = keyOf(identity ?? source.address.ip, namespace, owner, port, verdict.policy);
     const table = this.#tables[kind];
     const seenAt = record.openedAt + record.durationMs;
     const known = table.get(key);
@@ -98,10 +95,9 @@ export class PairTable {
 
   /** As it was written down. What is known already is newer. */
   restore(pair: Pair): void {
-    const { identity, sourceIp, namespace, owner, port, policy, kind } = pair;
-    const key = keyOf(identity ?? sourceIp, namespace, owner, port, policy);
-    this.#tables[kind].delete(key);
-    this.#add(kind, key, { ...pair });
+    const key = ownKeyOf(pair);
+    this.#tables[pair.kind].delete(key);
+    this.#add(pair.kind, key, { ...pair });
     this.#changed.clear();
   }
 
@@ -134,6 +130,30 @@ const keyOf = (
   port: Port,
   policy: PolicyKey | undefined,
 ): string => `${who} ${namespace} ${kind} ${name} ${port} ${policy ?? ''}`;
+
+const ownKeyOf = ({ identity, sourceIp, namespace, owner, port, policy }: Pair): string =>
+  keyOf(identity ?? sourceIp, namespace, owner, port, policy);
+
+/** Equal for a pair and the records that count in it. */
+export const pairKeyOf = (pair: Pair): string => `${pair.kind} ${ownKeyOf(pair)}`;
+
+/** undefined: the record counts in none. */
+export function recordPairKey(record: ConnectionRecord): string | undefined {
+  const { verdict, source, destination } = record;
+  const { workload, address } = destination;
+  const kind = kindOf(record);
+  if (kind === undefined || workload === undefined) return undefined;
+  const who = source.identity ?? source.address.ip;
+  return `${kind} ${keyOf(who, workload.namespace, workload.owner, address.port, verdict?.policy)}`;
+}
+
+/** What was never told to an application is no sign of who needs whom: a port that nobody serves, a probe of ports. */
+function kindOf({ direction, verdict, source, error }: ConnectionRecord): PairKind | undefined {
+  if (direction !== 'inbound' || verdict === undefined) return undefined;
+  if (!verdict.allowed) return 'denied';
+  if (error !== undefined && unserved.has(error.hop)) return undefined;
+  return source.identity === undefined ? 'plaintext' : 'allowed';
+}
 
 /** Where a connection that was let in ends that no application took. */
 const unserved: ReadonlySet<NonNullable<ConnectionRecord['error']>['hop']> = new Set(['dial', 'application']);

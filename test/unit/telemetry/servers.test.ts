@@ -61,6 +61,8 @@ function api(overrides: Partial<AdminApi> = {}): AdminApi {
     certificates: () => [],
     policies: () => [],
     lint: () => [],
+    pairs: () => [],
+    rehearse: () => ({ items: [], judged: 0, unjudged: 0 }),
     connections: (query) => connectionsBody(registry, query),
     enrolment: (uid) =>
       uid === 'uid-1'
