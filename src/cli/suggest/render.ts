@@ -57,6 +57,7 @@ function ruleLines(rule: SuggestedRule): readonly string[] {
     '        - source:',
     `            ${field}:`,
     ...values.map((value) => `              - ${quoted(value)}`),
+    ...(principals.length > 0 ? [] : ['            notPrincipals: ["*"]']),
     '      to:',
     '        - operation:',
     `            ports: [${ports.map((port) => `"${port}"`).join(', ')}]`,
@@ -105,7 +106,7 @@ const ruleObject = ({ principals, ipBlocks, ports }: SuggestedRule): object => (
       source:
         principals.length > 0
           ? { principals }
-          : { ipBlocks: ipBlocks.map(({ base, length }) => `${base}/${length}`) },
+          : { ipBlocks: ipBlocks.map(({ base, length }) => `${base}/${length}`), notPrincipals: ['*'] },
     },
   ],
   to: [{ operation: { ports: ports.map(String) } }],

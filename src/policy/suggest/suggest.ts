@@ -78,9 +78,9 @@ export function suggest(pairs: readonly SeenPair[]): Suggestions {
   );
   groups.delete(undefined);
   const taken = new Set<string>();
-  const policies = [...groups]
-    .toSorted(([a = ''], [b = '']) => (a < b ? -1 : 1))
-    .map(([, own]) => suggestionOf(own, taken));
+  const policies = [...groups.values()]
+    .toSorted((a, b) => (ownersOf(a).join() < ownersOf(b).join() ? -1 : 1))
+    .map((own) => suggestionOf(own, taken));
   return { policies, unselectable: [...unselectable].toSorted() };
 }
 
@@ -91,7 +91,7 @@ function selectorKey({ namespace, selection }: SeenPair): string | undefined {
 }
 
 function suggestionOf(pairs: readonly SeenPair[], taken: Set<string>): Suggestion {
-  const owners = [...new Set(pairs.map(({ owner }) => owner))].toSorted();
+  const owners = ownersOf(pairs);
   const namespace = pairs[0]?.namespace ?? '';
   const others = new Set(pairs.flatMap(({ selection }) => selection?.others ?? []));
   return {
@@ -105,6 +105,9 @@ function suggestionOf(pairs: readonly SeenPair[], taken: Set<string>): Suggestio
     ...evidence(pairs),
   };
 }
+
+const ownersOf = (pairs: readonly SeenPair[]): readonly string[] =>
+  [...new Set(pairs.map(({ owner }) => owner))].toSorted();
 
 const maxNameLength = 253;
 
@@ -161,6 +164,7 @@ export const policyOf = ({ namespace, name, labels, rules }: Suggestion): Author
 });
 
 const policyRule = ({ principals, ipBlocks, ports }: SuggestedRule): PolicyRule => {
-  const source: PolicyMatch = principals.length > 0 ? { principals } : { ipBlocks };
+  // Of the same address, what proves an identity was not seen.
+  const source: PolicyMatch = principals.length > 0 ? { principals } : { ipBlocks, notPrincipals: ['*'] };
   return { from: [source], to: [{ ports }] };
 };
