@@ -1,6 +1,6 @@
 /** What nodes remember of connections, over the death of the node program, and what is made of it: policies from what was seen. */
 import { describe, expect } from '@jest/globals';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { readFileSync, statSync } from 'node:fs';
 import type { ConnectionItem, PolicyFindingItem } from '../../src/telemetry/admin-api.ts';
 import { cli, cliOk } from './support/cli.ts';
@@ -18,7 +18,8 @@ const { scenario } = labSuite(
   pod('other/guest', { node: 'node-a' }),
 );
 
-const recordOf = (lab: Lab, node: NodeId): string => join(lab.layout.node(node).runDir, 'connections.flight');
+const recordOf = (lab: Lab, node: NodeId): string =>
+  join(dirname(lab.layout.node(node).adminSocket), 'connections.flight');
 
 const remembered = async (): Promise<readonly ConnectionItem[]> => {
   const { items } = JSON.parse(await cliOk(['connections', '-n', 'shop', '-o', 'json'])) as {
@@ -85,7 +86,7 @@ describe('policies made of what was seen', () => {
 
 describe('lint of the policies in force', () => {
   scenario('finds the selector that nobody has', async (lab) => {
-    await lab.apply(policy('shop/typo', 'selector: {matchLabels: {app: crat}}'));
+    await lab.apply(policy('shop/typo', 'ALLOW', '[]', 'crat'));
     try {
       const found = await eventually('the finding', async () => {
         const { stdout } = await cli(['policy', 'lint', '-n', 'shop', '-o', 'json']);
