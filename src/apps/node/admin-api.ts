@@ -1,7 +1,7 @@
 /** The node's answers on its admin socket: gathers from agent, ztunnel and identity; `admin-items.ts` translates. */
 import { release } from 'node:os';
 import type { Enrolment } from '../../agent/enrolment.ts';
-import { MeshError } from '../../base/errors.ts';
+import type { MeshError } from '../../base/errors.ts';
 import type { MapOccupancy } from '../../datapath/occupancy.ts';
 import type { CertificateManager } from '../../identity/certificate-manager.ts';
 import type { Problem as ObjectProblem } from '../../kube/problem.ts';

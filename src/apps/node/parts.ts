@@ -36,7 +36,7 @@ import { ownCgroup } from './host-facts.ts';
 import { openWhenFree } from './open-when-free.ts';
 import { answerWhileWaiting } from './waiting.ts';
 import { openObjects } from './objects.ts';
-import { certificateRequests, type Observability } from './observability.ts';
+import { certificateRequests, type Observability, routeTroubles } from './observability.ts';
 
 export interface NodeDeps {
   readonly native: NativeBinding;
@@ -158,7 +158,7 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
 }
 
 export function startZtunnel(
-  { native, config, clock, log, cleanup, draining }: Foundation,
+  { native, config, clock, log, metrics, cleanup, draining }: Foundation,
   store: MeshStore,
   certificates: CertificateManager,
   datapath: Datapath,
@@ -183,6 +183,7 @@ export function startZtunnel(
     originalDestination: (client, local) => datapath.originalDestination(client, local)?.destination,
     random: () => clock.random(),
     probeArrived: (uid, port) => probe.arrived(uid, port),
+    troubles: routeTroubles(metrics),
     now: () => clock.now(),
     firstSerial: serials.connections,
   });

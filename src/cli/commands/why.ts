@@ -72,8 +72,8 @@ async function find(
   const first = await connectionsNamed(context, options, reference.id);
   const rows = rowsIn(first.documents);
   const found = chosen(context, first, () => theOne(rows, reference));
-  const traceId = found.find((row) => row.traceId !== null)?.traceId;
-  if (traceId == null || traceId.startsWith(reference.id))
+  const traceId = found.find((row) => row.traceId !== null)?.traceId ?? null;
+  if (traceId === null || traceId.startsWith(reference.id))
     return { recorded: endsOf(found), unreachable: first.unreachable };
   const both = await connectionsNamed(context, options, traceId);
   return { recorded: endsOf(rowsIn(both.documents)), unreachable: both.unreachable };

@@ -44,7 +44,7 @@ function tellWay(
 ): Told {
   const own = { ...way, answeredBy: base.node };
   const endpoint = representative(way);
-  const answer = endpoint?.node == null ? undefined : others.get(endpoint.node);
+  const answer = others.get(endpoint?.node ?? '');
   if (answer === undefined || way.path === null) return { way: own };
   const theirs = answer.ways.find(({ endpoints }) =>
     endpoints.some(({ address }) => address === endpoint?.address),

@@ -27,7 +27,7 @@ export const withFiles = (command: Command): Command =>
         '-f, --files <path>',
         'ask no node: judge by the objects in this file, this directory, or - for standard input; may be repeated',
       )
-        .argParser((path, before: readonly string[] = []) => [...before, path])
+        .argParser((path, before: readonly string[] | undefined) => [...(before ?? []), path])
         .conflicts(aboutNodes),
     )
     .addOption(

@@ -17,7 +17,8 @@ export function parseConnectionReference(text: string): ConnectionReference {
   const parts = text.split('/');
   if (parts.length > 1 && parts[0] === 'connection') parts.shift();
   const [id = '', node] = parts.toReversed();
-  if (parts.length > 2 || !/^[0-9a-z-]{1,64}$/.test(id)) {
+  const isNamed = node === undefined || /^[a-z0-9][a-z0-9.-]{0,252}$/.test(node);
+  if (parts.length > 2 || !isNamed || !/^[0-9a-z-]{1,64}$/.test(id)) {
     throw new MeshError('INVALID_ARGUMENT', `"${text.slice(0, 200)}" is no id of a connection`, {
       hint: 'give one as "mesh-ebpf connections -o name" prints them, or a trace id of -o wide',
     });

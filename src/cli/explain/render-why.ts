@@ -50,7 +50,7 @@ function sideLines(side: ConnectionRow): readonly string[] {
     `${label('')}  to ${to}`,
     ...(verdict === null ? [] : [`${label('')}  ${verdictWords(verdict)}`]),
     ...(error === null ? [] : [`${label('')}  ${error.code} at ${error.hop}: ${error.message}`]),
-    ...(error?.hint == null ? [] : [`${label('')}  next: ${error.hint}`]),
+    ...(error === null || error.hint === null ? [] : [`${label('')}  next: ${error.hint}`]),
   ];
   return lines.map(printable);
 }

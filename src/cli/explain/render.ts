@@ -74,7 +74,8 @@ function sourceWords(
   { workload, node, address, identity, certificate }: Explained['source'],
   now: number,
 ): string {
-  const until = certificate?.notAfter == null ? '' : ` for ${formatUntil(certificate.notAfter, now)}`;
+  const notAfter = certificate?.notAfter ?? null;
+  const until = notAfter === null ? '' : ` for ${formatUntil(notAfter, now)}`;
   return [
     workload === null ? undefined : `pod ${workload}${node === null ? '' : ` on ${node}`}`,
     address ?? undefined,
@@ -88,7 +89,7 @@ function sourceWords(
 function waySteps(way: ExplainedWay, options: RenderOptions): readonly string[] {
   const { endpoints, endpointCount, path, pathWhy, tls, verdict, answeredBy } = way;
   const [first] = endpoints;
-  const others = endpointCount > 1 ? `, or one of ${endpointCount - 1} more where it fares alike` : '';
+  const others = endpointCount > 1 ? `; at ${endpointCount - 1} more it fares alike` : '';
   return [
     ...(first === undefined ? [] : [line('endpoint', `${endpointWords(first)}${others}`)]),
     ...(options.wide ? endpoints.slice(1).map((endpoint) => more(endpointWords(endpoint))) : []),
@@ -173,6 +174,9 @@ function policyWords(
 const byWhom = ({ policy }: Pick<ExplainedVerdict, 'policy'>): string =>
   policy === null ? '' : ` by ${policy}`;
 
+const hintLines = (error: ExplainedVerdict['error']): readonly string[] =>
+  error === null || error.hint === null ? [] : [more(`next: ${error.hint}`)];
+
 function verdictSteps(
   verdict: ExplainedVerdict,
   { paint }: RenderOptions,
@@ -183,7 +187,7 @@ function verdictSteps(
   const what = error === null ? `${outcome}${byWhom(verdict)}: ${reason}` : `${outcome}: ${error.message}`;
   return [
     `${'verdict'.padEnd(labelWidth)}  ${paint(outcomeStyles[outcome], printable(what))}${by}`,
-    ...(error?.hint == null ? [] : [more(`next: ${error.hint}`)]),
+    ...hintLines(error),
     ...(audit === null ? [] : [more(`audited by ${audit}`)]),
     ...(dryRun === null
       ? []

@@ -44,7 +44,10 @@ export function complete(written: readonly SourcedObject[]): Completed {
 /** A pod with a status is as its status says. */
 function placed(pod: Pod, nextIp: () => string): Pod {
   const spec = { ...pod.spec, nodeName: pod.spec.nodeName ?? madeUpNode };
-  if (pod.status !== undefined) return { ...pod, spec };
+  if (pod.status !== undefined) {
+    const { podIP, podIPs = podIP === undefined ? [] : [{ ip: podIP }] } = pod.status;
+    return { ...pod, spec, status: { ...pod.status, podIPs } };
+  }
   const ip = nextIp();
   const ready = { type: 'Ready', status: 'True' } as const;
   return { ...pod, spec, status: { phase: 'Running', podIP: ip, podIPs: [{ ip }], conditions: [ready] } };

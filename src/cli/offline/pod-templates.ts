@@ -5,7 +5,7 @@
 import { decode } from '../../kube/decode.ts';
 import { kinds, type Pod, type SourcedObject } from '../../kube/objects.ts';
 import type { ForeignObject } from '../../kube/parse-manifests.ts';
-import type { Problem } from '../../kube/problem.ts';
+import { type FieldPath, formatField, type Problem } from '../../kube/problem.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -49,12 +49,18 @@ export function podOf(owner: ForeignObject): SourcedObject<Pod> | { readonly pro
       severity: 'error',
       object: { kind, namespace: textOr(namespace, 'default'), name: textOr(name, '') },
       position,
-      field: `${(templatePaths[kind] ?? []).join('.')}: ${fault.path.join('.')}`,
+      field: formatField(writtenAt(kind, fault.path)),
       message: fault.message,
       hint: fault.hint,
     },
   };
 }
+
+/** Name and namespace are the owner's own, all else is the template's. */
+const writtenAt = (kind: string, path: FieldPath): FieldPath =>
+  path[0] === 'metadata' && (path[1] === 'name' || path[1] === 'namespace')
+    ? path
+    : [...(templatePaths[kind] ?? []), ...path];
 
 const textOr = (value: unknown, otherwise: string): string => (typeof value === 'string' ? value : otherwise);
 

@@ -69,19 +69,19 @@ function parseFile({ path, text }: ManifestFile): ParsedFile {
   };
 }
 
-function parseDocument({ value, locate }: YamlDocument): ParsedFile {
-  const decoded = decode(FileSchema, value, { strict: true });
+function parseDocument(document: YamlDocument): ParsedFile {
+  const decoded = decode(FileSchema, document.value, { strict: true });
   const problems = decoded.faults.map(({ path, at, message, hint }) =>
-    problemAt(locate(path, at), formatField(path), message, hint),
+    problemAt(document.locate(path, at), formatField(path), message, hint),
   );
   if (problems.length > 0) return { cases: [], problems };
   const given = decoded.value as Static<typeof FileSchema>;
   const twice = given.flatMap((one, i) =>
     one.port !== undefined && hasPort(one.to)
-      ? [problemAt(locate([i, 'port'], 'value'), `[${i}].port`, `"${one.to}" has a port already`)]
+      ? [problemAt(document.locate([i, 'port'], 'value'), `[${i}].port`, `"${one.to}" has a port already`)]
       : [],
   );
-  return { cases: given.map((one, i) => policyCase(one, locate([i], 'value'))), problems: twice };
+  return { cases: given.map((one, i) => policyCase(one, document.locate([i], 'value'))), problems: twice };
 }
 
 const hasPort = (to: string): boolean => tryParseIp(to) === undefined && /:\d+(\/\w+)?$/.test(to);

@@ -1,5 +1,5 @@
 /** Small random meshes: few names and values, so that policies often concern the connections asked about. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { parsePort, parsePrefix } from '../../../../src/base/ip.ts';
 import type { NamespaceAccess } from '../../../../src/model/access.ts';
 import type { Workload } from '../../../../src/model/mesh.ts';
@@ -160,8 +160,8 @@ const accesses: fc.Arbitrary<readonly NamespaceAccess[]> = fc
     all.map(({ namespace, inbound, egress, rules, labels }, i) =>
       access(`${namespace}/a${i}`, {
         labels,
-        inbound: inbound as NamespaceAccess['inbound'],
-        egress: egress === undefined ? undefined : { default: egress as 'allow' | 'deny', rules },
+        inbound,
+        egress: egress === undefined ? undefined : { default: egress, rules },
       }),
     ),
   );
