@@ -13,7 +13,10 @@ export class GrpcCaClient implements CaClient {
     this.#channel = new TokenChannel(options, (...args) => new IstioCertificateServiceClient(...args));
   }
 
-  async sign(request: SigningRequest, { signal }: { readonly signal: AbortSignal }): Promise<readonly string[]> {
+  async sign(
+    request: SigningRequest,
+    { signal }: { readonly signal: AbortSignal },
+  ): Promise<readonly string[]> {
     const message = toMessage(request);
     const { certChain } = await this.#channel.call(
       (client) => client.createCertificate.bind(client),

@@ -26,6 +26,7 @@ import {
   startZtunnel,
 } from './parts.ts';
 import { startReporting } from './pod-reports.ts';
+import { startPolicyReports } from './policy-reports.ts';
 import { conditionProblem, sourceProblem } from './source-problem.ts';
 
 /**
@@ -40,7 +41,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const foundation: Foundation = { ...deps, config, clock: systemClock, metrics, cleanup, draining };
   const { log, version, keeper } = deps;
 
-  const { store, source, server } = await startModel(foundation, stop);
+  const { store, source, server, progress } = await startModel(foundation, stop);
   const observability = createObservability(metrics, store, foundation.clock, log);
   const certificates = startIdentity(foundation, store, observability);
   cleanup.defer(async () => void (await Promise.all(draining)));
@@ -68,7 +69,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     occupancy,
     problemCount,
   });
-  let reportConditions: (() => readonly SourceCondition[]) | undefined;
+  const reportConditions: (() => readonly SourceCondition[])[] = [];
   const api = createAdminApi({
     node: config.nodeName,
     version,
@@ -81,7 +82,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     occupancy,
     sourceProblems: () => [
       ...source.status().conditions.map((condition) => conditionProblem(condition)),
-      ...(reportConditions?.() ?? []).map((condition) => conditionProblem(condition, '')),
+      ...reportConditions.flatMap((read) => read()).map((condition) => conditionProblem(condition, '')),
       ...source.problems.map(sourceProblem),
       ...cniProblems(cniInstaller),
     ],
@@ -96,7 +97,10 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   enrolment.startProving();
   await startCni(foundation, store, source, pods);
   await cniInstaller?.start();
-  reportConditions = startReporting(foundation, server, store, enrolment);
+  reportConditions.push(
+    startReporting(foundation, server, store, enrolment),
+    startPolicyReports(foundation, progress, store),
+  );
   readiness.done('enrolment');
   const { ready, pending } = readiness.state();
   const facts = { pods: enrolment.counts(), version };
