@@ -20,6 +20,8 @@ export interface TrafficAccountDeps {
   readonly registry: ConnectionRegistry;
   readonly metrics: TrafficMetrics;
   readonly policies: PolicyMetrics;
+  /** Hears of all; tells everybody of those that were refused. */
+  readonly events: { completed(record: ConnectionRecord): void };
 }
 
 export function trafficAccount({
@@ -27,6 +29,7 @@ export function trafficAccount({
   registry,
   metrics,
   policies,
+  events,
 }: TrafficAccountDeps): TrafficAccount {
   return {
     opened(connection) {
@@ -40,6 +43,7 @@ export function trafficAccount({
       policies.completed(record);
       registry.completed(record);
       accessLog.completed(record);
+      events.completed(record);
     },
   };
 }

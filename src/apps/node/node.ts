@@ -12,6 +12,7 @@ import { Readiness } from '../../telemetry/readiness.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { createAdminApi } from './admin-api.ts';
 import { requireCapabilities } from './capabilities.ts';
+import { startDenialEvents } from './denial-events.ts';
 import { followDenials } from './denials.ts';
 import { createObservability, watchParts } from './observability.ts';
 import { occasionalOccupancy } from './map-occupancy.ts';
@@ -42,7 +43,8 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const { log, version, keeper } = deps;
 
   const { store, source, server, progress } = await startModel(foundation, stop);
-  const observability = createObservability(metrics, store, foundation.clock, log);
+  const denialEvents = startDenialEvents(foundation, server);
+  const observability = createObservability(metrics, store, foundation.clock, log, denialEvents);
   const certificates = startIdentity(foundation, store, observability);
   cleanup.defer(async () => void (await Promise.all(draining)));
   const readiness = new Readiness(['datapath', 'enrolment'], { certificates: () => certificates.serving });
@@ -69,7 +71,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     occupancy,
     problemCount,
   });
-  const reportConditions: (() => readonly SourceCondition[])[] = [];
+  const reportConditions: (() => readonly SourceCondition[])[] = [denialEvents.conditions];
   const api = createAdminApi({
     node: config.nodeName,
     version,

@@ -17,6 +17,7 @@ import type { Metrics } from '../../telemetry/metrics.ts';
 import { PolicyMetrics } from '../../telemetry/policy-metrics.ts';
 import { type TrafficAccount, trafficAccount } from '../../telemetry/traffic-account.ts';
 import { TrafficMetrics } from '../../telemetry/traffic-metrics.ts';
+import type { DenialEvents } from './denial-events.ts';
 
 export interface Observability {
   readonly metrics: Metrics;
@@ -30,6 +31,7 @@ export function createObservability(
   mesh: MeshReader,
   clock: Clock,
   log: Logger,
+  events: Pick<DenialEvents, 'completed'>,
 ): Observability {
   const registry = new ConnectionRegistry();
   const { clusterId } = mesh.view.config;
@@ -45,8 +47,9 @@ export function createObservability(
     registry,
     metrics: new TrafficMetrics({ metrics, clock, labels: { clusterId, service } }),
     policies: new PolicyMetrics(metrics),
+    events,
   });
-  return { metrics, registry, traffic, denials: denialAccount({ accessLog, registry, metrics }) };
+  return { metrics, registry, traffic, denials: denialAccount({ accessLog, registry, metrics, events }) };
 }
 
 export interface WatchedParts {
