@@ -224,6 +224,7 @@ const examples: Readonly<Record<string, readonly Example[]>> = {
       to: 'default/productpage',
       allowed: ['foo/any:9080'],
       denied: ['bar/any:9080', 'plaintext:9080'],
+      said: /at the pods that serve productpage/,
     },
     {
       what: 'a target gateway concerns connections through it, and not these pods',
@@ -233,6 +234,7 @@ const examples: Readonly<Record<string, readonly Example[]>> = {
       to: 'default/productpage',
       allowed: ['foo/any', 'plaintext'],
       denied: [],
+      said: /only connections through it/,
     },
   ],
   'the order of actions (concepts, implicit enablement)': [
