@@ -111,13 +111,13 @@ describe('a pod that dials itself', () => {
   });
 });
 
-describe('a connection that is opened from both ends at once', () => {
-  const both = async (lab: Lab, one: string, other: string): Promise<readonly ClientAnswer[]> =>
-    await Promise.all([
-      lab.client(one, 'simultaneous', lab.pod(other).ip4, 6002, 6001),
-      lab.client(other, 'simultaneous', lab.pod(one).ip4, 6001, 6002),
-    ]);
+const both = async (lab: Lab, one: string, other: string): Promise<readonly ClientAnswer[]> =>
+  await Promise.all([
+    lab.client(one, 'simultaneous', lab.pod(other).ip4, 6002, 6001),
+    lab.client(other, 'simultaneous', lab.pod(one).ip4, 6001, 6002),
+  ]);
 
+describe('a connection that is opened from both ends at once', () => {
   scenario('comes about where there is no mesh', async (lab) => {
     const answers = await both(lab, 'outside/mallory', 'outside/eve');
     expect(answers.map(({ answer }) => answer)).toContain('inside');

@@ -71,7 +71,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     occupancy,
     problemCount,
   });
-  const reportConditions: (() => readonly SourceCondition[])[] = [denialEvents.conditions];
+  const reportConditions: (() => readonly SourceCondition[])[] = [() => denialEvents.conditions()];
   const api = createAdminApi({
     node: config.nodeName,
     version,

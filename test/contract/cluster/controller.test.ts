@@ -5,26 +5,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { authorityInCluster } from '../../../src/apps/ca-access.ts';
-import type { Foundation } from '../../../src/apps/node/parts.ts';
-import { startPolicyReports } from '../../../src/apps/node/policy-reports.ts';
 import { runClusterController } from '../../../src/apps/cluster-controller.ts';
 import { clusterControllerConfig } from '../../../src/apps/config/cluster-controller-config.ts';
 import { kustomize } from '../../../src/apps/install/kustomize.ts';
 import { manifestFiles } from '../../../src/apps/install/manifest-files.ts';
 import { controllerName } from '../../../src/controller/kubernetes/names.ts';
-import { systemClock } from '../../../src/base/clock.ts';
-import { formatSocketAddress, parsePort, type SocketAddress } from '../../../src/base/ip.ts';
+import { formatSocketAddress, type SocketAddress } from '../../../src/base/ip.ts';
 import { type Logger, silentLogger } from '../../../src/base/log.ts';
 import { GrpcCaClient } from '../../../src/identity/grpc-ca-client.ts';
 import type { Port } from '../../../src/base/ip.ts';
 import type { SourceCondition } from '../../../src/kube/source.ts';
-import { PolicyReportServiceClient } from '../../../src/rpc/generated/policy-report.ts';
-import { TokenChannel } from '../../../src/rpc/token-channel.ts';
-import { meshOf, service } from '../../support/mesh-builder.ts';
 import { FakeKubeApi, type SeenRequest } from '../../support/fake-kube-api.ts';
 import { allows, attributesOf, grantedTo, rightOf } from '../../support/rbac.ts';
 import { projectedToken, reviewOf } from '../../support/service-account-token.ts';
 import { idOf, sign } from '../ca/rig.ts';
+import { reportingNode, reportOnce } from './reporting-node.ts';
 
 // Leases are renewed and rotations taken up every few seconds of real time, perhaps while every core is busy.
 jest.setTimeout(120_000);
@@ -258,35 +253,16 @@ describe('policies', () => {
   const condition = (word: string, path = policyPath): Record<string, unknown> =>
     said(path).find(({ type }) => type === `mesh-ebpf.io/${word}`) ?? {};
 
-  /** What a node program tells: its own code, against the replicas given. */
-  async function nodeOf(
+  const nodeOf = async (
     running: readonly Replica[],
     node: { version: string },
-  ): Promise<() => readonly SourceCondition[]> {
+  ): Promise<() => readonly SourceCondition[]> => {
     writeFileSync(join(directory, 'roots.pem'), bundleIn('mesh-ebpf-system'));
     const addresses = await Promise.all(running.map(async ({ address }) => await address));
-    const controller = service('mesh-ebpf-system/mesh-ebpf-controller', '10.96.0.9', '15012:15012', []);
-    const endpoints = addresses.map(({ ip, port }) => ({
-      address: ip,
-      ports: new Map([[parsePort(15012), port]]),
-      ready: true,
-      serving: true,
-      terminating: false,
-    }));
-    const cleanup = new AsyncDisposableStack();
+    const { conditions, cleanup } = reportingNode(directory, addresses, node);
     stopping.push(cleanup);
-    const config = {
-      caAddress: 'mesh-ebpf-controller.mesh-ebpf-system.svc:15012',
-      caRootFile: join(directory, 'roots.pem'),
-      tokenFile: join(directory, 'token'),
-      mesh: meshOf({}).view.config,
-    };
-    const foundation = { config, clock: systemClock, log: silentLogger, cleanup } as unknown as Foundation;
-    const progress = () => [
-      { kind: 'AuthorizationPolicy' as const, version: node.version, revision: Number(node.version) },
-    ];
-    return startPolicyReports(foundation, progress, meshOf({ services: [{ ...controller, endpoints }] }));
-  }
+    return conditions;
+  };
 
   const stopping: AsyncDisposableStack[] = [];
   beforeEach(() => {
@@ -383,29 +359,14 @@ describe('policies', () => {
     const a = start('a');
     await a.address;
     await until(() => condition('Programmed')['status'] === 'Unknown');
-    const channel = new TokenChannel(
-      {
-        address: formatSocketAddress(await a.address),
-        rootsFile: join(directory, 'roots.pem'),
-        tokenFile: join(directory, 'token'),
-        serverName: 'mesh-ebpf-controller.mesh-ebpf-system.svc',
-      },
-      (...args) => new PolicyReportServiceClient(...args),
-    );
-    const report = async (): Promise<unknown> =>
-      await channel.call(
-        (client) => client.report.bind(client),
-        { applied: new Map([['AuthorizationPolicy', '99999']]) },
-        new AbortController().signal,
-      );
+    const address = await a.address;
     writeFileSync(join(directory, 'roots.pem'), bundleIn('mesh-ebpf-system'));
     api.review = () => ({ authenticated: false, error: 'unknown token' });
-    await expect(report()).rejects.toMatchObject({
+    await expect(reportOnce(directory, address, '99999')).rejects.toMatchObject({
       code: 'CA_REFUSED',
       details: { grpcStatus: 'UNAUTHENTICATED' },
     });
     expect(condition('Programmed')).toMatchObject({ status: 'Unknown' });
-    channel.close();
   });
 });
 

@@ -225,17 +225,17 @@ describe('a policy applied with kubectl', () => {
   });
 });
 
+const addressOf = async ({ namespace: where, name }: Pair['web']): Promise<string> =>
+  (await api.core.readNamespacedPod({ namespace: where, name })).status?.podIP ?? '';
+
+/** `open`, or the client's words. */
+const outcome = async (attempt: Promise<unknown>): Promise<string> =>
+  await attempt.then(
+    () => 'open',
+    (thrown: unknown) => String(thrown),
+  );
+
 describe('a NamespaceAccess applied with kubectl', () => {
-  const addressOf = async ({ namespace: where, name }: Pair['web']): Promise<string> =>
-    (await api.core.readNamespacedPod({ namespace: where, name })).status?.podIP ?? '';
-
-  /** `open`, or the client's words. */
-  const outcome = async (attempt: Promise<unknown>): Promise<string> =>
-    await attempt.then(
-      () => 'open',
-      (thrown: unknown) => String(thrown),
-    );
-
   it(
     'closes what leaves the mesh, and all UDP, on both nodes; what is within goes on, and Events say what was refused',
     async () => {

@@ -75,7 +75,7 @@ describe('a policy is accepted', () => {
   ])('not at all when it cannot be read: %s with %j', (kind, spec, field) => {
     const said = acceptance(recordOf(spec, { kind }));
     expect(said).toMatchObject({ status: 'False', reason: 'Invalid' });
-    expect(said.message).toContain(`${field}`);
+    expect(said.message).toContain(field);
   });
 
   it('or not, in a message of bounded length', () => {
@@ -105,10 +105,10 @@ const history = [
   withGeneration(undefined, { uid: 'u', generation: 5, resourceVersion: '800' }),
 );
 
-describe('which nodes run which generation', () => {
-  const said = (versions: readonly (number | undefined)[]): Said =>
-    programming({ generation: 7 }, history, progressOf(versions));
+const said = (versions: readonly (number | undefined)[]): Said =>
+  programming({ generation: 7 }, history, progressOf(versions));
 
+describe('which nodes run which generation', () => {
   it('is a sentence, however many nodes there are', () => {
     const versions = Array.from({ length: 5000 }, (_, i) => (i < 2 ? 990 - i : 1000 + i));
     expect(said(versions)).toEqual({
@@ -182,7 +182,7 @@ describe('the conditions of a policy', () => {
     observedGeneration: '7',
     message: 'attached to ztunnel',
   };
-  const said: Said = {
+  const accepted: Said = {
     type: acceptedType,
     status: 'True',
     reason: 'Accepted',
@@ -192,27 +192,27 @@ describe('the conditions of a policy', () => {
 
   it('keep those of others as they are, with the fields that we do not know', () => {
     const record = recordOf({ rules: [{}] }, { status: { conditions: [{ ...foreign, extra: 1 }] } });
-    expect(withConditions(record, [said], at)).toEqual([
+    expect(withConditions(record, [accepted], at)).toEqual([
       { ...foreign, extra: 1 },
-      { ...said, observedGeneration: 7, lastTransitionTime: '2026-01-01T00:00:00Z' },
+      { ...accepted, observedGeneration: 7, lastTransitionTime: '2026-01-01T00:00:00Z' },
     ]);
   });
 
   it('are not written again while they say the same of the same generation', () => {
-    const conditions = withConditions(recordOf({ rules: [{}] }), [said], at) ?? [];
+    const conditions = withConditions(recordOf({ rules: [{}] }), [accepted], at) ?? [];
     const record = recordOf({ rules: [{}] }, { status: { conditions } });
-    expect(withConditions(record, [said], at + 5)).toBeUndefined();
-    expect(withConditions({ ...record, generation: 8 }, [said], at + 60_000)).toEqual([
-      { ...said, observedGeneration: 8, lastTransitionTime: '2026-01-01T00:00:00Z' },
+    expect(withConditions(record, [accepted], at + 5)).toBeUndefined();
+    expect(withConditions({ ...record, generation: 8 }, [accepted], at + 60_000)).toEqual([
+      { ...accepted, observedGeneration: 8, lastTransitionTime: '2026-01-01T00:00:00Z' },
     ]);
-    expect(withConditions(record, [{ ...said, status: 'False' }], at + 60_000)).toMatchObject([
+    expect(withConditions(record, [{ ...accepted, status: 'False' }], at + 60_000)).toMatchObject([
       { status: 'False', lastTransitionTime: '2026-01-01T00:01:00Z' },
     ]);
   });
 
   it('are put in place of a status that is none', () => {
     const record = recordOf({ rules: [{}] }, { status: { conditions: 'none' } });
-    expect(withConditions(record, [said], at)).toHaveLength(1);
+    expect(withConditions(record, [accepted], at)).toHaveLength(1);
   });
 
   it('say once for a generation that all nodes run it', () => {

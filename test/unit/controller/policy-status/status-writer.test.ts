@@ -74,10 +74,8 @@ class Rig {
   }
 
   condition(name: string, type: string): Condition | undefined {
-    const { conditions } = this.objects.get(name)?.['status'] as {
-      readonly conditions?: readonly Condition[];
-    };
-    return conditions?.find((each) => each.type === type);
+    const status = this.objects.get(name)?.['status'] as Partial<Body['status']> | undefined;
+    return status?.conditions?.find((each) => each.type === type);
   }
 
   /** Somebody writes a status of his own. */
