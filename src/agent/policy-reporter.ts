@@ -36,11 +36,11 @@ interface Told {
   failures: number;
   spreadMs: number;
   againMs: number;
-  trouble: MeshErrorText | undefined;
+  trouble: ControllerTrouble | undefined;
 }
 
 /** What keeps a controller from writing the status of policies. */
-export type MeshErrorText = NonNullable<PolicyReportReply['trouble']>;
+export type ControllerTrouble = NonNullable<PolicyReportReply['trouble']>;
 
 const lookEveryMs = 1_000;
 /**
@@ -66,7 +66,7 @@ export class PolicyReporter {
   }
 
   /** Of the controllers, each once. */
-  get troubles(): readonly MeshErrorText[] {
+  get troubles(): readonly ControllerTrouble[] {
     const all = [...this.#told.values()].flatMap(({ trouble }) => trouble ?? []);
     return [...new Map(all.map((trouble) => [trouble.message, trouble])).values()];
   }

@@ -32,7 +32,6 @@ const accepted = (lab: Lab, path: string): number =>
 /** None of the attempts gets through, and the application sees nothing of them: web, who may, comes last and alone. */
 async function leadNowhere(lab: Lab, attempts: readonly (() => Promise<ClientAnswer>)[]): Promise<void> {
   const before = accepted(lab, 'shop/safe');
-  for (const attempt of attempts) expect(await attempt()).toMatchObject({ seconds: expect.any(Number) });
   const answers = await Promise.all(attempts.map((attempt) => attempt()));
   expect(answers.filter(isThrough)).toEqual([]);
   expect(await lab.greets('shop/web', lab.pod('shop/safe').ip4)).toBe(true);

@@ -3,7 +3,7 @@ import { acceptedType } from '../../controller/policy-status/conditions.ts';
 
 const text = { type: 'string' } as const;
 
-/** Istio's shape, of which Kubernetes' own conditions are a case; observedGeneration may be in quotes there. */
+/** Kubernetes' conditions, which are Istio's, too. */
 export const policyStatusSchema = {
   type: 'object',
   properties: {

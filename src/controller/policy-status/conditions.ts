@@ -125,5 +125,7 @@ const isSaid = (known: Condition | undefined, said: Said, generation: number): b
   generationOf(known) === generation;
 
 /** By convention the time of a change of `status`, and of nothing else. */
-const transition = (known: Condition | undefined, { status }: Said): string | undefined =>
-  known?.status === status ? known.lastTransitionTime : undefined;
+function transition(known: Condition | undefined, { status }: Said): string | undefined {
+  const time = known?.status === status ? known.lastTransitionTime : undefined;
+  return typeof time === 'string' ? time : undefined;
+}

@@ -1,22 +1,21 @@
 /** A policy as far as its status is concerned: what the controller keeps of each. Pure. */
-import { type Static, Type } from 'typebox';
+import { Type } from 'typebox';
 import { Value } from 'typebox/value';
 import type { PolicyKind } from '../../kube/api/feed.ts';
 import { isPolicyKind, policyProblems } from '../../kube/policy-problems.ts';
 import type { Problem } from '../../kube/problem.ts';
 import type { MeshConfig } from '../../model/mesh.ts';
 
-/** Anybody's: of those that are not ours everything is kept as it is. */
-const ConditionSchema = Type.Object({
-  type: Type.String(),
-  status: Type.Optional(Type.String()),
-  reason: Type.Optional(Type.String()),
-  message: Type.Optional(Type.String()),
-  lastTransitionTime: Type.Optional(Type.String()),
+/** Anybody's, with fields of any kind: of those that are not ours everything is kept as it is. */
+export interface Condition {
+  readonly type: string;
+  readonly status?: unknown;
+  readonly reason?: unknown;
+  readonly message?: unknown;
+  readonly lastTransitionTime?: unknown;
   /** A number in quotes where Istio wrote it. */
-  observedGeneration: Type.Optional(Type.Union([Type.Integer(), Type.String()])),
-});
-export type Condition = Static<typeof ConditionSchema>;
+  readonly observedGeneration?: unknown;
+}
 
 export interface PolicyRecord {
   readonly kind: PolicyKind;
@@ -41,11 +40,10 @@ const objectSchema = Type.Object({
   }),
 });
 
-const statusSchema = Type.Object({
-  status: Type.Object({ conditions: Type.Array(ConditionSchema) }),
-});
+const statusSchema = Type.Object({ status: Type.Object({ conditions: Type.Array(Type.Unknown()) }) });
+const conditionSchema = Type.Object({ type: Type.String() });
 
-/** Undefined for what is no object of an API server. A status that is none is overwritten: nobody could read it. */
+/** Undefined for what is no object of an API server. Conditions that are none are lost at the next write: nobody could read them. */
 export function policyRecord(object: unknown, config: MeshConfig): PolicyRecord | undefined {
   if (!Value.Check(objectSchema, object) || !isPolicyKind(object.kind)) return undefined;
   const { kind, metadata } = object;
@@ -63,4 +61,6 @@ export function policyRecord(object: unknown, config: MeshConfig): PolicyRecord 
 }
 
 export const conditionsOf = (object: unknown): readonly Condition[] =>
-  Value.Check(statusSchema, object) ? object.status.conditions : [];
+  Value.Check(statusSchema, object)
+    ? object.status.conditions.filter((each): each is Condition => Value.Check(conditionSchema, each))
+    : [];

@@ -91,13 +91,20 @@ export class StatusWriter {
     this.#cancel = this.#deps.clock.after(ms, () => void this.#turn());
   }
 
+  /** Never rejects: certificates are signed in the same process. */
   async #turn(): Promise<void> {
-    const leads = this.#deps.leading();
-    // Whoever led before may not have written everything.
-    if (leads && !this.#isLeading) this.#deps.book.keys.forEach((key) => this.look(key));
-    this.#isLeading = leads;
-    const next = leads ? this.#next() : undefined;
-    this.#after(next === undefined ? lookEveryMs : await this.#write(next.key, next.wanted));
+    let pauseMs = lookEveryMs;
+    try {
+      const leads = this.#deps.leading();
+      // Whoever led before may not have written everything.
+      if (leads && !this.#isLeading) this.#deps.book.keys.forEach((key) => this.look(key));
+      this.#isLeading = leads;
+      const next = leads ? this.#next() : undefined;
+      if (next !== undefined) pauseMs = await this.#write(next.key, next.wanted);
+    } catch (error) {
+      this.#deps.log.error({ err: error }, 'the status of a policy could not be told');
+    }
+    this.#after(pauseMs);
   }
 
   #next(): { readonly key: ObjectKey; readonly wanted: Wanted } | undefined {

@@ -210,6 +210,13 @@ describe('the conditions of a policy', () => {
     ]);
   });
 
+  it('of others are kept whatever is in them; what is none is lost', () => {
+    const odd = { type: 'Odd', status: true, observedGeneration: { at: 1 }, message: 5 };
+    const record = recordOf({ rules: [{}] }, { status: { conditions: [odd, 'none', { status: 'True' }] } });
+    expect(withConditions(record, [accepted], at)?.map(({ type }) => type)).toEqual(['Odd', acceptedType]);
+    expect(withConditions(record, [accepted], at)).toContainEqual(odd);
+  });
+
   it('are put in place of a status that is none', () => {
     const record = recordOf({ rules: [{}] }, { status: { conditions: 'none' } });
     expect(withConditions(record, [accepted], at)).toHaveLength(1);
