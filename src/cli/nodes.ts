@@ -89,7 +89,8 @@ async function askFound<Doc extends DocumentHead<string>>(
   return { documents: sortedByNode(documents), answered, unreachable: sortedByNode(unreachable) };
 }
 
-async function findNodes(env: CliEnv, selection: NodeSelection): Promise<Found<NodeHandle>> {
+/** Those selected, asked or not. @throws MeshError UNAVAILABLE when there is none */
+export async function findNodes(env: CliEnv, selection: NodeSelection): Promise<Found<NodeHandle>> {
   if (selection.socket !== undefined) return await findLocal(env, selection);
   const isLocal = async (): Promise<boolean> => (await localNodes(env)).length > 0;
   const cluster = await chooseCluster(env, selection, isLocal);

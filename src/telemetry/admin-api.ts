@@ -10,6 +10,7 @@ import type { ConnectionPath, Direction, Hop } from '../model/connection.ts';
 import type { PolicyAction } from '../model/policy.ts';
 import type { ConfigDump } from './config-dump-types.ts';
 import type { RecentQuery } from './connection-registry.ts';
+import type { ExplanationBody, ExplanationQuery } from './explanation-types.ts';
 import type { Outcome } from './outcome.ts';
 
 export const adminApiVersion = 'mesh-ebpf.io/v1alpha1';
@@ -229,6 +230,7 @@ export interface AdminApi {
   policies(): readonly PolicyItem[] | Promise<readonly PolicyItem[]>;
   connections(query: ConnectionsQuery): ConnectionsBody | Promise<ConnectionsBody>;
   enrolment(uid: string): EnrolmentBody | Promise<EnrolmentBody>;
+  explain(query: ExplanationQuery): ExplanationBody | Promise<ExplanationBody>;
   configDump(): ConfigDump | Promise<ConfigDump>;
   setLogLevel(level: LogLevel): void;
 }
@@ -240,6 +242,7 @@ export type WorkloadList = List<'WorkloadList', WorkloadItem>;
 export type ServiceList = List<'ServiceList', ServiceItem>;
 export type CertificateList = List<'CertificateList', CertificateItem>;
 export type PolicyList = List<'PolicyList', PolicyItem>;
+export type ExplanationDocument = DocumentHead<'Explanation'> & ExplanationBody;
 export type ConnectionsDocument = DocumentHead<'ConnectionList'> & ConnectionsBody;
 
 /** The body of every answer that is not 2xx. */

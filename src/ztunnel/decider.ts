@@ -17,9 +17,9 @@ import { hboneFacts, inboundSteps, plaintextFacts } from './inbound.ts';
 import { type OriginalDestinationLookup, outboundFacts, outboundSteps } from './outbound.ts';
 import { type Balance, furtherRoutes } from './resolve.ts';
 import { SessionAffinity } from './session-affinity.ts';
-import { Learning, Suspects } from './suspects.ts';
+import { Learning, type LearningDeps, Suspects } from './suspects.ts';
 
-export interface DeciderDeps extends AccountDeps {
+export interface DeciderDeps extends AccountDeps, Pick<LearningDeps, 'troubles'> {
   readonly originalDestination: OriginalDestinationLookup;
   readonly authorizer: Authorizer;
   readonly random: () => number;
@@ -114,7 +114,7 @@ const outboundDecision = (facts: Facts, observer: ConnectionObserver, deps: Deps
   type: 'forward',
   routes: facts.routes,
   furtherRoute: furtherRoutes(facts, deps.mesh, deps.balance),
-  observer: new Learning(deps.suspects, observer),
+  observer: new Learning(deps, observer),
 });
 
 /** Facts for an arrival that could not even be described. */

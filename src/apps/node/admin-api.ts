@@ -8,6 +8,7 @@ import type { SourceStatus } from '../../kube/source.ts';
 import type { NodeName, WorkloadUid } from '../../model/mesh.ts';
 import type { MeshReader } from '../../model/view.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
+import type { PolicySetLookup } from '../../policy/authorize.ts';
 import type { AdminApi, LogLevel, Problem, StatusBody } from '../../telemetry/admin-api.ts';
 import { configDump } from '../../telemetry/config-dump.ts';
 import { connectionsBody } from '../../telemetry/connection-items.ts';
@@ -16,6 +17,7 @@ import type { Readiness } from '../../telemetry/readiness.ts';
 import { certificateItem, podName, serviceItem, workloadItem } from './admin-items.ts';
 import { driftOf } from './drift.ts';
 import { occupancyProblems } from './map-occupancy.ts';
+import { createNodeExplainer } from './explainer.ts';
 import { type NodeFacts, nodeFacts } from './node-facts.ts';
 import { peerAuthenticationItem, policyItem } from './policy-items.ts';
 
@@ -26,6 +28,8 @@ export interface AdminApiDeps {
   readonly enrolment: Pick<Enrolment, 'stateOf' | 'counts'>;
   readonly certificates: Pick<CertificateManager, 'status'>;
   readonly registry: ConnectionRegistry;
+  /** Shared with whoever authorizes: policies are compiled once. */
+  readonly policySetFor: PolicySetLookup;
   readonly engine: Pick<TunnelEngine, 'stats'>;
   readonly readiness: Readiness;
   readonly occupancy: () => readonly MapOccupancy[];
@@ -40,6 +44,7 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 
 export function createAdminApi(deps: AdminApiDeps): AdminApi {
   const startedAt = deps.now();
+  const explain = createNodeExplainer(deps);
   let lastChangeAt: number | undefined;
   deps.mesh.subscribe(() => (lastChangeAt = deps.now()));
   const each = <In, Out>(items: Iterable<In>, translate: (item: In, facts: NodeFacts) => Out): Out[] => {
@@ -62,6 +67,7 @@ export function createAdminApi(deps: AdminApiDeps): AdminApi {
       ...each(deps.mesh.view.peerAuthentications.values(), peerAuthenticationItem),
     ],
     connections: (query) => connectionsBody(deps.registry, query),
+    explain,
     enrolment(uid) {
       const workload = deps.mesh.view.workloads.get(uid as WorkloadUid);
       const state = deps.enrolment.stateOf(uid as WorkloadUid);

@@ -7,6 +7,7 @@
 import { CaptureProbe } from '../../agent/capture-probe.ts';
 import { systemClock } from '../../base/clock.ts';
 import type { SourceCondition } from '../../kube/source.ts';
+import { createCompiler } from '../../policy/authorize.ts';
 import { Metrics } from '../../telemetry/metrics.ts';
 import { Readiness } from '../../telemetry/readiness.ts';
 import type { NodeConfig } from '../config/node-config.ts';
@@ -53,7 +54,8 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   readiness.done('datapath');
   const probe = new CaptureProbe({ native: deps.native, clock: foundation.clock });
   const watched = { ...observability, probe, source };
-  const engine = startZtunnel(foundation, store, certificates, datapath, watched);
+  const policySetFor = createCompiler();
+  const engine = startZtunnel(foundation, store, certificates, datapath, { ...watched, policySetFor });
   const pods = buildEnrolment(foundation, store, datapath, engine, watched);
   const { enrolment } = pods;
   const cniInstaller = buildCniInstaller(foundation);
@@ -79,6 +81,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     enrolment,
     certificates,
     registry: observability.registry,
+    policySetFor,
     engine,
     readiness,
     occupancy,

@@ -9,6 +9,7 @@ import type { CertificateManager, CertificateObserver } from '../../identity/cer
 import type { MeshReader } from '../../model/view.ts';
 import type { Keeper } from '../../native/keeper.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
+import type { RouteTroubles } from '../../ztunnel/suspects.ts';
 import { AccessLog } from '../../telemetry/access-log.ts';
 import { type DenialAccount, denialAccount } from '../../telemetry/denial-account.ts';
 import { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
@@ -51,6 +52,11 @@ export function createObservability(
   });
   return { metrics, registry, traffic, denials: denialAccount({ accessLog, registry, metrics, events }) };
 }
+
+export const routeTroubles = (metrics: Metrics): RouteTroubles => ({
+  failed: (code) => metrics.count('mesh_route_failures_total', { code }),
+  slow: () => metrics.count('mesh_route_hedges_total', {}),
+});
 
 export interface WatchedParts {
   readonly version: string;

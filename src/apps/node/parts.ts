@@ -16,7 +16,7 @@ import type { NativeBinding } from '../../native/binding.ts';
 import type { Keeper } from '../../native/keeper.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
 import { createTypeScriptEngine } from '../../net/tunnel/engine.ts';
-import { createAuthorizer } from '../../policy/authorize.ts';
+import { createAuthorizer, type PolicySetLookup } from '../../policy/authorize.ts';
 import type { AdminApi, LogLevel } from '../../telemetry/admin-api.ts';
 import { startMetricsServer, startReadinessServer } from '../../telemetry/node-servers.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
@@ -32,7 +32,7 @@ import { ownCgroup } from './host-facts.ts';
 import { openWhenFree } from './open-when-free.ts';
 import { answerWhileWaiting } from './waiting.ts';
 import { openObjects } from './objects.ts';
-import { certificateRequests, type Observability } from './observability.ts';
+import { certificateRequests, type Observability, routeTroubles } from './observability.ts';
 
 export interface NodeDeps {
   readonly native: NativeBinding;
@@ -124,13 +124,20 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
 }
 
 export function startZtunnel(
-  { native, config, clock, log, cleanup, draining }: Foundation,
+  { native, config, clock, log, metrics, cleanup, draining }: Foundation,
   store: MeshStore,
   certificates: CertificateManager,
   datapath: Datapath,
-  { traffic, probe }: Pick<Observability, 'traffic'> & { readonly probe: CaptureProbe },
+  {
+    traffic,
+    probe,
+    policySetFor,
+  }: Pick<Observability, 'traffic'> & {
+    readonly probe: CaptureProbe;
+    readonly policySetFor: PolicySetLookup;
+  },
 ): TunnelEngine {
-  const authorizer = createAuthorizer();
+  const authorizer = createAuthorizer(policySetFor);
   const policyWatch = new PolicyWatch({ ledger: traffic, mesh: store, authorizer });
   cleanup.defer(() => policyWatch.stop());
   const decider = createDecider({
@@ -140,6 +147,7 @@ export function startZtunnel(
     originalDestination: (client, local) => datapath.originalDestination(client, local)?.destination,
     random: () => clock.random(),
     probeArrived: (uid, port) => probe.arrived(uid, port),
+    troubles: routeTroubles(metrics),
     now: () => clock.now(),
   });
   const scoped = log.child({ scope: 'ztunnel' });

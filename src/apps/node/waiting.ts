@@ -8,6 +8,7 @@ import type { MeshSource } from '../../kube/mesh-source.ts';
 import type { NodeName } from '../../model/mesh.ts';
 import type { MeshReader } from '../../model/view.ts';
 import type { AdminApi } from '../../telemetry/admin-api.ts';
+import { createCompiler } from '../../policy/authorize.ts';
 import { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
 import type { RunningServer } from '../../telemetry/http-server.ts';
 import { Readiness } from '../../telemetry/readiness.ts';
@@ -32,6 +33,7 @@ export const waitingApi = (
     enrolment: { stateOf: () => undefined, counts: () => ({ expected: 0, enrolled: 0, verified: 0 }) },
     certificates: { status: () => [] },
     registry: new ConnectionRegistry(),
+    policySetFor: createCompiler(),
     engine: { stats: () => ({ connections: 0, tunnelsOut: 0, tunnelsIn: 0, bufferedBytes: 0 }) },
     readiness: new Readiness(['objects of the mesh']),
     occupancy: () => [],
