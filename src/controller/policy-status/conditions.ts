@@ -117,6 +117,9 @@ export function withConditions(
   return [...conditions.filter(({ type }) => !types.has(type)), ...ours];
 }
 
+export const withoutOurs = (conditions: readonly Condition[]): readonly Condition[] =>
+  conditions.filter(({ type }) => type !== acceptedType && type !== programmedType);
+
 const isSaid = (known: Condition | undefined, said: Said, generation: number): boolean =>
   known !== undefined &&
   known.status === said.status &&
