@@ -385,10 +385,10 @@ describe('how far policies were read', () => {
     await until(() => progress()[0]?.version === version());
     expect(progress()[0]?.revision).not.toBe(first?.revision);
     // What is read is in force: nothing of it waits for the next batch.
-    const [kept] = [...rig.mirror.objects.values()].filter(
+    const [inForce] = [...rig.mirror.objects.values()].filter(
       ({ object }) => object.kind === 'AuthorizationPolicy',
     );
-    expect(kept?.object).toMatchObject({ spec: { action: 'AUDIT' } });
+    expect(inForce?.object).toMatchObject({ spec: { action: 'AUDIT' } });
 
     const before = progress()[0]?.revision;
     rig.server.put(apiPaths.policies, { ...stored(), spec: { action: 'PERMIT' } });
