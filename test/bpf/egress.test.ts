@@ -1,5 +1,5 @@
 /** What enrolled pods may send out of the mesh, and by UDP anywhere: in the real kernel, by every way there is to send. */
-import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,8 +20,6 @@ import * as scripts from './support/scripts.ts';
 
 const port = 5353;
 
-// Many processes each.
-jest.setTimeout(60_000);
 
 let mesh: Mesh;
 const servers: (() => Promise<void>)[] = [];
