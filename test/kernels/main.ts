@@ -36,7 +36,9 @@ async function run(options: Options, signal: AbortSignal): Promise<readonly Kern
     signal.throwIfAborted();
     const ready = await readyKernel(kernel, { cache: kernelCache(), update: options.update, progress });
     const result = await runKernel(ready, options, skips.get(kernel.series) ?? [], signal);
-    progress(`${kernel.series}: ${result.problems.length === 0 ? 'ok' : 'FAILED'} after ${result.seconds.toFixed(0)} s`);
+    progress(
+      `${kernel.series}: ${result.problems.length === 0 ? 'ok' : 'FAILED'} after ${result.seconds.toFixed(0)} s`,
+    );
     results.push(result);
   }
   return results;

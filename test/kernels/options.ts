@@ -64,6 +64,7 @@ function choose<T>(
 ): readonly T[] {
   const names = all.map(nameOf);
   const unknown = wanted?.find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new Error(`there is no ${what} "${unknown}"; there are ${names.join(', ')}`);
+  if (unknown !== undefined)
+    throw new Error(`there is no ${what} "${unknown}"; there are ${names.join(', ')}`);
   return all.filter((item) => wanted?.includes(nameOf(item)) ?? true);
 }

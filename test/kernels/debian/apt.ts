@@ -54,7 +54,8 @@ async function configuredMirrors(): Promise<Mirrors> {
   const given = process.env['MIRROR'];
   const listed = await exec(['apt-get', 'indextargets', '--format', '$(REPO_URI) $(RELEASE)']);
   const found = listed.stdout.split('\n').map((line) => line.split(' '));
-  const uri = (wanted: RegExp): string | undefined => found.find(([, release = '']) => wanted.test(release))?.[0];
+  const uri = (wanted: RegExp): string | undefined =>
+    found.find(([, release = '']) => wanted.test(release))?.[0];
   const main = withSlash(given ?? uri(/^[a-z]+$/) ?? 'http://deb.debian.org/debian/');
   const security = given === undefined ? uri(/-security$/) : undefined;
   return { main, security: withSlash(security ?? main.replace(/debian\/$/, 'debian-security/')) };

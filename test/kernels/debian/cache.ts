@@ -76,8 +76,10 @@ async function fetchKernel(kernel: Kernel, directory: string, progress: Progress
     fetchLists(kernel, join(directory, 'apt')),
   );
   const found = await findKernel(kernel, lists);
-  const archive = await step(progress, `Linux ${kernel.series}: fetching ${found.name} ${found.version}`, () =>
-    downloadPackage(found, lists),
+  const archive = await step(
+    progress,
+    `Linux ${kernel.series}: fetching ${found.name} ${found.version}`,
+    () => downloadPackage(found, lists),
   );
   if ((await sha256Of(archive)) !== found.sha256) {
     throw new MeshError('SYSCALL', `${archive} does not have the checksum of Debian's signed list`);

@@ -2,17 +2,25 @@
  * What test files import of `@jest/globals`, on Node's own test runner: jest itself takes minutes to start in an emulated
  * kernel. Same matchers (`expect` is jest's); only what those files use. `bundle.ts` puts it in jest's place.
  */
-import { after, afterEach as nodeAfterEach, before, beforeEach as nodeBeforeEach, describe as nodeDescribe, it as nodeIt } from 'node:test';
+import {
+  after,
+  afterEach as nodeAfterEach,
+  before,
+  beforeEach as nodeBeforeEach,
+  describe as nodeDescribe,
+  it as nodeIt,
+} from 'node:test';
+
+import { patience } from '../../netns/support/wait.ts';
 
 export { expect } from 'expect';
 
 type Body = () => unknown;
 
-/** What hangs in a real kernel, and what is only slow in an emulated one, are a factor of ten apart. */
-const patienceFactor = 5;
+/** As in jest.config.mjs. */
 const defaultTimeoutMs = 60_000;
 
-const options = (timeoutMs = defaultTimeoutMs): { timeout: number } => ({ timeout: timeoutMs * patienceFactor });
+const options = (timeoutMs = defaultTimeoutMs * patience): { timeout: number } => ({ timeout: timeoutMs });
 
 const timed =
   (hook: (body: () => Promise<void>, options: { timeout: number }) => void) =>

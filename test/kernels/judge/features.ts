@@ -13,7 +13,10 @@ export function documentedSkips(text: string): ReadonlyMap<string, readonly stri
   const rows = table.trim().split('\n');
   return new Map(
     rows.map((row) => {
-      const [series = '', skipped = ''] = row.split('|').slice(1).map((cell) => cell.trim());
+      const [series = '', skipped = ''] = row
+        .split('|')
+        .slice(1)
+        .map((cell) => cell.trim());
       return [series, skipped === 'none' ? [] : skipped.split(', ').map((name) => name.replaceAll('`', ''))];
     }),
   );

@@ -45,7 +45,8 @@ export function judgeKernel(evidence: Evidence): KernelResult {
   const { series, seconds, steps, run, file } = evidence;
   const ended = new Map(run.transcript.ended.map(({ step, status }) => [step, status]));
   const results = steps.map((step) => judgeStep(step, ended.get(step.name), file));
-  const isEnded = (kind: Step['kind']): boolean => steps.some((step) => step.kind === kind && ended.get(step.name) === 0);
+  const isEnded = (kind: Step['kind']): boolean =>
+    steps.some((step) => step.kind === kind && ended.get(step.name) === 0);
   const programs = isEnded('programs') ? programCosts(file('programs.log'), file('programs.json')) : [];
   const skipped = isEnded('doctor') ? missingFeatures(file('doctor.json')) : [];
   return {
@@ -73,7 +74,9 @@ function machineProblems({ run, release }: Evidence): readonly string[] {
   return [
     ...(panic === undefined ? [] : [`the kernel panicked${where}: ${panic}`]),
     ...(timedOut ? [`its time was up${where}: it was ended`] : []),
-    ...(transcript.nonsense === undefined ? [] : [`it said "${transcript.nonsense}", which it should not${where}`]),
+    ...(transcript.nonsense === undefined
+      ? []
+      : [`it said "${transcript.nonsense}", which it should not${where}`]),
     ...(transcript.release === undefined || transcript.release === release
       ? []
       : [`it calls itself ${transcript.release} and not ${release}`]),

@@ -48,7 +48,10 @@ function programTable(results: readonly KernelResult[]): readonly Line[] {
 }
 
 /** As the ladder counts: every test, and what is wrong besides. */
-export function tally(results: readonly KernelResult[]): { readonly passed: number; readonly failed: number } {
+export function tally(results: readonly KernelResult[]): {
+  readonly passed: number;
+  readonly failed: number;
+} {
   const steps = results.flatMap((result) => result.steps);
   const passed = steps.reduce((sum, { counts }) => sum + counts.passed, 0);
   const failed = steps.reduce((sum, { counts }) => sum + counts.failed + counts.skipped, 0);

@@ -13,12 +13,16 @@ export function countsOf(tap: string): Counts | undefined {
     const found = new RegExp(`^# ${word} (\\d+)$`, 'm').exec(tap)?.[1];
     return found === undefined ? undefined : Number(found);
   };
-  const [passed, failed, skipped, cancelled, todo] = ['pass', 'fail', 'skipped', 'cancelled', 'todo'].map(count);
+  const [passed, failed, skipped, cancelled, todo] = ['pass', 'fail', 'skipped', 'cancelled', 'todo'].map(
+    count,
+  );
   if (passed === undefined || failed === undefined || skipped === undefined) return undefined;
   if (cancelled === undefined || todo === undefined) return undefined;
   return { passed, failed, skipped: skipped + cancelled + todo };
 }
 
-/** Names of the tests that failed; suites only if none of their tests did. */
+/** Names of the tests that failed; suites fail with their tests, and are not named. */
 export const failuresOf = (tap: string): readonly string[] =>
-  [...tap.matchAll(/^ *not ok \d+ - (.+?)(?: # .*)?$/gm)].map(([, name = '']) => name);
+  [...tap.matchAll(/^ *not ok \d+ - (.+?)(?: # .*)?\n( *)---\n([^]*?)^\2\.\.\.$/gm)]
+    .filter(([, , , details = '']) => /^ *type: 'test'$/m.test(details))
+    .map(([, name = '']) => name);

@@ -16,7 +16,8 @@ export async function makeInitrd(kernel: ReadyKernel, to: string): Promise<void>
   await copyFile(join(import.meta.dirname, '..', 'guest', 'init.sh'), join(tree, 'init'));
   await chmod(join(tree, 'init'), 0o755);
   const files = await moduleFiles(kernel);
-  for (const file of files) await shell(`${unpackerOf(file)} "$1" >"$2"`, file, join(tree, 'modules', plain(file)));
+  for (const file of files)
+    await shell(`${unpackerOf(file)} "$1" >"$2"`, file, join(tree, 'modules', plain(file)));
   await writeFile(join(tree, 'modules.list'), files.map((file) => `${plain(file)}\n`).join(''));
   await shell('cd "$1" && find . | cpio --quiet -o -H newc >"$2"', tree, to);
   await rm(tree, { recursive: true });

@@ -29,7 +29,9 @@ async function isReadable(lab: Lab): Promise<boolean> {
   const capture = await LinkCapture.start('tcp or udp');
   try {
     const { ip4 } = lab.pod('legacy/old');
-    expect(await lab.client('shop/web', 'exchange', 'cart', 7000, 'SECRET')).toMatchObject({ answer: 'SECRET' });
+    expect(await lab.client('shop/web', 'exchange', 'cart', 7000, 'SECRET')).toMatchObject({
+      answer: 'SECRET',
+    });
     expect(await lab.client('shop/web', 'exchange', ip4, 7000, 'PUBLIC')).toMatchObject({ answer: 'PUBLIC' });
     await capture.seen('PUBLIC');
     return capture.count('SECRET') > 0;
