@@ -11,7 +11,7 @@ import { errorText } from '../../src/cli/error-text.ts';
 import { allHooks } from '../../src/datapath/hooks.ts';
 import { bundleTests } from './bundle.ts';
 import { kernelCache, readyKernel, type ReadyKernel } from './debian/cache.ts';
-import { documentedSkips } from './judge/features.ts';
+import { documentedSkips, type Skips } from './judge/features.ts';
 import { judgeKernel, type KernelResult } from './judge/result.ts';
 import { renderMatrix, tally } from './judge/table.ts';
 import { boot } from './machine/boot.ts';
@@ -35,7 +35,12 @@ async function run(options: Options, signal: AbortSignal): Promise<readonly Kern
   for (const kernel of options.kernels) {
     signal.throwIfAborted();
     const ready = await readyKernel(kernel, { cache: kernelCache(), update: options.update, progress });
-    const result = await runKernel(ready, options, skips.get(kernel.series) ?? [], signal);
+    const result = await runKernel(
+      ready,
+      options,
+      skips.get(kernel.series) ?? { features: [], tests: [] },
+      signal,
+    );
     progress(
       `${kernel.series}: ${result.problems.length === 0 ? 'ok' : 'FAILED'} after ${result.seconds.toFixed(0)} s`,
     );
@@ -47,7 +52,7 @@ async function run(options: Options, signal: AbortSignal): Promise<readonly Kern
 async function runKernel(
   kernel: ReadyKernel,
   options: Options,
-  skips: readonly string[],
+  skips: Skips,
   signal: AbortSignal,
 ): Promise<KernelResult> {
   const results = join(build, kernel.series);

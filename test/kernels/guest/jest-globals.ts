@@ -59,5 +59,8 @@ function fill(name: string, values: readonly unknown[]): string {
   return name.replaceAll(/%[sd]/g, () => String(values[next++]));
 }
 
-export const it = Object.assign(testCase, { each: eachOf(testCase) });
+/** Jest's kind: the test is counted as skipped, and not run. */
+const skip = (name: string, _body?: Body): void => void nodeIt(name, { skip: true });
+
+export const it = Object.assign(testCase, { each: eachOf(testCase), skip });
 export const describe = Object.assign(suite, { each: eachOf(suite) });

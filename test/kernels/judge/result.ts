@@ -2,9 +2,9 @@
 import type { Run } from '../machine/boot.ts';
 import { complaintsOf, panicOf } from '../machine/console.ts';
 import type { Step } from '../steps.ts';
-import { missingFeatures, skipDifferences } from './features.ts';
+import { missingFeatures, skipDifferences, type Skips } from './features.ts';
 import { type ProgramCost, programCosts } from './programs.ts';
-import { type Counts, countsOf, failuresOf } from './tap.ts';
+import { type Counts, countsOf, titlesOf } from './tap.ts';
 
 export interface StepResult {
   readonly name: string;
@@ -21,8 +21,7 @@ export interface KernelResult {
   readonly seconds: number;
   readonly steps: readonly StepResult[];
   readonly programs: readonly ProgramCost[];
-  /** Features it does not have, as `doctor` calls them. */
-  readonly skipped: readonly string[];
+  readonly skipped: Skips;
   readonly problems: readonly string[];
 }
 
@@ -38,7 +37,7 @@ export interface Evidence {
   /** Names of all programs there are. */
   readonly programNames: readonly string[];
   /** What docs/kernels.md says of this kernel. */
-  readonly documentedSkips: readonly string[];
+  readonly documentedSkips: Skips;
 }
 
 export function judgeKernel(evidence: Evidence): KernelResult {
@@ -48,7 +47,12 @@ export function judgeKernel(evidence: Evidence): KernelResult {
   const isEnded = (kind: Step['kind']): boolean =>
     steps.some((step) => step.kind === kind && ended.get(step.name) === 0);
   const programs = isEnded('programs') ? programCosts(file('programs.log'), file('programs.json')) : [];
-  const skipped = isEnded('doctor') ? missingFeatures(file('doctor.json')) : [];
+  const titles = steps.map(({ name }) => titlesOf(file(`${name}.tap`)));
+  const skipped = {
+    features: isEnded('doctor') ? missingFeatures(file('doctor.json')) : [],
+    tests: titles.flatMap((each) => each.skipped),
+  };
+  const passed = titles.flatMap((each) => each.passed);
   return {
     series,
     release: run.transcript.release,
@@ -60,7 +64,7 @@ export function judgeKernel(evidence: Evidence): KernelResult {
       ...machineProblems(evidence),
       ...results.flatMap(({ name, problems }) => problems.map((problem) => `${name}: ${problem}`)),
       ...(isEnded('programs') ? unmeasured(evidence.programNames, programs) : []),
-      ...(isEnded('doctor') ? skipDifferences(skipped, evidence.documentedSkips) : []),
+      ...(isEnded('doctor') ? skipDifferences(skipped, evidence.documentedSkips, passed) : []),
       ...complaintsOf(run.messages).map((line) => `the kernel complained: ${line}`),
     ],
   };
@@ -95,14 +99,13 @@ function judgeStep({ name, kind }: Step, status: number | undefined, file: Evide
   if (kind !== 'tests') return { name, counts: one(status === 0), problems };
   const counts = countsOf(file(`${name}.tap`));
   if (counts === undefined) return { name, counts: one(false), problems: [...problems, 'counted no tests'] };
-  const failed = failuresOf(file(`${name}.tap`));
+  const { failed } = titlesOf(file(`${name}.tap`));
   return {
     name,
     counts: status === 0 || counts.failed > 0 ? counts : { ...counts, failed: 1 },
     problems: [
       ...problems,
       ...(failed.length > 0 ? [`failed: ${failed.join('; ')}`] : []),
-      ...(counts.skipped > 0 ? [`${counts.skipped} tests were skipped`] : []),
       ...(counts.passed + counts.failed === 0 ? ['ran no tests'] : []),
     ],
   };

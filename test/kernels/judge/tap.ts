@@ -1,9 +1,9 @@
-/** What Node's test runner counted, from its TAP output. Pure. */
+/** What Node's test runner counted and named, from its TAP output. Pure. */
 
 export interface Counts {
   readonly passed: number;
   readonly failed: number;
-  /** Also those that were cancelled or are still to be written: not run is not passed. */
+  /** Left out by the test file itself, by a condition on the kernel. */
   readonly skipped: number;
 }
 
@@ -13,16 +13,30 @@ export function countsOf(tap: string): Counts | undefined {
     const found = new RegExp(`^# ${word} (\\d+)$`, 'm').exec(tap)?.[1];
     return found === undefined ? undefined : Number(found);
   };
-  const [passed, failed, skipped, cancelled, todo] = ['pass', 'fail', 'skipped', 'cancelled', 'todo'].map(
-    count,
-  );
+  const words = ['pass', 'fail', 'skipped', 'cancelled', 'todo'];
+  const [passed, failed, skipped, cancelled, todo] = words.map(count);
   if (passed === undefined || failed === undefined || skipped === undefined) return undefined;
   if (cancelled === undefined || todo === undefined) return undefined;
-  return { passed, failed, skipped: skipped + cancelled + todo };
+  // What was to be run and was not has not passed.
+  return { passed, failed: failed + cancelled + todo, skipped };
 }
 
-/** Names of the tests that failed; suites fail with their tests, and are not named. */
-export const failuresOf = (tap: string): readonly string[] =>
-  [...tap.matchAll(/^ *not ok \d+ - (.+?)(?: # .*)?\n( *)---\n([^]*?)^\2\.\.\.$/gm)]
-    .filter(([, , , details = '']) => /^ *type: 'test'$/m.test(details))
-    .map(([, name = '']) => name);
+/** Titles of the tests, by how they ended. Suites are left out: they end as their tests do. */
+export interface Titles {
+  readonly passed: readonly string[];
+  readonly failed: readonly string[];
+  readonly skipped: readonly string[];
+}
+
+export function titlesOf(tap: string): Titles {
+  const points = /^ *(ok|not ok) \d+ - (.+?)(?: # (\w+).*)?\n( *)---\n([^]*?)^\4\.\.\.$/gm;
+  const tests = [...tap.matchAll(points)]
+    .filter(([, , , , , details = '']) => /^ *type: 'test'$/m.test(details))
+    .map(([, outcome, title = '', directive]) => ({
+      title,
+      end: directive === 'SKIP' ? 'skipped' : outcome === 'ok' ? 'passed' : 'failed',
+    }));
+  const ended = (how: string): readonly string[] =>
+    tests.filter(({ end }) => end === how).map(({ title }) => title);
+  return { passed: ended('passed'), failed: ended('failed'), skipped: ended('skipped') };
+}

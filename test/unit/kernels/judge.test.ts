@@ -5,7 +5,7 @@ import { documentedSkips, missingFeatures, skipDifferences } from '../../kernels
 import { programCosts } from '../../kernels/judge/programs.ts';
 import { type Evidence, judgeKernel } from '../../kernels/judge/result.ts';
 import { renderMatrix, tally } from '../../kernels/judge/table.ts';
-import { countsOf, failuresOf } from '../../kernels/judge/tap.ts';
+import { countsOf, titlesOf } from '../../kernels/judge/tap.ts';
 import { complaintsOf, panicOf } from '../../kernels/machine/console.ts';
 import type { Run } from '../../kernels/machine/boot.ts';
 import type { Step } from '../../kernels/steps.ts';
@@ -16,11 +16,11 @@ const tap = (counts: Partial<Record<string, number>>, body = ''): string =>
     .join('')}`;
 
 describe('a test run', () => {
-  it('is what it counted; what did not run counts as skipped', () => {
+  it('is what it counted; what was cancelled or is to do has not passed', () => {
     expect(countsOf(tap({ pass: 7, fail: 1, cancelled: 2, skipped: 1, todo: 1 }))).toEqual({
       passed: 7,
-      failed: 1,
-      skipped: 4,
+      failed: 4,
+      skipped: 1,
     });
   });
 
@@ -29,7 +29,7 @@ describe('a test run', () => {
     expect(countsOf('TAP version 13\nok 1 - a\n# pass 1\n')).toBeUndefined();
   });
 
-  it('names the tests that failed, not their suites', () => {
+  it('names its tests by how they ended, and not their suites', () => {
     const body = [
       '    not ok 1 - is captured',
       '      ---',
@@ -39,13 +39,21 @@ describe('a test run', () => {
       '      ---',
       "      type: 'test'",
       '      ...',
+      '    ok 3 - is new # SKIP',
+      '      ---',
+      "      type: 'test'",
+      '      ...',
       'not ok 1 - a pod',
       '  ---',
       "  type: 'suite'",
       '  ...',
       '',
     ].join('\n');
-    expect(failuresOf(tap({ fail: 1 }, body))).toEqual(['is captured']);
+    expect(titlesOf(tap({ fail: 1 }, body))).toEqual({
+      passed: ['is refused'],
+      failed: ['is captured'],
+      skipped: ['is new'],
+    });
   });
 });
 
@@ -100,14 +108,19 @@ describe('what a kernel skips', () => {
   it('is what doctor calls missing', () => expect(missingFeatures(doctor)).toEqual(['SO_NETNS_COOKIE']));
 
   it('is to be what docs/kernels.md says, both ways', () => {
-    const text = '\n| kernel | skipped |\n|---|---|\n| 5.10 | `a`, b |\n| 6.1 | none |\n\n';
+    const text =
+      '\n| kernel | features | tests |\n|---|---|---|\n| 5.10 | `a`, b | c, d; e |\n| 6.1 | none | none |\n\n';
     expect([...documentedSkips(text)]).toEqual([
-      ['5.10', ['a', 'b']],
-      ['6.1', []],
+      ['5.10', { features: ['a', 'b'], tests: ['c, d', 'e'] }],
+      ['6.1', { features: [], tests: [] }],
     ]);
-    expect(skipDifferences(['a', 'c'], ['a', 'b'])).toEqual([
+    const found = { features: ['a', 'c'], tests: ['d'] };
+    const documented = { features: ['a', 'b'], tests: ['e', 'f'] };
+    expect(skipDifferences(found, documented, ['e'])).toEqual([
       'c is missing, and docs/kernels.md does not say so',
+      'what the test "d" needs is missing, and docs/kernels.md does not say so',
       'b is there, and docs/kernels.md says that it is not',
+      'what the test "e" needs is there, and docs/kernels.md says that it is not',
     ]);
   });
 
@@ -119,6 +132,7 @@ describe('what a kernel skips', () => {
 
 const steps: readonly Step[] = [
   { name: 'programs', kind: 'programs', timeoutSeconds: 1, command: 'true' },
+  { name: 'doctor', kind: 'doctor', timeoutSeconds: 1, command: 'true' },
   { name: 'lab', kind: 'tests', timeoutSeconds: 1, command: 'true' },
 ];
 
@@ -143,9 +157,14 @@ const evidence = (changes: Partial<Evidence> = {}): Evidence => ({
   steps,
   run: run(),
   file: (name) =>
-    ({ 'programs.log': verifierLog, 'programs.json': shown, 'lab.tap': tap({ pass: 3 }) })[name] ?? '',
+    ({
+      'programs.log': verifierLog,
+      'programs.json': shown,
+      'doctor.json': '{"items":[]}',
+      'lab.tap': tap({ pass: 3 }),
+    })[name] ?? '',
   programNames: ['mesh_sockops'],
-  documentedSkips: [],
+  documentedSkips: { features: [], tests: [] },
   ...changes,
 });
 
@@ -153,7 +172,7 @@ describe('a kernel', () => {
   it('on which everything went well has no problems', () => {
     const result = judgeKernel(evidence());
     expect(result.problems).toEqual([]);
-    expect(tally([result])).toEqual({ passed: 4, failed: 0 });
+    expect(tally([result])).toEqual({ passed: 5, failed: 0 });
     expect(renderMatrix([result])).toContain('149 / 177 / 762');
   });
 
@@ -227,9 +246,14 @@ describe('a kernel', () => {
       "the verifier's log tells nothing of mesh_other",
     ],
     [
-      'whose tests were skipped fails',
-      { file: (name) => (name === 'lab.tap' ? tap({ pass: 1, skipped: 2 }) : evidence().file(name)) },
-      'lab: 2 tests were skipped',
+      'whose tests were skipped without a word in the documentation fails',
+      {
+        file: (name) =>
+          name === 'lab.tap'
+            ? tap({ pass: 1, skipped: 1 }, "ok 1 - is new # SKIP\n  ---\n  type: 'test'\n  ...\n")
+            : evidence().file(name),
+      },
+      'what the test "is new" needs is missing, and docs/kernels.md does not say so',
     ],
     [
       'that ran no tests fails',
