@@ -1,7 +1,7 @@
 /** What applications in enrolled pods experience when they connect. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { existsSync } from 'node:fs';
 import { dumpMap } from '../../src/datapath/inspect/maps.ts';
+import { withMultipath } from './support/kernel.ts';
 import { native, sh } from './support/lab.ts';
 import { type Mesh, startMesh, stopMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
@@ -22,9 +22,6 @@ function expectCaptured(outcome: unknown, ip: string, port: number, own: string)
     data: `captured ${ip.replace('::ffff:', '')} ${port} by pod 1`,
   });
 }
-
-/** Debian's Linux 5.10 is built without: there are no such sockets to capture. */
-const withMultipath = existsSync('/proc/sys/net/mptcp') ? it : it.skip;
 
 describe('a connection of an enrolled pod into the mesh', () => {
   it('to a pod’s IPv4 address reaches ztunnel, while the application sees what it dialled', async () => {

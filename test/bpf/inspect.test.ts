@@ -144,7 +144,7 @@ describe('uninstalling', () => {
     const beside = { pinRoot: `${lab.pinRoot}-beside`, cgroupRoot, ztunnelCgroup: `${cgroupRoot}/ztunnel` };
     mkdirSync(beside.ztunnelCgroup, { recursive: true });
     const first = installedObjects(native, lab.pinRoot);
-    const second = await lab.open(beside);
+    const second = await lab.as(beside.ztunnelCgroup, () => lab.open(beside));
     second.activate();
     second.close();
     const owned = ownedBy(native, [beside.pinRoot]);
