@@ -14,8 +14,8 @@ const jestGlobals = join(import.meta.dirname, 'guest', 'jest-globals.ts');
 /** Where a file is from, not where its bundle is. */
 const sourcePlaces: Plugin = {
   name: 'source-places',
-  setup({ onLoad }) {
-    onLoad({ filter: /\/(src|test)\/.*\.ts$/ }, async ({ path }) => {
+  setup(bundling) {
+    bundling.onLoad({ filter: /\/(src|test)\/.*\.ts$/ }, async ({ path }) => {
       const text = await readFile(path, 'utf8');
       const contents = text
         .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path)))

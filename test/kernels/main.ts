@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { asMeshError } from '../../src/base/errors.ts';
 import { errorText } from '../../src/cli/error-text.ts';
 import { allHooks } from '../../src/datapath/hooks.ts';
+import { execOk } from '../cluster/machine/exec.ts';
 import { bundleTests } from './bundle.ts';
 import { kernelCache, readyKernel, type ReadyKernel } from './debian/cache.ts';
 import { documentedSkips, type Skips } from './judge/features.ts';
@@ -22,6 +23,8 @@ import { stepsFor } from './steps.ts';
 const root = join(import.meta.dirname, '..', '..');
 const build = join(root, 'build', 'kernels');
 const bundles = join(build, 'tests');
+const variant = join(build, 'variant');
+const variantObject = join(variant, 'mesh.bpf.o');
 
 const progress = (line: string): void => {
   process.stderr.write(`  ${line}\n`);
@@ -31,6 +34,7 @@ async function run(options: Options, signal: AbortSignal): Promise<readonly Kern
   const skips = documentedSkips(await readFile(join(root, 'docs', 'kernels.md'), 'utf8'));
   await mkdir(build, { recursive: true });
   await bundleTests(root, options.tests, bundles);
+  await execOk(['make', '-s', '-C', join(root, 'bpf'), `OUT=${variant}`, 'CPU=v2']);
   const results: KernelResult[] = [];
   for (const kernel of options.kernels) {
     signal.throwIfAborted();
@@ -58,7 +62,7 @@ async function runKernel(
   const results = join(build, kernel.series);
   await rm(results, { recursive: true, force: true });
   await mkdir(results);
-  const steps = stepsFor(options.tests, { root, results, bundles });
+  const steps = stepsFor(options.tests, { root, results, bundles, variantObject });
   const startedAt = performance.now();
   progress(`${kernel.series}: booting ${kernel.name} ${kernel.version}`);
   const heard = follower(kernel.series, progress);

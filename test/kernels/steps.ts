@@ -15,6 +15,8 @@ export interface Places {
   readonly results: string;
   /** Of the bundled tests. */
   readonly bundles: string;
+  /** The programs in other instructions: a compiler takes minutes in the guest. */
+  readonly variantObject: string;
 }
 
 export interface TestFile {
@@ -37,7 +39,8 @@ const longest = 600;
 const patience = 10;
 
 export function stepsFor(files: readonly TestFile[], places: Places): readonly Step[] {
-  const { root, results, bundles } = places;
+  const { root, results, bundles, variantObject } = places;
+  const environment = `MESH_EBPF_PATIENCE=${patience} MESH_EBPF_VARIANT_OBJECT=${variantObject}`;
   const node = join(root, 'node_modules', '.bin', 'node');
   return [
     { name: 'programs', kind: 'programs', timeoutSeconds: longest, command: loadAll(places) },
@@ -50,7 +53,7 @@ export function stepsFor(files: readonly TestFile[], places: Places): readonly S
     ...files.map(({ name }): Step => {
       const tap = `--test-reporter=tap --test-reporter-destination=${results}/${name}.tap`;
       const text = '--test-reporter=spec --test-reporter-destination=stdout';
-      const command = `MESH_EBPF_PATIENCE=${patience} ${node} ${text} ${tap} ${join(bundles, `${name}.mjs`)}`;
+      const command = `${environment} ${node} ${text} ${tap} ${join(bundles, `${name}.mjs`)}`;
       return { name, kind: 'tests', timeoutSeconds: longest, command };
     }),
   ];

@@ -170,8 +170,10 @@ export class Lab {
     uninstallDatapath(native, this.pinRoot);
   }
 
-  /** The same programs in other instructions, as another compiler would have made them. */
+  /** The same programs in other instructions, as another compiler would have made them; where one says so, it was made before. */
   variantObject(): string {
+    const made = process.env['MESH_EBPF_VARIANT_OBJECT'];
+    if (made !== undefined) return made;
     const out = mkdtempSync(join(tmpdir(), `${prefix}-`));
     this.#directories.push(out);
     sh(`make -s -C ${new URL('../../../bpf', import.meta.url).pathname} OUT=${out} CPU=v2`);

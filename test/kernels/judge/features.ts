@@ -43,8 +43,6 @@ export function skipDifferences(
   documented: Skips,
   passed: readonly string[],
 ): readonly string[] {
-  const unsaid = (what: string): string => `${what} is missing, and docs/kernels.md does not say so`;
-  const untrue = (what: string): string => `${what} is there, and docs/kernels.md says that it is not`;
   return [
     ...found.features.filter((name) => !documented.features.includes(name)).map(unsaid),
     ...found.tests.filter((name) => !documented.tests.includes(name)).map((name) => unsaid(testOf(name))),
@@ -54,3 +52,5 @@ export function skipDifferences(
 }
 
 const testOf = (name: string): string => `what the test "${name}" needs`;
+const unsaid = (what: string): string => `${what} is missing, and docs/kernels.md does not say so`;
+const untrue = (what: string): string => `${what} is there, and docs/kernels.md says that it is not`;

@@ -44,14 +44,16 @@ function outcome({ steps }: KernelResult, name: string): string {
 
 function programTable(results: readonly KernelResult[]): readonly Line[] {
   const names = [...new Set(results.flatMap(({ programs }) => programs.map(({ program }) => program)))];
-  const cost = ({ programs }: KernelResult, name: string): string => {
-    const found = programs.find(({ program }) => program === name);
-    return found === undefined ? '-' : `${found.verified} / ${found.instructions} / ${found.machineBytes}`;
-  };
   return [
     ['program', '', ...results.map(({ series }) => series)],
     ...names.map((name) => [name, '', ...results.map((result) => cost(result, name))]),
   ];
+}
+
+function cost({ programs }: KernelResult, name: string): string {
+  const found = programs.find(({ program }) => program === name);
+  if (found === undefined) return '-';
+  return `${found.verified} / ${found.instructions} / ${found.machineBytes}`;
 }
 
 /** As the ladder counts: every test, and what is wrong besides. */

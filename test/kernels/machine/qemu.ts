@@ -11,21 +11,24 @@ export interface MachineSpec {
 }
 
 /** Standard output is the guest's second serial line. */
-export const qemuArguments = (spec: MachineSpec): readonly string[] => [
-  ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
-  // Never KVM: where machines are nested it may open and then hang. cx16: qemu 7.2 emulates cmpxchg16b wrongly.
-  ...['-M', 'pc', '-accel', 'tcg,thread=multi', '-cpu', 'max,cx16=off', '-smp', '2', '-m', '2G'],
-  ...['-serial', `file:${spec.consoleLog}`, '-serial', 'stdio'],
-  ...['-device', 'virtio-rng-pci'],
-  ...shared('host', '/', ',readonly=on'),
-  ...shared('results', spec.results, ''),
-  ...['-kernel', spec.vmlinux, '-initrd', spec.initrd],
-  ...['-append', commandLine(spec.environment)],
-];
+export const qemuArguments = (spec: MachineSpec): readonly string[] =>
+  [
+    ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+    // Never KVM: where machines are nested it may open and then hang. cx16: qemu 7.2 emulates cmpxchg16b wrongly.
+    ['-M', 'pc', '-accel', 'tcg,thread=multi', '-cpu', 'max,cx16=off', '-smp', '2', '-m', '2G'],
+    ['-serial', `file:${spec.consoleLog}`, '-serial', 'stdio'],
+    ['-device', 'virtio-rng-pci'],
+    shared('host', '/', ',readonly=on'),
+    shared('results', spec.results, ''),
+    ['-kernel', spec.vmlinux, '-initrd', spec.initrd],
+    ['-append', commandLine(spec.environment)],
+  ].flat();
 
-const shared = (tag: string, path: string, more: string): readonly string[] => [
-  ...['-fsdev', `local,id=${tag},path=${path},security_model=none,multidevs=remap${more}`],
-  ...['-device', `virtio-9p-pci,fsdev=${tag},mount_tag=${tag}`],
+const shared = (tag: string, path: string, more: string): string[] => [
+  '-fsdev',
+  `local,id=${tag},path=${path},security_model=none,multidevs=remap${more}`,
+  '-device',
+  `virtio-9p-pci,fsdev=${tag},mount_tag=${tag}`,
 ];
 
 /** What is not the kernel's own is handed to process 1. A kernel that is in trouble is to end, and not to go on. */

@@ -34,7 +34,7 @@ describe('the machine', () => {
 
 describe('the steps', () => {
   it('each have a line and a name of their own', () => {
-    const steps = stepsFor(testFiles, { root: '/src', results: '/r', bundles: '/b' });
+    const steps = stepsFor(testFiles, { root: '/src', results: '/r', bundles: '/b', variantObject: '/v.o' });
     const names = steps.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
     expect(steps.filter(({ name, command }) => /\s/.test(name) || command.includes('\n'))).toEqual([]);
