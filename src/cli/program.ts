@@ -9,14 +9,17 @@ import { addCompleteCommand, addCompletionCommand } from './commands/completion.
 import { addConnectionsCommand } from './commands/connections.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addErrorsCommand } from './commands/errors.ts';
+import { addExplainCommand } from './commands/explain.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addMapsCommand } from './commands/maps.ts';
 import { addPoliciesCommand } from './commands/policies.ts';
+import { addPolicyCommand } from './commands/policy.ts';
 import { addProgramsCommand } from './commands/programs.ts';
 import { addServicesCommand } from './commands/services.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { addUninstallCommand } from './commands/uninstall.ts';
 import { addVersionCommand } from './commands/version.ts';
+import { addWhyCommand } from './commands/why.ts';
 import { addWorkloadsCommand } from './commands/workloads.ts';
 import type { CommandContext, CommandGroup } from './command.ts';
 import type { CliEnv } from './env.ts';
@@ -34,6 +37,7 @@ const ownGroups: Readonly<Record<string, readonly CommandGroup[]>> = {
     addPoliciesCommand,
     addConnectionsCommand,
   ],
+  'Understand who may talk to whom:': [addExplainCommand, addWhyCommand, addPolicyCommand],
   'Look into the kernel (works without a node running):': [
     addMapsCommand,
     addProgramsCommand,

@@ -12,7 +12,14 @@ import {
   referenceTo,
   type SourcedObject,
 } from './objects.ts';
-import { type FieldPath, fileProblem, formatField, type ObjectReference, type Problem } from './problem.ts';
+import {
+  type FieldPath,
+  fileProblem,
+  formatField,
+  type ObjectReference,
+  type Problem,
+  type SourcePosition,
+} from './problem.ts';
 import { suggest } from './suggest.ts';
 import { maxFileBytes, parseYaml, type YamlDocument } from './yaml-documents.ts';
 
@@ -35,18 +42,47 @@ export interface ParsedManifests {
 /** A broken file can hold more faults than anybody reads; the rest is counted. */
 const maxProblemsPerFile = 200;
 
+/** An object of a kind that the mesh does not read, as it was written. */
+export interface ForeignObject {
+  readonly kind: string;
+  readonly value: Readonly<Record<string, unknown>>;
+  readonly position: SourcePosition;
+}
+
+export interface ManifestsAndOthers extends ParsedManifests {
+  readonly foreign: readonly ForeignObject[];
+}
+
+/** Files that hold everything somebody deploys: what the mesh does not read is set apart, unless it looks like a misspelling. */
+export function parseManifestsAndOthers(
+  files: readonly ManifestFile[],
+  options: ManifestOptions,
+): ManifestsAndOthers {
+  const foreign: ForeignObject[] = [];
+  const parsed = files.map((file) => parseManifest(file, options, foreign));
+  return { ...mergeManifests(parsed), foreign };
+}
+
 /** All objects of all files. Of two with one kind, namespace and name, the first in file order is kept. */
 export function parseManifests(files: readonly ManifestFile[], options: ManifestOptions): ParsedManifests {
   return mergeManifests(files.map((file) => parseManifest(file, options)));
 }
 
-/** One file by itself. */
-export function parseManifest(file: ManifestFile, options: ManifestOptions): ParsedManifests {
+/** One file by itself. `foreign` takes what is of a kind that is not known; without it, that is an error. */
+export function parseManifest(
+  file: ManifestFile,
+  options: ManifestOptions,
+  foreign?: ForeignObject[],
+): ParsedManifests {
   const { documents, problems } = parseYaml(file.path, file.text);
   const objects: SourcedObject[] = [];
   const errors: Problem[] = problems.map((problem) => ({ ...nothingKnown, ...problem }));
   for (const document of documents) {
     for (const { value, path } of itemsOf(document.value)) {
+      if (foreign !== undefined && isForeign(value)) {
+        foreign.push({ kind: String(value['kind']), value, position: document.locate(path, 'value') });
+        continue;
+      }
       const parsed = parseObject({ document, path }, value, options);
       if (parsed.object !== undefined) objects.push(parsed.object);
       errors.push(...parsed.errors);
@@ -90,7 +126,7 @@ interface Item {
 }
 
 /** The items of a `kind: List`, else the document itself. */
-function itemsOf(value: unknown): readonly Item[] {
+export function itemsOf(value: unknown): readonly Item[] {
   const isList = isRecord(value) && value['kind'] === 'List' && Array.isArray(value['items']);
   if (!isList) return [{ value, path: [] }];
   const items: readonly unknown[] = Array.isArray(value['items']) ? value['items'] : [];
@@ -165,6 +201,27 @@ function kindOf(value: unknown): { readonly kind: Kind } | { readonly fault: Fau
   if (apiVersions.includes(apiVersion)) return { kind };
   const found = `expected ${apiVersions.join(' or ')} for a ${kind}, found "${apiVersion.slice(0, 80)}"`;
   return headerFault(['apiVersion'], found);
+}
+
+/** Kinds that are spelled much like one of ours, and are another. */
+const lookalikes: ReadonlySet<string> = new Set(['RequestAuthentication']);
+
+const groupOf = (apiVersion: string): string =>
+  apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '';
+
+/** Well-formed, of somebody else's kind, and not what looks like a misspelling of ours. */
+function isForeign(value: unknown): value is Readonly<Record<string, unknown>> {
+  if (!isRecord(value)) return false;
+  const { kind, apiVersion } = value;
+  if (typeof kind !== 'string' || typeof apiVersion !== 'string') return false;
+  if (lookalikes.has(kind)) return true;
+  if (!isKind(kind)) {
+    const meant = suggest(kind, Object.keys(kinds));
+    return meant === undefined || !isKind(meant) || !kinds[meant].apiVersions.includes(apiVersion);
+  }
+  const groups = kinds[kind].apiVersions.map(groupOf);
+  const group = groupOf(apiVersion);
+  return group !== '' && !groups.includes(group) && suggest(group, groups) === undefined;
 }
 
 /** What a faulty object calls itself, for the message only. */

@@ -10,8 +10,9 @@ import type { Service, ServiceKey, Workload } from '../model/mesh.ts';
 import type { AuthorizationPolicy } from '../model/policy.ts';
 import type { MeshView } from '../model/view.ts';
 import { type ApplicableLookup, applicableLookup, servicesNamed } from './applicable.ts';
+import type { AccessFacts } from './attributes.ts';
 import { evaluate } from './evaluate.ts';
-import { accessLookup, defaultVerdict } from './namespace-access.ts';
+import { type AccessLookup, accessLookup, defaultVerdict } from './namespace-access.ts';
 import { type PeerAuthenticationLookup, peerAuthenticationLookup } from './peer-authentication.ts';
 import { compilePart, type PolicyPart, type PolicySet, rememberingCompiler } from './policy-set.ts';
 
@@ -24,20 +25,18 @@ export interface AccessRequest {
   readonly target: SocketAddress;
 }
 
-/** A function that judges connections and remembers the compiled policies of the last version it saw. */
-export function createAuthorizer(): (view: MeshView, request: AccessRequest) => Verdict {
-  const policySetFor = createCompiler();
-  return (view, { identity, source, destination, target }) => {
-    const verdict = evaluate(policySetFor(view, destination), {
-      identity,
-      sourceIp: source.ip,
-      destinationIp: target.ip,
-      port: target.port,
-    });
-    const isDecided = !verdict.allowed || verdict.policy !== undefined;
-    return isDecided ? verdict : { ...verdict, ...defaultVerdict(accessLookup(view)(destination)) };
-  };
-}
+/** A function that judges connections. `policySetFor` remembers the compiled policies of the last version it saw. */
+export const createAuthorizer =
+  (policySetFor = createCompiler()): ((view: MeshView, request: AccessRequest) => Verdict) =>
+  (view, request) =>
+    evaluate(policySetFor(view, request.destination), accessFacts(request));
+
+export const accessFacts = ({ identity, source, target }: AccessRequest): AccessFacts => ({
+  identity,
+  sourceIp: source.ip,
+  destinationIp: target.ip,
+  port: target.port,
+});
 
 /** The compiled policies of a workload in a version of the mesh. */
 export type PolicySetLookup = (view: MeshView, workload: Workload) => PolicySet;
@@ -67,10 +66,12 @@ class CompiledVersion {
   readonly parts: Parts = new Map();
   readonly #policies: MeshView['policies'];
   readonly #peerAuthentications: MeshView['peerAuthentications'];
+  readonly #access: MeshView['access'];
   readonly #compile: (key: string, policies: readonly AuthorizationPolicy[]) => PolicyPart;
   readonly #sets = new WeakMap<Workload, PolicySet>();
   readonly #lookup: ApplicableLookup<AuthorizationPolicy>;
   readonly #peers: PeerAuthenticationLookup;
+  readonly #accessOf: AccessLookup;
   /** The Services that policies name: who serves them decides whom those policies concern. */
   readonly #services: readonly (readonly [ServiceKey, Service | undefined])[];
 
@@ -80,9 +81,11 @@ class CompiledVersion {
   ) {
     this.#policies = view.policies;
     this.#peerAuthentications = view.peerAuthentications;
+    this.#access = view.access;
     this.#compile = compile;
     this.#lookup = applicableLookup(view.policies.values(), view);
     this.#peers = peerAuthenticationLookup(view);
+    this.#accessOf = accessLookup(view);
     this.#services = [...view.policies.values()]
       .flatMap(servicesNamed)
       .map((key) => [key, view.services.get(key)]);
@@ -91,6 +94,7 @@ class CompiledVersion {
   isOf(view: MeshView): boolean {
     if (view.policies !== this.#policies) return false;
     if (view.peerAuthentications !== this.#peerAuthentications) return false;
+    if (view.access !== this.#access) return false;
     return this.#services.every(([key, service]) => view.services.get(key) === service);
   }
 
@@ -109,7 +113,11 @@ class CompiledVersion {
       this.#part(`namespace ${workload.namespace}`, namespace),
       this.#part(selectedKey(selected), selected),
     ];
-    return { parts: parts.filter(({ policies }) => policies.length > 0), peers: this.#peers(workload) };
+    return {
+      parts: parts.filter(({ policies }) => policies.length > 0),
+      peers: this.#peers(workload),
+      inboundDefault: defaultVerdict(this.#accessOf(workload)),
+    };
   }
 
   #part(key: string, policies: readonly AuthorizationPolicy[]): PolicyPart {

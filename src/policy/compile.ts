@@ -1,4 +1,5 @@
 /** A few policies as the whole of what is in force for a workload: for questions of what would be, and for tests. */
+import type { Verdict } from '../model/connection.ts';
 import type { AuthorizationPolicy } from '../model/policy.ts';
 import type { PeerAuthentications } from './peer-authentication.ts';
 import { compilePart, type PolicySet } from './policy-set.ts';
@@ -9,6 +10,7 @@ const noPeers: PeerAuthentications = { mesh: undefined, namespace: undefined, wo
 export const compile = (
   policies: readonly AuthorizationPolicy[],
   peers: PeerAuthentications = noPeers,
+  inboundDefault?: Verdict,
 ): PolicySet => ({
   parts: [
     compilePart(
@@ -17,4 +19,5 @@ export const compile = (
     ),
   ],
   peers,
+  inboundDefault,
 });

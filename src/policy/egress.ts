@@ -10,7 +10,8 @@ import type { Verdict } from '../model/connection.ts';
 import type { Workload } from '../model/mesh.ts';
 import type { MeshView } from '../model/view.ts';
 import { targetCovers } from './egress-targets.ts';
-import { accessLookup, type EgressRules, egressRules, type PlacedRule } from './namespace-access.ts';
+import { type EgressRules, egressRules, type PlacedRule } from './egress-rules.ts';
+import { accessLookup } from './namespace-access.ts';
 
 export interface EgressRequest {
   /** As the application dialled it: a Service's address, not that of the endpoint behind it. */

@@ -1,7 +1,8 @@
 /**
  * The L4 decision. Pure: the policies in force for a workload and the facts of one connection give a verdict. Used by
  * ztunnel, by `explain` and by tests alike. Order as in Istio: plaintext where mutual TLS is required is refused, then
- * what a CUSTOM or a DENY matches; with no ALLOW policy at all everything else is allowed; else one must match.
+ * what a CUSTOM or a DENY matches; with no ALLOW policy at all everything else is as the namespace's default says, which
+ * is to allow it; else one must match.
  */
 import type { Verdict } from '../model/connection.ts';
 import type { PolicyAction } from '../model/policy.ts';
@@ -11,14 +12,15 @@ import type { Layer, Layers, PolicyPart, PolicySet } from './policy-set.ts';
 import { matchReason, nearMissReason } from './reason.ts';
 import type { CompiledRule } from './rules.ts';
 
-export function evaluate({ parts, peers }: PolicySet, facts: AccessFacts): Verdict {
+export function evaluate(policies: PolicySet, facts: AccessFacts): Verdict {
+  const { parts, peers, inboundDefault } = policies;
   const refused = refusedPlaintext(peers, facts);
   if (refused !== undefined) return refused;
   const attributes = attributesOf(facts);
   const enforced = layersOf(parts, ({ enforced: layers }) => layers);
-  const verdict = decide(enforced, attributes);
+  const verdict = decide(enforced, attributes, inboundDefault);
   const audit = firstMatch(enforced, 'audit', attributes)?.policy.key;
-  const dryRun = rehearse(parts, attributes, verdict);
+  const dryRun = rehearse(policies, attributes, verdict);
   return {
     ...verdict,
     ...(audit === undefined ? {} : { audit }),
@@ -37,11 +39,15 @@ function refusedPlaintext(peers: PolicySet['peers'], { identity, port }: AccessF
   return { allowed: false, policy, reason };
 }
 
-function decide(layers: readonly Layers[], attributes: Attributes): Verdict {
+function decide(
+  layers: readonly Layers[],
+  attributes: Attributes,
+  inboundDefault: Verdict | undefined,
+): Verdict {
   const refusal = firstMatch(layers, 'custom', attributes) ?? firstMatch(layers, 'deny', attributes);
   if (refusal !== undefined) return decidedBy(refusal, attributes);
   const allowing = layers.map(({ allow }) => allow);
-  if (allowing.every(({ policies }) => policies.length === 0)) return byDefault(layers);
+  if (allowing.every(({ policies }) => policies.length === 0)) return inboundDefault ?? byDefault(layers);
   const missed: CompiledRule[] = [];
   const permission = firstMatch(layers, 'allow', attributes, missed);
   if (permission !== undefined) return decidedBy(permission, attributes);
@@ -78,7 +84,7 @@ function firstMatch(
 
 /** What the verdict would be with the policies in dry run; undefined if it would be the same. */
 function rehearse(
-  parts: readonly PolicyPart[],
+  { parts, inboundDefault }: PolicySet,
   attributes: Attributes,
   { allowed }: Verdict,
 ): Verdict | undefined {
@@ -86,6 +92,7 @@ function rehearse(
   const verdict = decide(
     layersOf(parts, ({ rehearsed, enforced }) => rehearsed ?? enforced),
     attributes,
+    inboundDefault,
   );
   return verdict.allowed === allowed ? undefined : verdict;
 }

@@ -2,6 +2,7 @@
  * The policies in force for one workload, compiled. Made of parts, because a thousand pods share their namespace's
  * policies and the mesh's: each part is compiled once, and again only when one of its policies changes.
  */
+import type { Verdict } from '../model/connection.ts';
 import type { AuthorizationPolicy, PolicyAction } from '../model/policy.ts';
 import type { PeerAuthentications } from './peer-authentication.ts';
 import { RuleIndex } from './rule-index.ts';
@@ -10,6 +11,8 @@ import { type CompiledRule, compileRules } from './rules.ts';
 export interface PolicySet {
   readonly parts: readonly PolicyPart[];
   readonly peers: PeerAuthentications;
+  /** Of what no policy decides, where no ALLOW policy applies; undefined: it is allowed. */
+  readonly inboundDefault: Verdict | undefined;
 }
 
 export interface PolicyPart {

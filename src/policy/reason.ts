@@ -74,12 +74,22 @@ export function nearMissReason(
 ): string {
   const first = layers.flatMap(({ index }) => index.rules.slice(0, consideredMisses));
   const candidates = missed.length > 0 ? missed : first.slice(0, consideredMisses);
-  const misses = candidates.map((rule) => ({ rule, failed: failedConditions(rule, attributes) }));
-  const nearest = misses.toSorted((a, b) => a.failed.length - b.failed.length)[0];
+  const nearest = nearestMiss(candidates, attributes);
   if (nearest === undefined) return `${names(layers)} has no rule, so it allows nothing`;
+  return `${nearest.rule.policy.key} ${nearest.why}`;
+}
+
+/** Of rules none of which matches the one that failed by the fewest conditions, and these: `rule 1: port 81 is not in ports`. */
+export function nearestMiss(
+  rules: readonly CompiledRule[],
+  attributes: Attributes,
+): { readonly rule: CompiledRule; readonly why: string } | undefined {
+  const misses = rules.map((rule) => ({ rule, failed: failedConditions(rule, attributes) }));
+  const nearest = misses.toSorted((a, b) => a.failed.length - b.failed.length)[0];
+  if (nearest === undefined) return undefined;
   const { rule, failed } = nearest;
   const why = failed.map((condition) => conditionSentence(condition, attributes)).join(' and ');
-  return `${rule.policy.key} rule ${rule.number}: ${why}`;
+  return { rule, why: `rule ${rule.number}: ${why}` };
 }
 
 /** Of each clause that fails, the alternative that came nearest. */

@@ -1,6 +1,7 @@
-/** Parses the query of `GET /v1/connections`, and writes it: the server and the CLI share the spelling. */
+/** Parses the queries of `GET /v1/connections` and `GET /v1/explain`, and writes them: the server and the CLI share the spelling. */
 import { MeshError } from '../base/errors.ts';
 import type { ConnectionsQuery } from './admin-api.ts';
+import type { ExplanationQuery } from './explanation-types.ts';
 
 /** @throws MeshError INVALID_ARGUMENT for a parameter that is unknown or not valid. */
 export function parseConnectionsQuery(parameters: URLSearchParams): ConnectionsQuery {
@@ -9,10 +10,12 @@ export function parseConnectionsQuery(parameters: URLSearchParams): ConnectionsQ
     switch (name) {
       case 'namespace':
       case 'pod':
+      case 'id':
         query[name] = value;
         break;
       case 'failed':
       case 'denied':
+      case 'dryRunDenied':
         query[name] = parseFlag(name, value);
         break;
       case 'since':
@@ -24,13 +27,38 @@ export function parseConnectionsQuery(parameters: URLSearchParams): ConnectionsQ
         query.only = parsePart(value);
         break;
       default:
-        throw new MeshError('INVALID_ARGUMENT', `there is no query parameter "${name}"`);
+        throw unknownParameter(name);
     }
   }
   return query;
 }
 
-export function formatConnectionsQuery(query: ConnectionsQuery): string {
+/** @throws MeshError INVALID_ARGUMENT for a parameter that is unknown, missing or longer than any name. */
+export function parseExplanationQuery(parameters: URLSearchParams): ExplanationQuery {
+  const given = new Map(parameters);
+  for (const [name, value] of given) {
+    if (!['from', 'to', 'namespace'].includes(name)) throw unknownParameter(name);
+    if (value.length > maxNameLength) {
+      throw new MeshError('INVALID_ARGUMENT', `${name} is longer than ${maxNameLength} characters`);
+    }
+  }
+  const [from, to, namespace] = [given.get('from'), given.get('to'), given.get('namespace')];
+  if (from === undefined || to === undefined) {
+    throw new MeshError('INVALID_ARGUMENT', 'the query needs "from" and "to"');
+  }
+  return { from, to, ...(namespace === undefined ? {} : { namespace }) };
+}
+
+/** A SPIFFE ID and an address. */
+const maxNameLength = 2200;
+
+const unknownParameter = (name: string): MeshError =>
+  new MeshError('INVALID_ARGUMENT', `there is no query parameter "${name}"`);
+
+export const formatExplanationQuery = (query: ExplanationQuery): string => formatQuery(query);
+export const formatConnectionsQuery = (query: ConnectionsQuery): string => formatQuery(query);
+
+function formatQuery(query: ConnectionsQuery | ExplanationQuery): string {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
     if (value !== undefined && value !== false) parameters.set(name, String(value));

@@ -1,7 +1,7 @@
 /** The admin API as a table: method and path to a call of `AdminApi`, and the document around its answer. */
 import { asMeshError, type ErrorCode, MeshError } from '../base/errors.ts';
 import { type AdminApi, adminApiVersion, type DocumentHead, logLevels } from './admin-api.ts';
-import { parseConnectionsQuery } from './admin-query.ts';
+import { parseConnectionsQuery, parseExplanationQuery } from './admin-query.ts';
 
 export interface AdminRequest {
   readonly method: string;
@@ -54,9 +54,34 @@ function routeTable(api: AdminApi, identity: AdminIdentity): ReadonlyMap<string,
     ['GET /v1/certs', list('CertificateList', () => api.certificates())],
     ['GET /v1/policies', list('PolicyList', () => api.policies())],
     [
+      'GET /v1/pairs',
+      async ({ url }) =>
+        wrap('PairList', { items: await api.pairs(url.searchParams.get('namespace') ?? undefined) }),
+    ],
+    [
+      'PUT /v1/policies/rehearsal',
+      async ({ url, body }) =>
+        wrap(
+          'PolicyRehearsal',
+          await api.rehearse({
+            objects: await body(),
+            prune: url.searchParams.get('prune') === 'true',
+            namespace: url.searchParams.get('namespace') ?? undefined,
+          }),
+        ),
+    ],
+    [
+      'PUT /v1/policies/lint',
+      async ({ body }) => wrap('PolicyFindingList', { items: await api.lint(await body()) }),
+    ],
+    [
       'GET /v1/connections',
       async ({ url }) =>
         wrap('ConnectionList', await api.connections(parseConnectionsQuery(url.searchParams))),
+    ],
+    [
+      'GET /v1/explain',
+      async ({ url }) => wrap('Explanation', await api.explain(parseExplanationQuery(url.searchParams))),
     ],
     ['GET /v1/enrolment/*', async ({ url }) => await enrolment(api, url, wrap)],
     ['GET /config_dump', async () => ({ status: 200, document: await api.configDump() })],

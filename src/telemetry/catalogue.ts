@@ -81,6 +81,18 @@ export const meshCatalogue = {
     labels: ['protocol', 'policy'],
     stability: 'core',
   },
+  mesh_route_failures_total: {
+    type: 'counter',
+    help: 'Endpoints that did not take a connection, by error code; another was tried where there was one',
+    labels: ['code'],
+    stability: 'unstable',
+  },
+  mesh_route_hedges_total: {
+    type: 'counter',
+    help: 'Endpoints that kept a connection waiting, so that another was tried beside them',
+    labels: [],
+    stability: 'unstable',
+  },
   mesh_bpf_map_entries: {
     type: 'gauge',
     help: 'Entries of the BPF maps that can fill up, as of at most half a minute ago',

@@ -12,15 +12,26 @@ export interface ConnectionFilter {
   readonly failed?: boolean;
   /** Only those refused by a policy. */
   readonly denied?: boolean;
+  /** Those with this id or trace id, or one that begins so. */
+  readonly id?: string;
+  /** Only those that policies in dry run would refuse. */
+  readonly dryRunDenied?: boolean;
   /** Only those that were open at or after this time, milliseconds since the epoch. */
   readonly since?: number;
 }
 
 export function matches(connection: ConnectionSummary | ConnectionRecord, filter: ConnectionFilter): boolean {
   return (
-    eitherSide(connection, filter) && outcomeMatches(connection, filter) && recentEnough(connection, filter)
+    named(connection, filter) &&
+    eitherSide(connection, filter) &&
+    outcomeMatches(connection, filter) &&
+    rehearsalMatches(connection, filter) &&
+    recentEnough(connection, filter)
   );
 }
+
+const named = ({ id, traceId }: ConnectionSummary, { id: wanted }: ConnectionFilter): boolean =>
+  wanted === undefined || id.startsWith(wanted) || traceId?.startsWith(wanted) === true;
 
 /** Namespace and pod must hold for the same side: `web` in `shop`, not `web` talking to `shop`. */
 function eitherSide(connection: ConnectionSummary, filter: ConnectionFilter): boolean {
@@ -40,6 +51,9 @@ function outcomeMatches(connection: ConnectionSummary | ConnectionRecord, filter
   const outcome = outcomeOf(connection);
   return outcome === 'denied' || (outcome === 'failed' && filter.denied !== true);
 }
+
+const rehearsalMatches = ({ verdict }: ConnectionSummary, { dryRunDenied }: ConnectionFilter): boolean =>
+  dryRunDenied !== true || verdict?.dryRun?.allowed === false;
 
 function recentEnough(
   connection: ConnectionSummary | ConnectionRecord,

@@ -1,10 +1,11 @@
 /**
  * The one place a connection is told to: what the ztunnel's `account` layer calls. A completed record becomes one log
- * line, one set of metrics and one entry in the registry; nothing else feeds any of them.
+ * line, one set of metrics, one entry in the registry and a count in a pair; nothing else feeds any of them.
  */
 import type { ConnectionRecord } from '../model/connection.ts';
 import type { AccessLog } from './access-log.ts';
 import type { ConnectionRegistry, LiveConnection } from './connection-registry.ts';
+import type { PairTable } from './flight/pairs.ts';
 import type { PolicyMetrics } from './policy-metrics.ts';
 import type { TrafficMetrics } from './traffic-metrics.ts';
 
@@ -20,6 +21,7 @@ export interface TrafficAccountDeps {
   readonly registry: ConnectionRegistry;
   readonly metrics: TrafficMetrics;
   readonly policies: PolicyMetrics;
+  readonly pairs: PairTable;
 }
 
 export function trafficAccount({
@@ -27,6 +29,7 @@ export function trafficAccount({
   registry,
   metrics,
   policies,
+  pairs,
 }: TrafficAccountDeps): TrafficAccount {
   return {
     opened(connection) {
@@ -38,6 +41,7 @@ export function trafficAccount({
     completed(record) {
       metrics.completed(record);
       policies.completed(record);
+      pairs.completed(record);
       registry.completed(record);
       accessLog.completed(record);
     },

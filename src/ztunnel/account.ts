@@ -107,8 +107,9 @@ export class Account implements ConnectionObserver, LiveConnection {
     }
   }
 
-  #summary(counts: ByteCounts): ConnectionSummary {
-    return summaryOf(this.id, this.#facts, this.#openedAt, counts);
+  #summary({ sent, received }: ByteCounts): ConnectionSummary {
+    const { id } = this;
+    return { ...this.#facts, id, openedAt: this.#openedAt, bytesSent: sent, bytesReceived: received };
   }
 }
 
@@ -127,30 +128,6 @@ function settleOn(undecided: Facts, route: Route, current: MeshView): SettledFac
         destination: { ...peer, identity: peer.workload?.identity },
       }
     : { ...facts, path: 'direct', hboneAddress: undefined, destination: peer };
-}
-
-function summaryOf(
-  id: ConnectionId,
-  facts: SettledFacts,
-  openedAt: number,
-  counts: ByteCounts,
-): ConnectionSummary {
-  // Named one by one: this runs for every connection.
-  return {
-    id,
-    direction: facts.direction,
-    path: facts.path,
-    source: facts.source,
-    destination: facts.destination,
-    originalDestination: facts.originalDestination,
-    hboneAddress: facts.hboneAddress,
-    service: facts.service,
-    verdict: facts.verdict,
-    traceId: facts.traceId,
-    openedAt,
-    bytesSent: counts.sent,
-    bytesReceived: counts.received,
-  };
 }
 
 const failureOf = (failure: EngineFailure | undefined): ConnectionFailure | undefined =>

@@ -28,12 +28,21 @@ export function denial({ policy, reason }: Verdict, { late = false } = {}): Mesh
 
 /** Also asked again when policies change under a live connection. */
 export function verdictOn(facts: SettledFacts, authorizer: Authorizer, view: MeshView): Verdict | undefined {
-  const { source, destination } = facts;
-  if (destination.workload === undefined) return undefined;
-  return authorizer(view, {
-    identity: source.identity,
-    source: source.address,
-    destination: view.workloads.get(destination.workload.uid) ?? destination.workload,
-    target: destination.address,
-  });
+  const request = accessRequest(facts, view);
+  return request === undefined ? undefined : authorizer(view, request);
+}
+
+/** What the policy engine is asked of a connection; undefined: there is no pod to ask about. */
+export function accessRequest(
+  { source, destination }: SettledFacts,
+  view: MeshView,
+): AccessRequest | undefined {
+  return (
+    destination.workload && {
+      identity: source.identity,
+      source: source.address,
+      destination: view.workloads.get(destination.workload.uid) ?? destination.workload,
+      target: destination.address,
+    }
+  );
 }

@@ -17,14 +17,16 @@ import { hboneFacts, inboundSteps, plaintextFacts } from './inbound.ts';
 import { type OriginalDestinationLookup, outboundFacts, outboundSteps } from './outbound.ts';
 import { type Balance, furtherRoutes } from './resolve.ts';
 import { SessionAffinity } from './session-affinity.ts';
-import { Learning, Suspects } from './suspects.ts';
+import { Learning, type LearningDeps, Suspects } from './suspects.ts';
 
-export interface DeciderDeps extends AccountDeps {
+export interface DeciderDeps extends AccountDeps, Pick<LearningDeps, 'troubles'> {
   readonly originalDestination: OriginalDestinationLookup;
   readonly authorizer: Authorizer;
   readonly random: () => number;
   /** Told of a connection to a probe address, with its port: true if it is the agent's own question. */
   readonly probeArrived: (pod: WorkloadUid, port: Port) => boolean;
+  /** Number of the first connection: beyond those that are remembered of an earlier process. */
+  readonly firstSerial?: number;
 }
 
 interface Deps extends DeciderDeps {
@@ -44,7 +46,7 @@ function withMemory(given: DeciderDeps): Deps {
 
 export function createDecider(given: DeciderDeps): ConnectionDecider {
   const deps = withMemory(given);
-  const nextId = connectionIds();
+  const nextId = connectionIds(given.firstSerial ?? 0);
   const inbound = inboundSteps(deps.authorizer);
   const originalOf = (arrival: Arrival): SocketAddress | undefined =>
     arrival.type === 'outbound' ? deps.originalDestination(arrival.client, arrival.local) : undefined;
@@ -114,7 +116,7 @@ const outboundDecision = (facts: Facts, observer: ConnectionObserver, deps: Deps
   type: 'forward',
   routes: facts.routes,
   furtherRoute: furtherRoutes(facts, deps.mesh, deps.balance),
-  observer: new Learning(deps.suspects, observer),
+  observer: new Learning(deps, observer),
 });
 
 /** Facts for an arrival that could not even be described. */
@@ -141,8 +143,8 @@ function arrivalFacts(
   };
 }
 
-/** Short ids that do not repeat within a process: `c-0`, `c-1`, … in base 36. */
-function connectionIds(): () => ConnectionId {
-  let next = 0;
+/** Short ids that do not repeat as long as they are remembered: `c-0`, `c-1`, … in base 36. */
+function connectionIds(first: number): () => ConnectionId {
+  let next = first;
   return () => `c-${(next++).toString(36)}` as ConnectionId;
 }

@@ -19,18 +19,9 @@ export interface Facts extends ConnectionFacts {
 /** What is still of interest of a decided connection. Not the mesh: a long connection would keep its old version alive. */
 export type SettledFacts = Omit<Facts, 'view' | 'routes'>;
 
-/** Named one by one: this runs for every connection, and copying all but two costs five times as much. */
-export const settle = (facts: Facts): SettledFacts => ({
-  direction: facts.direction,
-  path: facts.path,
-  source: facts.source,
-  destination: facts.destination,
-  originalDestination: facts.originalDestination,
-  hboneAddress: facts.hboneAddress,
-  service: facts.service,
-  verdict: facts.verdict,
-  traceId: facts.traceId,
-});
+export function settle({ view: _view, routes: _routes, ...settled }: Facts): SettledFacts {
+  return settled;
+}
 
 export interface Refusal {
   readonly refused: { readonly hop: Hop; readonly error: MeshError };

@@ -83,11 +83,8 @@ const refuseProbeAddress: Step = (facts) =>
       )
     : facts;
 
+/** What comes before anybody asks where it goes. */
+export const admitOutbound: Step = pipeline(requireSource, refuseProbeAddress);
+
 export const outboundSteps = (original: SocketAddress | undefined, balance: Balance): Step =>
-  pipeline(
-    requireCapture(original),
-    requireSource,
-    refuseProbeAddress,
-    resolveDestination(balance),
-    enforceEgress,
-  );
+  pipeline(requireCapture(original), admitOutbound, resolveDestination(balance), enforceEgress);

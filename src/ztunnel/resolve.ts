@@ -11,7 +11,7 @@ import type { MeshReader, MeshView } from '../model/view.ts';
 import type { HboneRoute, Route } from '../net/engine.ts';
 import { type DialHistory, endpointsToTry, targetOf, vantageOf } from './endpoint-choice.ts';
 import { egressDenial, withinEgress } from './egress.ts';
-import { type Facts, peerAt, refuse, type Step } from './facts.ts';
+import { type Facts, peerAt, refuse, type Refusal, type Step } from './facts.ts';
 import { newTraceId, requestHeaders } from './headers.ts';
 import type { SessionAffinity } from './session-affinity.ts';
 
@@ -27,11 +27,24 @@ export interface Balance extends Pick<DialHistory, 'isSuspect'> {
 export const resolveDestination =
   (balance: Balance): Step =>
   (facts) => {
-    const dialled = facts.originalDestination;
-    const service = facts.view.serviceByVip(dialled.ip);
-    if (service !== undefined) return resolveService(facts, service, balance);
-    return withRoute(facts, dialled, undefined);
+    const found = candidates(facts, balance.isSuspect);
+    return 'refused' in found ? found : withRoute(found, pick(found, balance));
   };
+
+/** Where a connection may go: one of these, and which one is left to the balance. */
+export interface Candidates {
+  readonly facts: Facts;
+  readonly service: Service | undefined;
+  readonly targets: readonly [SocketAddress, ...SocketAddress[]];
+}
+
+export function candidates(facts: Facts, isSuspect: DialHistory['isSuspect']): Candidates | Refusal {
+  const dialled = facts.originalDestination;
+  const service = facts.view.serviceByVip(dialled.ip);
+  return service === undefined
+    ? { facts, service, targets: [dialled] }
+    : candidatesOf(facts, service, { tried: untried, isSuspect });
+}
 
 /** Chooses, each time it is asked, another endpoint of the Service from the mesh as it is by then. */
 export function furtherRoutes(facts: Facts, mesh: MeshReader, balance: Balance): () => Route | undefined {
@@ -49,7 +62,7 @@ export function furtherRoutes(facts: Facts, mesh: MeshReader, balance: Balance):
   };
 }
 
-function resolveService(facts: Facts, service: Service, balance: Balance): ReturnType<Step> {
+function candidatesOf(facts: Facts, service: Service, history: DialHistory): Candidates | Refusal {
   const { port } = facts.originalDestination;
   const named = { ...facts, service: service.key };
   if (!service.ports.some((candidate) => candidate.port === port && candidate.protocol === 'tcp')) {
@@ -62,8 +75,8 @@ function resolveService(facts: Facts, service: Service, balance: Balance): Retur
       }),
     );
   }
-  const target = firstEndpoint(facts, service, balance);
-  if (target === undefined) {
+  const [first, ...others] = targetsOf(named, service, history);
+  if (first === undefined) {
     return refuse(
       named,
       'resolve',
@@ -74,7 +87,7 @@ function resolveService(facts: Facts, service: Service, balance: Balance): Retur
       ),
     );
   }
-  return withRoute(named, target, service);
+  return { facts: named, service, targets: [first, ...others] };
 }
 
 const whereOf = ({ nodeLocal }: Service, { source }: Facts): string =>
@@ -83,16 +96,12 @@ const whereOf = ({ nodeLocal }: Service, { source }: Facts): string =>
 const untried: ReadonlySet<IpAddress> = new Set();
 
 /** The one of the client's session, if the Service has sessions; else any. */
-function firstEndpoint(
-  facts: Facts,
-  service: Service,
-  { random, affinity, isSuspect }: Balance,
-): SocketAddress | undefined {
-  const targets = targetsOf(facts, service, { tried: untried, isSuspect });
-  if (service.affinityTimeoutMs === undefined) return pickOne(targets, random);
+function pick({ facts, service, targets }: Candidates, { random, affinity }: Balance): SocketAddress {
+  const [first] = targets;
+  if (service?.affinityTimeoutMs === undefined) return pickOne(targets, random) ?? first;
   const { source, originalDestination } = facts;
   const session = { client: source.address.ip, service: service.key, port: originalDestination.port };
-  return affinity.endpointFor(session, targets, service.affinityTimeoutMs);
+  return affinity.endpointFor(session, targets, service.affinityTimeoutMs) ?? first;
 }
 
 function targetsOf(facts: Facts, service: Service, history: DialHistory): readonly SocketAddress[] {
@@ -114,7 +123,11 @@ function targetsOf(facts: Facts, service: Service, history: DialHistory): readon
 const pickOne = <T>(items: readonly T[], random: () => number): T | undefined =>
   items[Math.floor(random() * items.length)];
 
-function withRoute(facts: Facts, target: SocketAddress, service: Service | undefined): ReturnType<Step> {
+/** The facts with the route to one of the candidates. */
+export function withRoute(
+  { facts, service }: Pick<Candidates, 'facts' | 'service'>,
+  target: SocketAddress,
+): Facts | Refusal {
   if (isCallToTheMesh(facts.view, target)) {
     return refuse(
       facts,

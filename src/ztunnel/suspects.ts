@@ -2,7 +2,7 @@
  * Endpoints that failed a connection just now. They are avoided for a while, which is only a preference: when all are
  * suspect, all are tried (`endpoints.ts`). What a node knows it knows from its own connections.
  */
-import type { MeshError } from '../base/errors.ts';
+import type { ErrorCode, MeshError } from '../base/errors.ts';
 import type { IpAddress } from '../base/ip.ts';
 import type { ConnectionObserver, EngineFailure, LiveControl, Route } from '../net/engine.ts';
 
@@ -42,28 +42,42 @@ export class Suspects {
   }
 }
 
+/** Told of routes that cost a connection time, whatever became of it. */
+export interface RouteTroubles {
+  failed(code: ErrorCode): void;
+  slow(): void;
+}
+
+/** What is shared by all connections that learn. */
+export interface LearningDeps {
+  readonly suspects: Suspects;
+  readonly troubles: RouteTroubles;
+}
+
 /** Learns from what becomes of the routes, and passes everything on. */
 export class Learning implements ConnectionObserver {
-  readonly #suspects: Suspects;
+  readonly #deps: LearningDeps;
   readonly #observer: ConnectionObserver;
 
-  constructor(suspects: Suspects, observer: ConnectionObserver) {
-    this.#suspects = suspects;
+  constructor(deps: LearningDeps, observer: ConnectionObserver) {
+    this.#deps = deps;
     this.#observer = observer;
   }
 
   established(route: Route, live: LiveControl): void {
-    this.#suspects.clear(route.target.ip);
+    this.#deps.suspects.clear(route.target.ip);
     this.#observer.established(route, live);
   }
 
   routeFailed(route: Route, failure: EngineFailure): void {
-    if (isEndpointsFault(failure.error)) this.#suspects.add(route.target.ip);
+    if (isEndpointsFault(failure.error)) this.#deps.suspects.add(route.target.ip);
+    this.#deps.troubles.failed(failure.error.code);
     this.#observer.routeFailed(route, failure);
   }
 
   routeSlow(route: Route): void {
-    this.#suspects.add(route.target.ip);
+    this.#deps.suspects.add(route.target.ip);
+    this.#deps.troubles.slow();
     this.#observer.routeSlow(route);
   }
 

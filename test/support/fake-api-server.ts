@@ -376,7 +376,7 @@ const seen = (object: FakeObject, metadataOnly: boolean): unknown =>
     ? { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: object.metadata }
     : object;
 
-/** Field selectors as the API server knows them for pods: `spec.nodeName`, `status.phase`; and `metadata.name`. */
+/** Field selectors as the API server knows them for pods: `spec.nodeName`, `status.phase`, `status.podIP`; and `metadata.name`. */
 function matches(object: FakeObject, selector: string): boolean {
   const fieldAt = (path: string): string => {
     let value: unknown = object;

@@ -75,7 +75,7 @@ export const serviceItem = (service: Service, view: MeshView): ServiceItem => ({
 /** A certificate that outlived most of its life without being renewed is `expiring`. */
 const expiringFrom = 0.75;
 
-function certificateState({ state, lifeUsed }: CertificateStatus): CertificateState {
+export function certificateState({ state, lifeUsed }: CertificateStatus): CertificateState {
   switch (state) {
     case 'pending':
     case 'expired':

@@ -7,6 +7,7 @@
 import { CaptureProbe } from '../../agent/capture-probe.ts';
 import { systemClock } from '../../base/clock.ts';
 import type { SourceCondition } from '../../kube/source.ts';
+import { createCompiler } from '../../policy/authorize.ts';
 import { Metrics } from '../../telemetry/metrics.ts';
 import { Readiness } from '../../telemetry/readiness.ts';
 import type { NodeConfig } from '../config/node-config.ts';
@@ -22,6 +23,7 @@ import {
   startDatapath,
   startIdentity,
   startModel,
+  startRecorder,
   startServers,
   startZtunnel,
 } from './parts.ts';
@@ -42,15 +44,19 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
 
   const { store, source, server } = await startModel(foundation, stop);
   const observability = createObservability(metrics, store, foundation.clock, log);
+  const serials = await startRecorder(foundation, store, observability);
   const certificates = startIdentity(foundation, store, observability);
   cleanup.defer(async () => void (await Promise.all(draining)));
   const readiness = new Readiness(['datapath', 'enrolment'], { certificates: () => certificates.serving });
   const datapath = await startDatapath(foundation, store);
-  foundation.cleanup.defer(followDenials(datapath, store, observability.denials, foundation.clock));
+  foundation.cleanup.defer(
+    followDenials(datapath, store, observability.denials, foundation.clock, serials.denials),
+  );
   readiness.done('datapath');
   const probe = new CaptureProbe({ native: deps.native, clock: foundation.clock });
-  const watched = { ...observability, probe, source };
-  const engine = startZtunnel(foundation, store, certificates, datapath, watched);
+  const watched = { ...observability, probe, source, serials };
+  const policySetFor = createCompiler();
+  const engine = startZtunnel(foundation, store, certificates, datapath, { ...watched, policySetFor });
   const pods = buildEnrolment(foundation, store, datapath, engine, watched);
   const { enrolment } = pods;
   const cniInstaller = buildCniInstaller(foundation);
@@ -76,6 +82,8 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     enrolment,
     certificates,
     registry: observability.registry,
+    pairs: observability.pairs,
+    policySetFor,
     engine,
     readiness,
     occupancy,
@@ -86,6 +94,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
       ...cniProblems(cniInstaller),
     ],
     sourceStatus: () => source.status(),
+    objectProblems: () => source.problems,
     setLogLevel: (level) => log.setLevel(level),
     now: () => foundation.clock.now(),
   });

@@ -9,9 +9,11 @@ import type { CertificateManager, CertificateObserver } from '../../identity/cer
 import type { MeshReader } from '../../model/view.ts';
 import type { Keeper } from '../../native/keeper.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
+import type { RouteTroubles } from '../../ztunnel/suspects.ts';
 import { AccessLog } from '../../telemetry/access-log.ts';
 import { type DenialAccount, denialAccount } from '../../telemetry/denial-account.ts';
 import { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
+import { PairTable } from '../../telemetry/flight/pairs.ts';
 import { FailureThrottle } from '../../telemetry/failure-throttle.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { PolicyMetrics } from '../../telemetry/policy-metrics.ts';
@@ -23,6 +25,7 @@ export interface Observability {
   readonly registry: ConnectionRegistry;
   readonly traffic: TrafficAccount;
   readonly denials: DenialAccount;
+  readonly pairs: PairTable;
 }
 
 export function createObservability(
@@ -32,6 +35,7 @@ export function createObservability(
   log: Logger,
 ): Observability {
   const registry = new ConnectionRegistry();
+  const pairs = new PairTable();
   const { clusterId } = mesh.view.config;
   const service = (key: Parameters<MeshReader['view']['services']['get']>[0]) => mesh.view.services.get(key);
   const accessLog = new AccessLog({
@@ -45,9 +49,15 @@ export function createObservability(
     registry,
     metrics: new TrafficMetrics({ metrics, clock, labels: { clusterId, service } }),
     policies: new PolicyMetrics(metrics),
+    pairs,
   });
-  return { metrics, registry, traffic, denials: denialAccount({ accessLog, registry, metrics }) };
+  return { metrics, registry, pairs, traffic, denials: denialAccount({ accessLog, registry, metrics }) };
 }
+
+export const routeTroubles = (metrics: Metrics): RouteTroubles => ({
+  failed: (code) => metrics.count('mesh_route_failures_total', { code }),
+  slow: () => metrics.count('mesh_route_hedges_total', {}),
+});
 
 export interface WatchedParts {
   readonly version: string;

@@ -2,6 +2,7 @@
  * The node program's parts, one function each: builds it, starts it, and leaves on the stack how to stop it. `node.ts`
  * calls them in the order in which they need each other.
  */
+import { join } from 'node:path';
 import type { CaptureProbe } from '../../agent/capture-probe.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
@@ -16,9 +17,12 @@ import type { NativeBinding } from '../../native/binding.ts';
 import type { Keeper } from '../../native/keeper.ts';
 import type { TunnelEngine } from '../../net/engine.ts';
 import { createTypeScriptEngine } from '../../net/tunnel/engine.ts';
-import { createAuthorizer } from '../../policy/authorize.ts';
+import { createAuthorizer, type PolicySetLookup } from '../../policy/authorize.ts';
 import type { AdminApi, LogLevel } from '../../telemetry/admin-api.ts';
 import { startMetricsServer, startReadinessServer } from '../../telemetry/node-servers.ts';
+import { FlightFile } from '../../telemetry/flight/flight-file.ts';
+import { FlightRecorder } from '../../telemetry/flight/recorder.ts';
+import { nextSerial } from '../../telemetry/flight/serials.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Readiness } from '../../telemetry/readiness.ts';
 import { createDecider } from '../../ztunnel/decider.ts';
@@ -32,7 +36,7 @@ import { ownCgroup } from './host-facts.ts';
 import { openWhenFree } from './open-when-free.ts';
 import { answerWhileWaiting } from './waiting.ts';
 import { openObjects } from './objects.ts';
-import { certificateRequests, type Observability } from './observability.ts';
+import { certificateRequests, type Observability, routeTroubles } from './observability.ts';
 
 export interface NodeDeps {
   readonly native: NativeBinding;
@@ -80,6 +84,36 @@ export async function startModel(foundation: Foundation, stop: AbortSignal) {
   return { store, source, server: objects.server };
 }
 
+/**
+ * Takes over what the node program before this one remembered of connections, and goes on keeping it on disk; to the
+ * end of the last connection that drains.
+ */
+export async function startRecorder(
+  { config, clock, log, cleanup }: Foundation,
+  store: MeshStore,
+  { registry, pairs }: Pick<Observability, 'registry' | 'pairs'>,
+): Promise<FirstSerials> {
+  const file = new FlightFile(join(config.runDir, 'connections.flight'));
+  const recorder = new FlightRecorder({
+    file,
+    registry,
+    pairs,
+    clock,
+    log: log.child({ scope: 'flight' }),
+    node: config.nodeName,
+  });
+  cleanup.defer(() => recorder.close());
+  await recorder.start((uid) => store.view.workloads.get(uid));
+  const records = registry.recent().records.map(({ record }) => record);
+  return { connections: nextSerial(records, 'c-'), denials: nextSerial(records, 'd-') };
+}
+
+/** Numbers that no connection has that is remembered. */
+export interface FirstSerials {
+  readonly connections: number;
+  readonly denials: number;
+}
+
 export function startIdentity(
   { config, native, keeper, clock, log, cleanup }: Foundation,
   store: MeshStore,
@@ -124,13 +158,22 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
 }
 
 export function startZtunnel(
-  { native, config, clock, log, cleanup, draining }: Foundation,
+  { native, config, clock, log, metrics, cleanup, draining }: Foundation,
   store: MeshStore,
   certificates: CertificateManager,
   datapath: Datapath,
-  { traffic, probe }: Pick<Observability, 'traffic'> & { readonly probe: CaptureProbe },
+  {
+    traffic,
+    probe,
+    serials,
+    policySetFor,
+  }: Pick<Observability, 'traffic'> & {
+    readonly probe: CaptureProbe;
+    readonly serials: FirstSerials;
+    readonly policySetFor: PolicySetLookup;
+  },
 ): TunnelEngine {
-  const authorizer = createAuthorizer();
+  const authorizer = createAuthorizer(policySetFor);
   const policyWatch = new PolicyWatch({ ledger: traffic, mesh: store, authorizer });
   cleanup.defer(() => policyWatch.stop());
   const decider = createDecider({
@@ -140,7 +183,9 @@ export function startZtunnel(
     originalDestination: (client, local) => datapath.originalDestination(client, local)?.destination,
     random: () => clock.random(),
     probeArrived: (uid, port) => probe.arrived(uid, port),
+    troubles: routeTroubles(metrics),
     now: () => clock.now(),
+    firstSerial: serials.connections,
   });
   const scoped = log.child({ scope: 'ztunnel' });
   const engine = createTypeScriptEngine({

@@ -6,8 +6,8 @@ import type {
   PeerAuthentication,
   PolicyMatch,
   PolicyRule,
-  PolicyScope,
 } from '../../model/policy.ts';
+import { scopeText } from '../../policy/scope-text.ts';
 import type { PolicyItem } from '../../telemetry/admin-api.ts';
 import type { NodeFacts } from './node-facts.ts';
 
@@ -50,20 +50,6 @@ const modeWords: Readonly<Record<MtlsMode, string>> = {
   permissive: 'plaintext too (PERMISSIVE)',
   disable: 'plaintext too (DISABLE)',
 };
-
-function scopeText(scope: PolicyScope): string {
-  switch (scope.type) {
-    case 'mesh':
-    case 'namespace':
-      return scope.type;
-    case 'selector':
-      return Object.entries(scope.labels)
-        .map(([key, value]) => `${key}=${value}`)
-        .join();
-    case 'services':
-      return scope.services.map((key) => `service/${key}`).join() || 'nobody';
-  }
-}
 
 const fieldWords: Readonly<Record<keyof PolicyMatch, string>> = {
   namespaces: 'from namespace',

@@ -8,7 +8,7 @@ import { type IpAddress, ipFromBytes, ipToBytes, type IpPrefix, isIpv4 } from '.
 import type { EgressTarget, PortRange } from '../../model/access.ts';
 import type { MeshView } from '../../model/view.ts';
 import { targetAddresses } from '../../policy/egress-targets.ts';
-import type { EgressRules, PlacedRule } from '../../policy/namespace-access.ts';
+import type { EgressRules, PlacedRule } from '../../policy/egress-rules.ts';
 import { openPorts } from './port-ranges.ts';
 
 export interface EgressEntry {

@@ -93,6 +93,8 @@ function completePod(kept: unknown): Pod {
   return { ...pod, spec: { ...pod.spec, containers: noContainers } };
 }
 
+const notEnded = 'status.phase!=Succeeded,status.phase!=Failed';
+
 /** Everything the mesh reads, for the agent of one node. */
 export function nodeFeeds(node: NodeName): readonly Feed[] {
   const pods = {
@@ -121,11 +123,11 @@ export function nodeFeeds(node: NodeName): readonly Feed[] {
       fieldSelector: `spec.nodeName=${node}`,
       owns: isOwn,
     }),
-    // Others matter from when they run: what they went through before is no event for this node.
+    // Others matter while they have an address, from their init containers on: who dials it must know whose it is.
     feed({
       ...pods,
       name: 'pods of other nodes',
-      fieldSelector: `spec.nodeName!=${node},spec.nodeName!=,status.phase=Running`,
+      fieldSelector: `spec.nodeName!=${node},spec.nodeName!=,status.podIP!=,${notEnded}`,
       owns: (sourced) => sourced.object.kind === 'Pod' && !isOwn(sourced),
     }),
     feed({

@@ -48,5 +48,9 @@ const hints: readonly (readonly [RegExp, string])[] = [
     'the peer does not speak TLS on this port',
   ],
   [/APPLICATION_PROTOCOL/, 'the peer speaks TLS but not HBONE (no ALPN "h2") on this port'],
+  [
+    /CERTIFICATE_UNOBTAINABLE/,
+    'the other node has no certificate for that pod: run mesh-ebpf certs for it, and look whether it reaches the certificate authority',
+  ],
   [/UNSUPPORTED_PROTOCOL|PROTOCOL_VERSION/, 'the peer does not speak TLS 1.3'],
 ];

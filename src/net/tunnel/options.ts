@@ -9,6 +9,8 @@ export interface EngineOptions {
   readonly responseTimeoutMs: number;
   /** An inbound connection must have authenticated itself within this. */
   readonly handshakeTimeoutMs: number;
+  /** Who connects waits so long for the pod's own certificate: a moment too early is common, and 10 s late is a hang. */
+  readonly certificateTimeoutMs: number;
   /** What decides on a connection must have answered within this. */
   readonly decisionTimeoutMs: number;
   /** Distance of HTTP/2 PINGs. A connection that stays silent for twice as long after one is dead. */
@@ -34,6 +36,7 @@ export const defaultEngineOptions: EngineOptions = {
   nextRouteAfterMs: 1000,
   responseTimeoutMs: 15_000,
   handshakeTimeoutMs: 10_000,
+  certificateTimeoutMs: 2000,
   decisionTimeoutMs: 10_000,
   keepaliveIntervalMs: 10_000,
   idleReleaseMs: 300_000,

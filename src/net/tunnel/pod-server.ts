@@ -51,6 +51,7 @@ export class PodServer {
     };
     this.#acceptor = new TlsAcceptor(deps, {
       handshakeTimeoutMs: deps.options.handshakeTimeoutMs,
+      certificateTimeoutMs: deps.options.certificateTimeoutMs,
       maxHandshakes: deps.options.maxHandshakesPerPod,
     });
     this.#hbone = new HboneDialer(this.#deps, this.#life.signal);

@@ -26,9 +26,19 @@ interface Handle {
   useUserBuffer?(buffer: Uint8Array): void;
 }
 
+/** Whom a socket's bytes are for. */
+const readerOf = Symbol('reader');
+
 interface Internals {
   readonly _handle?: Handle | null;
+  [readerOf]?: Reader;
   [slot: symbol]: unknown;
+}
+
+/** What Node calls after a read, as a method of the socket: one function for all of them. */
+function pass(this: Internals, length: number, buffer: Uint8Array): true {
+  this[readerOf]?.received(buffer.subarray(0, length));
+  return true;
 }
 
 export class SharedReads {
@@ -55,10 +65,8 @@ export class SharedReads {
     if (slots === undefined || typeof handle?.useUserBuffer !== 'function') return false;
     internals[slots.buffer] = this.#buffer;
     internals[slots.generator] = null;
-    internals[slots.callback] = (length: number, buffer: Uint8Array): true => {
-      reader.received(buffer.subarray(0, length));
-      return true;
-    };
+    internals[slots.callback] = pass;
+    internals[readerOf] = reader;
     handle.useUserBuffer(this.#buffer);
     return true;
   }

@@ -29,7 +29,33 @@ export interface TcpEndDeps {
 /** Whose socket it is: decides between APPLICATION_RESET and STREAM_RESET. */
 export type TcpRole = 'application' | 'peer';
 
-/** `received`, `endTurn` and `check` are for those who read, gather writes, and look after stalled sockets. */
+/** What listeners find their end by: shared by all sockets, as four functions for each would take a quarter of a KB. */
+const endOf = Symbol('end');
+
+interface OwnedSocket extends Socket {
+  readonly [endOf]: TcpEnd;
+}
+
+function onError(this: OwnedSocket, error: Error): void {
+  this[endOf].failed(error);
+}
+
+function onClose(this: OwnedSocket): void {
+  this[endOf].closed();
+}
+
+function onEnd(this: OwnedSocket): void {
+  this[endOf].ended();
+}
+
+function onDrain(this: OwnedSocket): void {
+  this[endOf].drained();
+}
+
+/**
+ * `received`, `endTurn` and `check` are for those who read, gather writes, and look after stalled sockets; `ended`,
+ * `drained`, `closed` and `failed` for the listeners.
+ */
 export class TcpEnd implements NearEnd, Reader, Stalled, TurnTask {
   readonly #socket: Socket;
   readonly #role: TcpRole;
@@ -48,8 +74,9 @@ export class TcpEnd implements NearEnd, Reader, Stalled, TurnTask {
     this.#socket = socket;
     this.#role = role;
     this.#deps = deps;
-    socket.on('error', (error) => this.#fail(error));
-    socket.on('close', () => this.#closed());
+    Object.assign(socket, { [endOf]: this } satisfies Pick<OwnedSocket, typeof endOf>);
+    socket.on('error', onError);
+    socket.on('close', onClose);
   }
 
   get bufferedBytes(): number {
@@ -60,7 +87,7 @@ export class TcpEnd implements NearEnd, Reader, Stalled, TurnTask {
     const first = this.#sink === undefined;
     this.#sink = sink;
     if (!first) return;
-    if (this.#socket.destroyed) this.#fail(undefined);
+    if (this.#socket.destroyed) this.failed(undefined);
   }
 
   resume(): void {
@@ -79,7 +106,7 @@ export class TcpEnd implements NearEnd, Reader, Stalled, TurnTask {
     const error = fd === undefined || fd < 0 ? 0 : this.#deps.socketError(fd);
     if (error === 0) return;
     const code = getSystemErrorName(-error);
-    this.#fail(Object.assign(new Error(`${code} while nothing was read`), { code }));
+    this.failed(Object.assign(new Error(`${code} while nothing was read`), { code }));
   }
 
   write(bytes: Uint8Array): boolean {
@@ -130,8 +157,8 @@ export class TcpEnd implements NearEnd, Reader, Stalled, TurnTask {
   #startReading(): void {
     this.#reading = true;
     this.#deps.reads.attach(this.#socket, this);
-    this.#socket.on('end', () => this.#sink?.ended());
-    this.#socket.on('drain', () => this.#sink?.writable());
+    this.#socket.on('end', onEnd);
+    this.#socket.on('drain', onDrain);
   }
 
   received(bytes: Uint8Array): void {
@@ -157,17 +184,25 @@ export class TcpEnd implements NearEnd, Reader, Stalled, TurnTask {
     this.#deps.memory.remove(bytes);
   }
 
-  #closed(): void {
+  ended(): void {
+    this.#sink?.ended();
+  }
+
+  drained(): void {
+    this.#sink?.writable();
+  }
+
+  closed(): void {
     if (this.#silent) return;
     if (!this.#socket.readableEnded || !this.#socket.writableFinished) {
-      this.#fail(undefined);
+      this.failed(undefined);
       return;
     }
     this.#silence();
     this.#sink?.finished();
   }
 
-  #fail(cause: Error | undefined): void {
+  failed(cause: Error | undefined): void {
     if (this.#silent) return;
     this.#silence();
     this.#socket.destroy();

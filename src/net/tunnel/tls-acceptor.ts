@@ -10,7 +10,7 @@ import type { Credentials, CredentialSource } from '../../model/credentials.ts';
 import { identityParts, type SpiffeId } from '../../model/identity.ts';
 import { authenticate, handshakeFailure } from './authenticate.ts';
 import { deadline } from './deadline.ts';
-import { alpn, contextOptions, usable } from './tls-contexts.ts';
+import { alpn, certificateUnobtainable, contextOptions, usable } from './tls-contexts.ts';
 
 interface TlsAcceptorDeps {
   readonly credentials: CredentialSource;
@@ -19,6 +19,7 @@ interface TlsAcceptorDeps {
 
 interface TlsAcceptorOptions {
   readonly handshakeTimeoutMs: number;
+  readonly certificateTimeoutMs: number;
   readonly maxHandshakes: number;
 }
 
@@ -66,7 +67,7 @@ export class TlsAcceptor {
     try {
       return await this.#authenticated(raw, peer, identity, limit.signal);
     } catch (error) {
-      raw.destroy();
+      turnAway(raw, error);
       throw handshakeFailure(error instanceof Error ? error : new Error(String(error)), peer);
     } finally {
       this.#inFlight--;
@@ -80,13 +81,22 @@ export class TlsAcceptor {
     identity: SpiffeId,
     signal: AbortSignal,
   ): Promise<AuthenticatedSocket> {
-    const credentials = await this.#deps.credentials.get(identity, { signal });
+    const credentials = await this.#credentials(identity, signal);
     signal.throwIfAborted();
     const socket = await this.#handshake(this.#serverFor(credentials), raw, peer, signal);
     const { trustDomain } = identityParts(identity);
     const expected = { trustDomain, identities: undefined, peer, now: this.#deps.clock.now() };
     const { identity: peerIdentity, validUntil } = authenticate(socket, expected);
     return { socket, peerIdentity, validUntil };
+  }
+
+  async #credentials(identity: SpiffeId, signal: AbortSignal): Promise<Credentials> {
+    const limit = deadline(this.#deps.clock, this.#options.certificateTimeoutMs, signal, noCertificate);
+    try {
+      return await this.#deps.credentials.get(identity, { signal: limit.signal });
+    } finally {
+      limit.cancel();
+    }
   }
 
   #serverFor(credentials: Credentials): Server {
@@ -142,6 +152,21 @@ export class TlsAcceptor {
 
 const keyOf = (socket: Socket): string =>
   `${socket.remoteAddress} ${socket.remotePort} ${socket.localAddress}`;
+
+/** A peer that did nothing wrong is told why; one that did learns nothing. */
+function turnAway(raw: Socket, error: unknown): void {
+  if (!(error instanceof MeshError) || error.code !== 'CERTIFICATE_UNAVAILABLE') {
+    raw.destroy();
+    return;
+  }
+  raw.resume();
+  raw.end(certificateUnobtainable, () => raw.destroy());
+}
+
+const noCertificate = (): MeshError =>
+  new MeshError('CERTIFICATE_UNAVAILABLE', 'no certificate was to be had in time', {
+    hint: 'run: mesh-ebpf certs',
+  });
 
 const tooSlow = (peer: string): MeshError =>
   new MeshError('TLS_FAILED', `${peer} did not finish its TLS handshake in time`, {

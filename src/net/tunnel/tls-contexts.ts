@@ -15,6 +15,9 @@ export const alpn = 'h2';
  */
 export const alpnOffer = new DataView(Uint8Array.of(alpn.length, ...Buffer.from(alpn)).buffer);
 
+/** The fatal alert `certificate_unobtainable` (RFC 6066 §9) as the record of a server that cannot even begin. */
+export const certificateUnobtainable = Uint8Array.of(0x15, 3, 3, 0, 2, 2, 111);
+
 export const contextOptions = (credentials: Credentials): SecureContextOptions => ({
   cert: credentials.certificateChain,
   key: credentials.privateKey,

@@ -6,8 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { residentBytes } from '../cpu.ts';
 import type { Row } from './row.ts';
 
-const firstBatch = 500;
-const counted = 2000;
+const firstBatch = 1000;
+const counted = 4000;
+/** Idle means that: what opening them left behind is collected when nothing has happened for some seconds. */
+const settleMs = 20_000;
 
 export const idleRow: Row = {
   id: 'idle',
@@ -15,9 +17,9 @@ export const idleRow: Row = {
   metrics: [{ id: 'memory', unit: 'RSS KB each', digits: 1 }],
   variants: ['mesh', 'haproxy', 'ztunnel'],
   once: true,
-  async measure(variant, { load, seconds, signal }) {
+  async measure(variant, { load, signal }) {
     const { client, host } = variant;
-    const settle = (): Promise<void> => delay(Math.min(seconds, 3) * 1000, undefined, { signal });
+    const settle = (): Promise<void> => delay(settleMs, undefined, { signal });
     await using first = await load.hold(client, host, firstBatch);
     await settle();
     const before = residentBytes(variant.proxies());

@@ -11,6 +11,7 @@ import { type Connection, installedMesh, labelNamespace, type Mesh } from '../su
 import { podCounts } from '../support/metrics.ts';
 import { type Pair, pairManifest, whenPairReady } from '../support/pair.ts';
 import {
+  initializingManifest,
   jobManifest,
   probedManifest,
   sidecarManifest,
@@ -103,6 +104,23 @@ describe('in a namespace of the mesh', () => {
       expect(pod?.status?.initContainerStatuses?.map(({ restartCount }) => restartCount)).toEqual([0, 0]);
     },
     4 * minutes,
+  );
+
+  it(
+    'a pod of another node is reached through the mesh already while its init container serves',
+    async () => {
+      await api.apply(initializingManifest(namespace, pair.cart.node));
+      const pod = await eventually(
+        'the init container serves',
+        () => api.core.readNamespacedPod({ namespace, name: 'initializing' }),
+        ({ status }) => status?.initContainerStatuses?.[0]?.state?.running !== undefined,
+        minutes,
+      );
+      expect(pod.status?.phase).toBe('Pending');
+      await whenAnswered(`http://${pod.status?.podIP}:8080/`);
+      expect(await whenTunnel(pair.web.name, 'initializing', 8080)).toMatchObject({ outcome: 'completed' });
+    },
+    3 * minutes,
   );
 
   it(

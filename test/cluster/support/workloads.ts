@@ -127,6 +127,19 @@ export const sidecarManifest = (namespace: string, url: string): string =>
     ),
   );
 
+/** A pod that is never running: its init container serves and does not end. */
+export const initializingManifest = (namespace: string, nodeName: string): string =>
+  documents({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'initializing', namespace },
+    spec: pod({
+      nodeName,
+      initContainers: [fortio('serve', ['server'])],
+      containers: [fortio('never', ['version'])],
+    }),
+  });
+
 export const jobManifest = (namespace: string, url: string): string =>
   documents({
     apiVersion: 'batch/v1',

@@ -8,6 +8,7 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { MeshError } from '../../../src/base/errors.ts';
 import { parseIp, parsePort, parseSocketAddress, type SocketAddress } from '../../../src/base/ip.ts';
 import { silentLogger } from '../../../src/base/log.ts';
+import { unlessAborted } from '../../../src/net/tunnel/deadline.ts';
 import type { Credentials, CredentialSource } from '../../../src/model/credentials.ts';
 import { parseSpiffeId, type SpiffeId } from '../../../src/model/identity.ts';
 import type { WorkloadUid } from '../../../src/model/mesh.ts';
@@ -61,6 +62,8 @@ export class Rig {
   readonly told: Told[] = [];
   readonly rejected: EngineFailure[] = [];
   readonly credentials = new Map<SpiffeId, Credentials>();
+  /** Until when the certificate of an identity is waited for. */
+  readonly pending = new Map<SpiffeId, Promise<void>>();
   /** Where outbound connections go; inbound ones go where the request says. */
   routes: readonly Route[] = [];
   /** Replaces the rig's decisions. */
@@ -82,7 +85,9 @@ export class Rig {
         },
         socketError: (fd) => this.#native.socketError(fd),
       },
-      credentials: { get: (identity) => this.#credentialsOf(identity) } satisfies CredentialSource,
+      credentials: {
+        get: (identity, { signal }) => this.#credentialsOf(identity, signal),
+      } satisfies CredentialSource,
       decider: {
         decide: (arrival) => this.#decide(arrival),
         rejected: (_arrival, failure) => this.rejected.push(failure),
@@ -231,7 +236,9 @@ export class Rig {
     return { fd, at: { ip: parseIp(ip), port: parsePort(port) } };
   }
 
-  async #credentialsOf(identity: SpiffeId): Promise<Credentials> {
+  async #credentialsOf(identity: SpiffeId, signal: AbortSignal): Promise<Credentials> {
+    const pending = this.pending.get(identity);
+    if (pending !== undefined) await unlessAborted(pending, signal);
     const found = this.credentials.get(identity);
     if (found === undefined) throw new MeshError('CERTIFICATE_UNAVAILABLE', `none for ${identity}`);
     return found;

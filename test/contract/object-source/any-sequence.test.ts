@@ -22,11 +22,11 @@ const changes: fc.Arbitrary<Step> = fc.oneof(
         server.remove(apiPaths.namespaces, name),
   ),
   fc
-    .tuple(names, nodes, fc.constantFrom('Pending', 'Running', 'Succeeded'))
-    .map(([name, node, phase]): Step => (server) => {
+    .tuple(names, nodes, fc.constantFrom('Pending', 'Running', 'Succeeded'), fc.constantFrom('', '10.0.0.1'))
+    .map(([name, node, phase, ip]): Step => (server) => {
       // A pod does not move: another node means another pod.
       server.remove(apiPaths.pods, name, 'shop');
-      server.put(apiPaths.pods, pod(name, { phase, ...(node === undefined ? {} : { node }) }));
+      server.put(apiPaths.pods, pod(name, { phase, ip, ...(node === undefined ? {} : { node }) }));
     }),
   names.map(
     (name): Step =>
@@ -65,8 +65,9 @@ const troubles: fc.Arbitrary<Step> = fc.oneof(
 function wanted(server: FakeApiServer): readonly string[] {
   const pods = server.objectsAt(apiPaths.pods).flatMap((object) => {
     const { nodeName } = object['spec'] as { nodeName?: string };
-    const { phase } = object['status'] as { phase: string };
-    const isWanted = nodeName === 'node-a' || (nodeName !== undefined && phase === 'Running');
+    const { phase, podIP } = object['status'] as { phase: string; podIP?: string };
+    const isReachable = podIP !== undefined && phase !== 'Succeeded';
+    const isWanted = nodeName === 'node-a' || (nodeName !== undefined && isReachable);
     return isWanted ? [`Pod/shop/${object.metadata.name}=${nodeName} ${phase}`] : [];
   });
   const namespaces = server

@@ -95,6 +95,7 @@ export const namespace = (name: string, team = 'x'): FakeObject => ({
 export interface PodFields {
   readonly node?: string;
   readonly phase?: string;
+  /** '' for none yet. */
   readonly ip?: string;
   readonly uid?: string;
 }
@@ -114,7 +115,7 @@ export const pod = (
     containers: [{ name: 'Not A Valid Name', image: 'i' }],
     serviceAccountName: 'web',
   },
-  status: { phase, podIP: ip, podIPs: [{ ip }] },
+  status: ip === '' ? { phase } : { phase, podIP: ip, podIPs: [{ ip }] },
 });
 
 export const policy = (name: string): FakeObject => ({

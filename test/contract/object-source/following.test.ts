@@ -14,14 +14,20 @@ const requestsFor = (server: FakeApiServer, path: string, verb?: 'list' | 'watch
 const times = (count: number, fault: Fault): Fault[] => Array.from({ length: count }, () => fault);
 
 describe('the pods a node asks for', () => {
-  it('are its own in every phase, and those of others that run', async () => {
+  it('are its own in every phase, and those of others that can be reached, be it in an init container', async () => {
     await using rig = await ApiRig.started({}, (server) => {
       server.put(apiPaths.pods, pod('own-pending', { node: 'node-a', phase: 'Pending' }));
       server.put(apiPaths.pods, pod('other-running', { node: 'node-b' }));
-      server.put(apiPaths.pods, pod('other-pending', { node: 'node-b', phase: 'Pending' }));
+      server.put(apiPaths.pods, pod('other-initializing', { node: 'node-b', phase: 'Pending' }));
+      server.put(apiPaths.pods, pod('other-without-address', { node: 'node-b', phase: 'Pending', ip: '' }));
+      server.put(apiPaths.pods, pod('other-ended', { node: 'node-b', phase: 'Succeeded' }));
       server.put(apiPaths.pods, pod('unscheduled', { phase: 'Pending' }));
     });
-    expect(rig.mirror.keys).toEqual(['Pod/shop/other-running', 'Pod/shop/own-pending']);
+    expect(rig.mirror.keys).toEqual([
+      'Pod/shop/other-initializing',
+      'Pod/shop/other-running',
+      'Pod/shop/own-pending',
+    ]);
   });
 
   it('are kept without what nobody reads', async () => {

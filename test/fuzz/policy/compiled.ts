@@ -3,6 +3,7 @@ import { parseIp, parsePort } from '../../../src/base/ip.ts';
 import { parseSpiffeId } from '../../../src/model/identity.ts';
 import type { Service, Workload } from '../../../src/model/mesh.ts';
 import type { KubeObject, SourcedObject } from '../../../src/kube/objects.ts';
+import { translateAccess } from '../../../src/kube/translate/namespace-access.ts';
 import { translatePolicy } from '../../../src/kube/translate/authorization-policy.ts';
 import { translatePeerAuthentication } from '../../../src/kube/translate/peer-authentication.ts';
 import { MeshStore } from '../../../src/model/store.ts';
@@ -18,8 +19,12 @@ export interface CompiledAnswer extends Answer {
 
 type Asker = (connection: Connection) => CompiledAnswer;
 
-const sourced = <Object extends KubeObject>(kind: Object['kind'], object: object): SourcedObject<Object> => ({
-  object: { apiVersion: 'security.istio.io/v1', kind, ...object } as Object,
+const sourced = <Object extends KubeObject>(
+  kind: Object['kind'],
+  object: object,
+  apiVersion = 'security.istio.io/v1',
+): SourcedObject<Object> => ({
+  object: { apiVersion, kind, ...object } as Object,
   position: undefined,
 });
 
@@ -39,7 +44,7 @@ const storeDeps = { log: silentLogger };
 function answersIn(
   store: MeshStore,
   authorize: ReturnType<typeof createAuthorizer>,
-  { policies, peers, workload }: World,
+  { policies, peers, access, workload }: World,
 ): Asker {
   const destination = pod(`${workload.namespace}/target`, { ips: workloadIps, labels: workload.labels });
   store.replace({
@@ -50,6 +55,9 @@ function answersIn(
     ),
     peerAuthentications: peers.map(
       (object) => translatePeerAuthentication(sourced('PeerAuthentication', object), meshConfig).value,
+    ),
+    access: access.map(
+      (object) => translateAccess(sourced('NamespaceAccess', object, 'mesh-ebpf.io/v1alpha1')).access,
     ),
   });
   const { view } = store;

@@ -114,6 +114,18 @@ describe('a mistake is noticed', () => {
       'a.length === b.length',
     ],
     [
+      'a namespace’s default overlooked',
+      'policy/evaluate.ts',
+      'return inboundDefault ?? byDefault(layers);',
+      'return byDefault(layers);',
+    ],
+    [
+      'a default of Allow that wins over Deny',
+      'policy/namespace-access.ts',
+      "objects.find(({ inbound }) => inbound === 'deny')",
+      "objects.slice(0, 1).find(({ inbound }) => inbound === 'deny')",
+    ],
+    [
       'a port’s mode overlooked',
       'policy/peer-authentication.ts',
       'if (workload !== undefined && ofPort !== undefined)',

@@ -5,6 +5,7 @@
  *   [COND] istio.io/latest/docs/reference/config/security/conditions
  *   [PA]   istio.io/latest/docs/reference/config/security/peer_authentication
  *   [SEC]  istio.io/latest/docs/concepts/security
+ *   [NA]   docs/egress.md, for NamespaceAccess
  *   [ours] docs/policy.md, where Istio leaves it open or to a waypoint
  */
 
@@ -55,9 +56,18 @@ export interface PeerObject {
   };
 }
 
+export interface AccessObject {
+  readonly metadata: Metadata;
+  readonly spec: {
+    readonly selector?: { readonly matchLabels?: Labels };
+    readonly inbound?: { readonly default: string };
+  };
+}
+
 export interface World {
   readonly policies: readonly PolicyObject[];
   readonly peers: readonly PeerObject[];
+  readonly access: readonly AccessObject[];
   readonly workload: {
     readonly namespace: string;
     readonly labels: Labels;
@@ -90,23 +100,33 @@ export function documentedAnswer(world: World, connection: Connection): Answer {
   }
   const applying = world.policies.filter((policy) => applies(policy, world));
   const enforced = applying.filter((policy) => !isDryRun(policy));
+  const isOpen = documentedDefault(world) === 'Allow';
   return {
-    allowed: decide(enforced, connection),
+    allowed: decide(enforced, connection, isOpen),
     // [AP] A request is audited if there is an AUDIT policy on the workload that matches it.
     audited: enforced.some((policy) => actionOf(policy) === 'AUDIT' && policyMatches(policy, connection)),
-    rehearsed: decide(applying, connection),
+    rehearsed: decide(applying, connection, isOpen),
   };
 }
 
-/** [AP] The order of evaluation, points 1 to 5. */
-function decide(policies: readonly PolicyObject[], connection: Connection): boolean {
+/** [NA] Several objects add up, Deny wins; one without `inbound` has no say. */
+function documentedDefault({ access, workload }: World): string {
+  const speaking = access.filter(
+    ({ metadata, spec }) =>
+      metadata.namespace === workload.namespace && selected(spec.selector?.matchLabels, workload.labels),
+  );
+  return speaking.some(({ spec }) => spec.inbound?.default === 'Deny') ? 'Deny' : 'Allow';
+}
+
+/** [AP] The order of evaluation, points 1 to 5; [NA] what point 3 allows is the namespace's to say. */
+function decide(policies: readonly PolicyObject[], connection: Connection, isOpen: boolean): boolean {
   const of = (action: string): PolicyObject[] => policies.filter((policy) => actionOf(policy) === action);
   const anyMatches = (action: string): boolean =>
     of(action).some((policy) => policyMatches(policy, connection));
   // [ours] Nobody can ask the provider of a CUSTOM policy: its answer counts as deny.
   if (anyMatches('CUSTOM')) return false;
   if (anyMatches('DENY')) return false;
-  if (of('ALLOW').length === 0) return true;
+  if (of('ALLOW').length === 0) return isOpen;
   return anyMatches('ALLOW');
 }
 

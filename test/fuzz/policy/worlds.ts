@@ -1,6 +1,7 @@
 /** Random worlds of policies, and connections into them: few names and values, so that they meet often. */
 import * as fc from 'fast-check';
 import {
+  type AccessObject,
   type Connection,
   type PeerObject,
   type PolicyObject,
@@ -241,13 +242,33 @@ const peer: fc.Arbitrary<PeerObject> = fc
     },
   }));
 
-const named = ({ metadata }: PolicyObject | PeerObject): string => `${metadata.namespace}/${metadata.name}`;
+const access: fc.Arbitrary<AccessObject> = fc
+  .record({
+    namespace,
+    name: fc.nat({ max: 9 }).map((id) => `a${id}`),
+    matchLabels: maybe(labels),
+    inbound: oneOf(undefined, 'Allow', 'Deny'),
+  })
+  .map(({ matchLabels, inbound, ...metadata }) => ({
+    metadata,
+    spec: {
+      ...(matchLabels === undefined ? {} : { selector: { matchLabels } }),
+      ...(inbound === undefined ? {} : { inbound: { default: inbound } }),
+    },
+  }));
+
+const named = ({ metadata }: PolicyObject | PeerObject | AccessObject): string =>
+  `${metadata.namespace}/${metadata.name}`;
 
 export const anyWorld: fc.Arbitrary<World> = fc.record({
   policies: fc.uniqueArray(policy, { selector: named, maxLength: 6 }),
   peers: fc.oneof(
     { weight: 2, arbitrary: fc.constant<PeerObject[]>([]) },
     { weight: 1, arbitrary: fc.uniqueArray(peer, { selector: named, maxLength: 4 }) },
+  ),
+  access: fc.oneof(
+    { weight: 2, arbitrary: fc.constant<AccessObject[]>([]) },
+    { weight: 1, arbitrary: fc.uniqueArray(access, { selector: named, maxLength: 3 }) },
   ),
   workload: fc.record({ namespace, labels, serves: fc.subarray(['cart', 'web']) }),
 });

@@ -3,6 +3,7 @@ import type { Workload } from '../../../src/model/mesh.ts';
 import { type AuthorizationPolicy, policyKey } from '../../../src/model/policy.ts';
 import { policyLookup } from '../../../src/policy/policy-lookup.ts';
 import { type AccessRequest, createAuthorizer } from '../../../src/policy/authorize.ts';
+import { access } from '../../support/egress.ts';
 import { at, meshOf, pod } from '../../support/mesh-builder.ts';
 
 const web = pod('shop/web', { ips: ['10.0.0.1'], labels: { app: 'web', tier: 'front' } });
@@ -83,5 +84,31 @@ describe('an authorizer', () => {
     expect(authorize(store.view, request(web))).toMatchObject({ allowed: true });
     const fenced = { ...web, labels: { fenced: 'yes' } };
     expect(authorize(store.view, request(fenced))).toMatchObject({ allowed: false, policy: 'shop/fenced' });
+  });
+
+  it('notices a new NamespaceAccess, and keeps what is compiled of policies', () => {
+    const authorize = createAuthorizer();
+    const store = meshOf({ workloads: [web] });
+    expect(authorize(store.view, request(web)).allowed).toBe(true);
+    const locked = access('shop/locked', { inbound: 'deny' });
+    store.replace({
+      workloads: [web],
+      services: [],
+      policies: [],
+      peerAuthentications: [],
+      access: [locked],
+    });
+    expect(authorize(store.view, request(web))).toMatchObject({ allowed: false, policy: locked.key });
+  });
+
+  it('weighs policies in dry run against the namespace’s default, too', () => {
+    const objects = [access('shop/locked', { inbound: 'deny' })];
+    const opening = policy('shop/open', { action: 'allow', dryRun: true });
+    const { view } = meshOf({ workloads: [web], policies: [opening], access: objects });
+    expect(createAuthorizer()(view, request(web))).toMatchObject({
+      allowed: false,
+      policy: 'namespaceaccess/shop/locked',
+      dryRun: { allowed: true, policy: 'shop/open' },
+    });
   });
 });

@@ -29,48 +29,56 @@ describe('explaining a decision', () => {
   it('shows how every rule fares, also those behind the decision', () => {
     const deny = policy('deny', [{ from: [{ namespaces: ['shop'] }] }, { to: [{ ports: [parsePort(81)] }] }]);
     const allow = policy('allow', [
-      { from: [{ principals: ['x'] }, { notNamespaces: ['bots'] }], when: [{ ports: [facts.port] }] },
+      { from: [{ principals: ['x'] }, { notNamespaces: ['shop'] }], when: [{ ports: [facts.port] }] },
     ]);
-    const rule = { dryRun: false, policy: 'shop/deny', action: 'deny' };
     expect(explain(compile([allow, deny]), facts)).toEqual({
       verdict: expect.objectContaining({ allowed: false, policy: 'shop/deny' }),
       mtls: { mode: 'permissive', policy: undefined },
-      findings: [
+      inboundDefault: undefined,
+      policies: [
         {
-          ...rule,
-          rule: 1,
+          policy: 'shop/deny',
+          action: 'deny',
+          scope: { type: 'namespace' },
+          dryRun: false,
           matches: true,
-          clauses: [
+          sentence: 'rule 1 matches: source namespace shop is in namespaces',
+          rules: [
             {
-              at: 'from[0]',
-              holds: true,
-              conditions: [
+              rule: 1,
+              matches: true,
+              clauses: [
                 {
-                  field: 'namespaces',
-                  values: ['shop'],
-                  actual: 'shop',
+                  at: 'from[0]',
                   holds: true,
-                  sentence: 'source namespace shop is in namespaces',
+                  conditions: [
+                    {
+                      field: 'namespaces',
+                      values: ['shop'],
+                      actual: 'shop',
+                      holds: true,
+                      sentence: 'source namespace shop is in namespaces',
+                    },
+                  ],
                 },
               ],
             },
-          ],
-        },
-        {
-          ...rule,
-          rule: 2,
-          matches: false,
-          clauses: [
             {
-              at: 'to[0]',
-              holds: false,
-              conditions: [
+              rule: 2,
+              matches: false,
+              clauses: [
                 {
-                  field: 'ports',
-                  values: ['81'],
-                  actual: '80',
+                  at: 'to[0]',
                   holds: false,
-                  sentence: 'port 80 is not in ports',
+                  conditions: [
+                    {
+                      field: 'ports',
+                      values: ['81'],
+                      actual: '80',
+                      holds: false,
+                      sentence: 'port 80 is not in ports',
+                    },
+                  ],
                 },
               ],
             },
@@ -79,15 +87,23 @@ describe('explaining a decision', () => {
         expect.objectContaining({
           policy: 'shop/allow',
           action: 'allow',
-          matches: true,
-          clauses: [
-            expect.objectContaining({ at: 'from[0]', holds: false }),
+          matches: false,
+          sentence: 'rule 1: source principal cluster.local/ns/shop/sa/web is not in principals',
+          rules: [
             expect.objectContaining({
-              at: 'from[1]',
-              holds: true,
-              conditions: [expect.objectContaining({ field: 'notNamespaces', actual: 'shop', holds: true })],
+              matches: false,
+              clauses: [
+                expect.objectContaining({ at: 'from[0]', holds: false }),
+                expect.objectContaining({
+                  at: 'from[1]',
+                  holds: false,
+                  conditions: [
+                    expect.objectContaining({ field: 'notNamespaces', actual: 'shop', holds: false }),
+                  ],
+                }),
+                expect.objectContaining({ at: 'when[0]', holds: true }),
+              ],
             }),
-            expect.objectContaining({ at: 'when[0]', holds: true }),
           ],
         }),
       ],
@@ -98,7 +114,7 @@ describe('explaining a decision', () => {
     const dry: AuthorizationPolicy = { ...policy('deny', [{}]), dryRun: true };
     expect(explain(compile([dry]), facts)).toMatchObject({
       verdict: { allowed: true, dryRun: { allowed: false } },
-      findings: [{ policy: 'shop/deny', dryRun: true, matches: true }],
+      policies: [{ policy: 'shop/deny', dryRun: true, matches: true }],
     });
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
+import type { ConnectionId } from '../../../src/model/connection.ts';
 import { connectionsBody } from '../../../src/telemetry/connection-items.ts';
 import { ConnectionRegistry } from '../../../src/telemetry/connection-registry.ts';
 import { failure, peer, record, web, workload } from './records.ts';
@@ -75,6 +76,17 @@ describe('the registry of connections', () => {
     registry.completed(long);
     expect(ids(registry, { since: 61_000 })).toEqual([long.id]);
     expect(ids(registry, { since: 61_001 })).toEqual([]);
+  });
+
+  it('finds by the beginning of an id or of a trace id', () => {
+    const registry = new ConnectionRegistry();
+    const one = record({ id: 'c-81f2' as ConnectionId, traceId: '0af7651916cd43dd8448eb211c80319c' });
+    const other = record({ id: 'c-9' as ConnectionId, traceId: undefined });
+    for (const each of [one, other]) registry.completed(each);
+    expect(ids(registry, { id: 'c-81f2' })).toEqual([one.id]);
+    expect(ids(registry, { id: 'c-' })).toEqual([one.id, other.id]);
+    expect(ids(registry, { id: '0af76519' })).toEqual([one.id]);
+    expect(ids(registry, { id: '81f2' })).toEqual([]);
   });
 
   it('tells a follower exactly how many records it missed', () => {

@@ -60,11 +60,15 @@ function api(overrides: Partial<AdminApi> = {}): AdminApi {
     services: () => [],
     certificates: () => [],
     policies: () => [],
+    lint: () => [],
+    pairs: () => [],
+    rehearse: () => ({ items: [], judged: 0, unjudged: 0 }),
     connections: (query) => connectionsBody(registry, query),
     enrolment: (uid) =>
       uid === 'uid-1'
         ? { enrolled: true, workload: 'shop/web-1', since: '2026-11-21T10:00:00.000Z' }
         : { enrolled: false, reason: 'no such pod on this node' },
+    explain: () => Promise.reject(new MeshError('NOT_FOUND', 'there is no such pod')),
     configDump: () => ({
       workloads: [],
       services: [],
@@ -148,6 +152,13 @@ describe('the admin socket', () => {
 
   it('finds connections by the query, and refuses a query it does not understand', async () => {
     const path = await admin(api());
+    expect(await ask(path, '/v1/explain?from=shop%2Fweb&to=db.shop')).toMatchObject({
+      status: 404,
+      json: { code: 'NOT_FOUND' },
+    });
+    for (const query of ['', 'from=a', 'from=a&to=b&x=y', `from=${'a'.repeat(3000)}&to=b`]) {
+      expect((await ask(path, `/v1/explain?${query}`)).status).toBe(400);
+    }
     const denied = await ask(path, '/v1/connections?denied=true&limit=5');
     expect(denied.json['recent']).toHaveLength(1);
     for (const query of ['denied=maybe', 'limit=-1', 'limit=ten', 'only=dead', 'colour=red']) {

@@ -58,6 +58,7 @@ function setup(options: { verdict?: Verdict; original?: SocketAddress; random?: 
     },
     random: options.random ?? (() => 0),
     probeArrived: (uid, port) => uid === web.uid && port === 4711,
+    troubles: { failed: () => {}, slow: () => {} },
     now: () => now,
     ledger: { opened: (live) => opened.push(live), completed: (record) => records.push(record) },
   });

@@ -18,10 +18,15 @@ function setup() {
     routeSlow: () => told.push('slow'),
     finished: () => told.push('finished'),
   };
-  const watched = new Learning(suspects, observer);
+  const counted: string[] = [];
+  const troubles = {
+    failed: (code: ErrorCode) => counted.push(code),
+    slow: () => counted.push('slow'),
+  };
+  const watched = new Learning({ suspects, troubles }, observer);
   const fail = (code: ErrorCode, details = {}): void =>
     watched.routeFailed(route, { hop: 'dial', error: new MeshError(code, 'no', { details }) });
-  return { suspects, watched, fail, told, wait: (ms: number) => (now += ms) };
+  return { suspects, watched, fail, told, counted, wait: (ms: number) => (now += ms) };
 }
 
 describe('an endpoint', () => {
@@ -70,12 +75,13 @@ describe('an endpoint', () => {
   });
 });
 
-it('what becomes of a connection is told on', () => {
-  const { watched, fail, told } = setup();
+it('what becomes of a connection is told on, and its troubles are counted', () => {
+  const { watched, fail, told, counted } = setup();
   watched.routeSlow(route);
   fail('DIAL_FAILED');
   watched.finished({ counts: { sent: 0, received: 0 }, failure: undefined });
   expect(told).toEqual(['slow', 'failed', 'finished']);
+  expect(counted).toEqual(['slow', 'DIAL_FAILED']);
 });
 
 const address = (n: number): IpAddress => parseIp(`10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`);

@@ -73,10 +73,10 @@ const applications = async (): Promise<number> => {
   return stdout.split('\n').filter(Boolean).length;
 };
 
-const awayMs = 20_000;
+const awayMs = 2 * minutes;
 
 it(
-  'without the API server pods go on talking, and nothing starts outside the mesh',
+  'two minutes without the API server: pods go on talking, and nothing starts outside the mesh',
   async () => {
     expect(await callServer()).toBe(20);
     await eventually(
@@ -105,10 +105,10 @@ it(
       2 * minutes,
     );
     await eventually(
-      'the API server has been away for 20 s',
+      'the API server has been away for two minutes',
       async () => performance.now() - awaySince,
       (ms) => ms >= awayMs,
-      2 * minutes,
+      3 * minutes,
     );
     expect(await callServer()).toBe(20);
     expect(await applications()).toBe(0);

@@ -49,5 +49,6 @@ describe('a node program that waits for its objects', () => {
     expect(await api.certificates()).toEqual([]);
     expect(await api.connections({})).toMatchObject({ live: [], recent: [] });
     expect(await api.enrolment('some-uid')).toMatchObject({ enrolled: false });
+    expect(() => api.explain({ from: 'shop/web', to: 'db.shop' })).toThrow(/has not read the objects/);
   });
 });

@@ -5,7 +5,7 @@ import type { NamespaceAccess } from '../../../../src/model/access.ts';
 import { egressEntries, type EgressEntry } from '../../../../src/datapath/egress/desired.ts';
 import { openPorts } from '../../../../src/datapath/egress/port-ranges.ts';
 import { judgeEgress } from '../../../../src/policy/egress.ts';
-import { egressRules } from '../../../../src/policy/namespace-access.ts';
+import { egressRules } from '../../../../src/policy/egress-rules.ts';
 import { access, KernelEgress, rule } from '../../../support/egress.ts';
 import { meshOf, pod } from '../../../support/mesh-builder.ts';
 import { anyAccesses, everyQuestion, meshWith, naive } from './support.ts';
