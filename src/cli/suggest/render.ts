@@ -48,11 +48,12 @@ const when = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}
 
 function ruleLines(rule: SuggestedRule): readonly string[] {
   const { principals, ipBlocks, ports, names } = rule;
+  const what = `${evidenceText(rule)}${rule.denied === true ? ', denied so far' : ''}`;
   const whose = names.length === 0 ? '' : `; the addresses were ${printable(names.join(', '))}`;
   const field = principals.length > 0 ? 'principals' : 'ipBlocks';
   const values = principals.length > 0 ? principals : ipBlocks.map(({ base, length }) => `${base}/${length}`);
   return [
-    `    # ${evidenceText(rule)}${whose}`,
+    `    # ${what}${whose}`,
     '    - from:',
     '        - source:',
     `            ${field}:`,

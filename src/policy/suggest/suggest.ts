@@ -49,6 +49,8 @@ export interface SuggestedRule extends Evidence {
   readonly ports: readonly Port[];
   /** Who the addresses were. */
   readonly names: readonly string[];
+  /** All of it was. */
+  readonly denied?: boolean;
 }
 
 export interface Suggestion extends Evidence {
@@ -71,7 +73,12 @@ export interface Suggestions {
   readonly unselectable: readonly string[];
 }
 
-export function suggest(pairs: readonly SeenPair[]): Suggestions {
+export interface SuggestOptions {
+  /** Propose what was denied, too, in rules of its own. */
+  readonly allowDenied?: boolean;
+}
+
+export function suggest(pairs: readonly SeenPair[], options: SuggestOptions = {}): Suggestions {
   const groups = Map.groupBy(pairs, (pair) => selectorKey(pair));
   const unselectable = new Set(
     (groups.get(undefined) ?? []).map(({ namespace, owner }) => `${namespace} ${owner}`),
@@ -80,7 +87,7 @@ export function suggest(pairs: readonly SeenPair[]): Suggestions {
   const taken = new Set<string>();
   const policies = [...groups.values()]
     .toSorted((a, b) => (ownersOf(a).join() < ownersOf(b).join() ? -1 : 1))
-    .map((own) => suggestionOf(own, taken));
+    .map((own) => suggestionOf(own, taken, options));
   return { policies, unselectable: [...unselectable].toSorted() };
 }
 
@@ -90,7 +97,13 @@ function selectorKey({ namespace, selection }: SeenPair): string | undefined {
   return JSON.stringify([namespace, entries]);
 }
 
-function suggestionOf(pairs: readonly SeenPair[], taken: Set<string>): Suggestion {
+function suggestionOf(
+  pairs: readonly SeenPair[],
+  taken: Set<string>,
+  { allowDenied = false }: SuggestOptions,
+): Suggestion {
+  const rules = rulesOf(pairs.filter(({ allowed }) => allowed));
+  const denied = rulesOf(pairs.filter(({ allowed }) => !allowed)).map((rule) => ({ ...rule, denied: true }));
   const owners = ownersOf(pairs);
   const namespace = pairs[0]?.namespace ?? '';
   const others = new Set(pairs.flatMap(({ selection }) => selection?.others ?? []));
@@ -100,8 +113,8 @@ function suggestionOf(pairs: readonly SeenPair[], taken: Set<string>): Suggestio
     owners,
     labels: pairs[0]?.selection?.labels ?? {},
     others: [...others].filter((other) => !owners.includes(other)).toSorted(),
-    rules: rulesOf(pairs.filter(({ allowed }) => allowed)),
-    denied: rulesOf(pairs.filter(({ allowed }) => !allowed)),
+    rules: allowDenied ? [...rules, ...denied] : rules,
+    denied: allowDenied ? [] : denied,
     ...evidence(pairs),
   };
 }

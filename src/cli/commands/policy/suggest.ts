@@ -17,6 +17,7 @@ import { parseDuration, parseName } from '../../usage.ts';
 interface SuggestOptions extends NodeSelection {
   readonly namespace: string;
   readonly includeDenied?: boolean;
+  readonly allowDenied?: boolean;
   /** Milliseconds. */
   readonly since?: number;
   readonly output: 'yaml' | 'json';
@@ -32,6 +33,7 @@ export function addPolicySuggestCommand(policy: Command, context: CommandContext
         .makeOptionMandatory(),
     )
     .option('--include-denied', 'tell, in comments, what was denied as well')
+    .option('--allow-denied', 'propose to allow what was denied as well')
     .addOption(
       new Option('--since <duration>', 'only what was seen within this time').argParser(parseDuration),
     )
@@ -46,6 +48,7 @@ export function addPolicySuggestCommand(policy: Command, context: CommandContext
       examples(
         'policy suggest -n shop > shop.yaml',
         'policy suggest -n shop --since 24h --include-denied',
+        'policy suggest -n shop --since 10m --allow-denied',
         'policy suggest -n shop | kubectl apply -f -',
       ),
     )
@@ -63,7 +66,7 @@ async function suggestPolicies(context: CommandContext, options: SuggestOptions)
   });
   const from = options.since === undefined ? 0 : env.clock.now() - options.since;
   const items = itemsOf(documents).filter(({ lastSeen }) => Date.parse(lastSeen) >= from);
-  const suggestions = suggest(seenPairs(items));
+  const suggestions = suggest(seenPairs(items), { allowDenied: options.allowDenied === true });
   print(context, options, suggestions);
   return worse(
     explainGaps(context, options, items, suggestions),

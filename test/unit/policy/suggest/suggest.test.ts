@@ -104,6 +104,16 @@ describe('what is suggested', () => {
     ]);
   });
 
+  it('proposes what was denied when asked to, in rules that say so', () => {
+    const pairs = [seen({}), seen({ allowed: false, identity: identity('stranger') })];
+    expect(suggest(pairs, { allowDenied: true }).policies).toMatchObject([
+      {
+        rules: [{}, { principals: ['cluster.local/ns/shop/sa/stranger'], denied: true }],
+        denied: [],
+      },
+    ]);
+  });
+
   it('is nothing for pods that cannot be selected, which are named', () => {
     const owner = 'deployment/bare';
     expect(
