@@ -8,6 +8,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { stringify } from 'yaml';
+import { acceptedColumn, policyStatusSchema } from '../src/apps/install/policy-status-schema.ts';
 import { AccessSpec } from '../src/kube/resources/namespace-access.ts';
 
 const file = join(resolve(import.meta.dirname, '..'), 'daemonset/base/namespace-access.yaml');
@@ -89,9 +90,11 @@ const definition = {
         name: 'v1alpha1',
         served: true,
         storage: true,
+        subresources: { status: {} },
         additionalPrinterColumns: [
           { name: 'Inbound', type: 'string', jsonPath: '.spec.inbound.default' },
           { name: 'Egress', type: 'string', jsonPath: '.spec.egress.default' },
+          acceptedColumn,
           { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
         ],
         schema: {
@@ -105,6 +108,7 @@ const definition = {
               kind: { type: 'string' },
               metadata: { type: 'object' },
               spec: structural(AccessSpec as unknown as Shape, 'spec'),
+              status: policyStatusSchema,
             },
           },
         },

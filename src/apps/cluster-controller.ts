@@ -12,18 +12,17 @@ import { awaitAuthority } from '../controller/kubernetes/await-authority.ts';
 import { Leadership } from '../controller/kubernetes/leadership.ts';
 import { leaderLease } from '../controller/kubernetes/names.ts';
 import { PodPlacementPolicy } from '../controller/kubernetes/pod-placement-policy.ts';
-import { PodIndex } from '../controller/kubernetes/pod-index.ts';
-import { LivePods, type PodsByNode, WatchedPods } from '../controller/kubernetes/pods-by-node.ts';
+import type { PodsByNode } from '../controller/kubernetes/pods-by-node.ts';
 import { TokenReviewer } from '../controller/kubernetes/token-reviewer.ts';
 import { TrustBundles } from '../controller/kubernetes/trust-bundles.ts';
-import { ApiConnection } from '../kube/api/connection.ts';
-import { ApiSource } from '../kube/api/api-source.ts';
-import { placementFeed } from '../kube/api/feed.ts';
+import type { PolicyStatus } from '../controller/policy-status/policy-status.ts';
+import { ReportService } from '../controller/report-service.ts';
 import type { ApiServer, KubeClient } from '../kube/client/kube-client.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { startMetricsServer, startReadinessServer } from '../telemetry/node-servers.ts';
 import { Readiness } from '../telemetry/readiness.ts';
-import { countForbidden, type NoteForbidden, notingClient } from './forbidden.ts';
+import { followPods, startPolicyStatus } from './cluster-following.ts';
+import { countForbidden, notingClient } from './forbidden.ts';
 import type { ClusterControllerConfig } from './config/cluster-controller-config.ts';
 
 export interface ClusterControllerDeps {
@@ -69,8 +68,11 @@ export async function runClusterController(
   );
   await leadership.start();
   await using cleanup = new AsyncDisposableStack();
-  const pods = followPods({ ...deps, client }, forbidden, cleanup);
-  const controller = await startController(config, { ...deps, client, leadership, metrics, pods }, stop);
+  const told = { ...deps, client, metrics, forbidden, cleanup };
+  const policyStatus = startPolicyStatus(config, told, leadership.leading);
+  const pods = followPods(told, policyStatus);
+  const parts = { ...deps, client, leadership, metrics, pods, policyStatus };
+  const controller = await startController(config, parts, stop);
   if (controller !== undefined) readiness.done('certificate authority');
   await stopped(stop);
   readiness.drain();
@@ -83,29 +85,12 @@ interface Parts extends ClusterControllerDeps {
   readonly leadership: Leadership;
   readonly metrics: Metrics;
   readonly pods: PodsByNode;
-}
-
-/** Nobody waits for the watch: until it has told of all pods, the API server is asked. */
-function followPods(
-  { client, server, log, version }: ClusterControllerDeps,
-  forbidden: NoteForbidden,
-  cleanup: AsyncDisposableStack,
-): PodsByNode {
-  const index = new PodIndex();
-  const connection = new ApiConnection(systemClock, server, `mesh-ebpf-controller/${version}`);
-  const source = new ApiSource(
-    { connection, clock: systemClock, log, forbidden },
-    { feeds: [placementFeed], lastGood: undefined },
-  );
-  // Its end before it was read is the stop below.
-  source.start(index).catch(() => {});
-  cleanup.defer(() => source.stop());
-  return new WatchedPods(index, new LivePods(client), systemClock);
+  readonly policyStatus: PolicyStatus;
 }
 
 async function startController(
   config: ClusterControllerConfig,
-  { client, log, leadership, metrics, pods, upkeepMs = defaultUpkeepMs, serving }: Parts,
+  { client, log, leadership, metrics, pods, policyStatus, upkeepMs = defaultUpkeepMs, serving }: Parts,
   stop: AbortSignal,
 ): Promise<Controller | undefined> {
   const { namespace, mesh, certificateLifetimeMs } = config;
@@ -121,13 +106,20 @@ async function startController(
   const authority = await awaitAuthority(waiting, options, stop);
   if (authority === undefined) return undefined;
   measure(metrics, authority, leading);
+  const authenticator = new TokenReviewer(
+    { client, pods, clock: systemClock },
+    { audience: config.tokenAudience, nodeAgent: { namespace, serviceAccount: config.nodeAgent } },
+  );
   const { controller, address } = await Controller.start(
     {
       authority,
-      authenticator: new TokenReviewer(
-        { client, pods, clock: systemClock },
-        { audience: config.tokenAudience, nodeAgent: { namespace, serviceAccount: config.nodeAgent } },
-      ),
+      authenticator,
+      reports: new ReportService({
+        authenticator,
+        take: (node, applied) => policyStatus.report(node, applied),
+        clock: systemClock,
+        log,
+      }),
       policy: new PodPlacementPolicy(pods),
       leading,
       publish: async () => await lead(authority, bundles, desk),

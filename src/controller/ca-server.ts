@@ -5,6 +5,7 @@
  */
 import {
   type ConnectionInjector,
+  type Metadata,
   type sendUnaryData,
   Server,
   ServerCredentials,
@@ -22,7 +23,13 @@ import {
   type IstioCertificateResponse,
   IstioCertificateServiceService,
 } from '../rpc/generated/ca.ts';
-import type { CaService } from './ca-service.ts';
+import {
+  type PolicyReport,
+  type PolicyReportReply,
+  PolicyReportServiceService,
+} from '../rpc/generated/policy-report.ts';
+import { type CaService, hostOf } from './ca-service.ts';
+import type { ReportService } from './report-service.ts';
 
 export interface ServerCertificate {
   /** PEM: leaf, then intermediates. */
@@ -37,6 +44,8 @@ export interface ListenAddress {
 
 export interface CaServerDeps {
   readonly service: Pick<CaService, 'create'>;
+  /** Absent where nobody collects reports: callers are told that there is no such service. */
+  readonly reports?: Pick<ReportService, 'report'> | undefined;
   readonly log: Logger;
 }
 
@@ -64,6 +73,9 @@ export class CaServer {
   constructor(deps: CaServerDeps, certificate: ServerCertificate) {
     this.#deps = deps;
     this.#grpc.addService(IstioCertificateServiceService, { createCertificate: this.#createCertificate });
+    const { reports } = deps;
+    if (reports !== undefined)
+      this.#grpc.addService(PolicyReportServiceService, { report: reporting(reports) });
     this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
     this.#tls = createServer({ ...tlsOptions(certificate), handshakeTimeout: limits.handshakeMs });
     this.#tls.maxConnections = limits.connections;
@@ -108,15 +120,31 @@ export class CaServer {
     call: ServerUnaryCall<IstioCertificateRequest, IstioCertificateResponse>,
     callback: sendUnaryData<IstioCertificateResponse>,
   ): void => {
-    const [header] = call.metadata.get('authorization');
-    const token = /^Bearer (\S+)$/i.exec(String(header ?? ''))?.[1];
-    const request = { token, peer: call.getPeer(), message: call.request };
+    const request = { token: tokenOf(call), peer: call.getPeer(), message: call.request };
     void this.#deps.service.create(request).then((answer) => {
       if (answer.type === 'issued') callback(null, { certChain: [...answer.certificateChain] });
       else callback({ code: status[answer.status], details: answer.reason });
     });
   };
 }
+
+function tokenOf({ metadata }: { readonly metadata: Metadata }): string | undefined {
+  const [header] = metadata.get('authorization');
+  return /^Bearer (\S+)$/i.exec(String(header ?? ''))?.[1];
+}
+
+const reporting =
+  (reports: Pick<ReportService, 'report'>) =>
+  (
+    call: ServerUnaryCall<PolicyReport, PolicyReportReply>,
+    callback: sendUnaryData<PolicyReportReply>,
+  ): void => {
+    const request = { token: tokenOf(call), host: hostOf(call.getPeer()), message: call.request };
+    void reports.report(request).then((answer) => {
+      if (answer.type === 'taken') callback(null, answer.reply);
+      else callback({ code: status[answer.status], details: answer.reason });
+    });
+  };
 
 const tlsOptions = ({ chain, privateKey }: ServerCertificate) => ({
   cert: chain.join(''),

@@ -173,7 +173,7 @@ const statusOf: Partial<Record<ErrorCode, RefusalStatus>> = {
 const tokenMissing = stranger('the bearer token is missing; give the node its token file');
 
 /** The address of `ADDRESS:PORT`: whoever dials again has another port. */
-const hostOf = (peer: string): string => peer.replace(/:\d+$/, '');
+export const hostOf = (peer: string): string => peer.replace(/:\d+$/, '');
 
 type Wish = SigningSubject & { readonly identity: SpiffeId };
 

@@ -11,6 +11,7 @@ import type { CertificateAuthority } from './ca/authority.ts';
 import { CaServer, type ListenAddress } from './ca-server.ts';
 import { CaService } from './ca-service.ts';
 import type { Authenticator, IssuancePolicy } from './caller.ts';
+import type { ReportService } from './report-service.ts';
 import { upkeepNeeds } from './upkeep.ts';
 
 export interface ControllerDeps {
@@ -25,6 +26,8 @@ export interface ControllerDeps {
   readonly log: Logger;
   /** Hears how each request was answered: `issued`, or the refusal's status. */
   readonly answered?: (result: string) => void;
+  /** Takes nodes' reports of what they run. */
+  readonly reports?: Pick<ReportService, 'report'>;
   /** Hears of each step of upkeep that failed. */
   readonly upkeepFailed?: () => void;
 }
@@ -69,7 +72,7 @@ export class Controller {
     const { authority, log } = deps;
     if (deps.leading()) await renewIntermediate(deps);
     const server = new CaServer(
-      { service: new CaService(deps), log },
+      { service: new CaService(deps), reports: deps.reports, log },
       await authority.issueServer(options.serverNames),
     );
     const controller = new Controller(deps, options, server);

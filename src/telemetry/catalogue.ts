@@ -141,6 +141,24 @@ export const meshCatalogue = {
     labels: ['policy', 'decision'],
     stability: 'unstable',
   },
+  mesh_policy_status_writes_total: {
+    type: 'counter',
+    help: 'Writes of the status of a policy by this controller: ok, or the error code; CONFLICT is somebody else being faster',
+    labels: ['result'],
+    stability: 'unstable',
+  },
+  mesh_policy_report_nodes: {
+    type: 'gauge',
+    help: 'Nodes with a node program by whether they have told this controller which policies they run: reporting, silent',
+    labels: ['state'],
+    stability: 'unstable',
+  },
+  mesh_denial_events_total: {
+    type: 'counter',
+    help: 'Kubernetes Events about refused connections: written, or dropped because there were too many',
+    labels: ['result'],
+    stability: 'unstable',
+  },
   mesh_authority_answers_total: {
     type: 'counter',
     help: 'Certificate requests answered by this controller: issued, or why not',

@@ -21,10 +21,12 @@ export function denialAccount({
   accessLog,
   registry,
   metrics,
+  events,
 }: {
   readonly accessLog: Pick<AccessLog, 'completed'>;
   readonly registry: Pick<ConnectionRegistry, 'completed'>;
   readonly metrics: Pick<Metrics, 'count'>;
+  readonly events: { completed(record: ConnectionRecord): void };
 }): DenialAccount {
   const policies = new Set<PolicyKey>();
   const labelOf = (policy: PolicyKey | undefined): string => {
@@ -38,6 +40,7 @@ export function denialAccount({
       metrics.count('mesh_egress_denied_total', { protocol: transport, policy: labelOf(verdict?.policy) });
       registry.completed(record);
       accessLog.completed(record);
+      events.completed(record);
     },
     untold(count) {
       metrics.count('mesh_egress_denied_total', { protocol: 'any', policy: 'untold' }, count);

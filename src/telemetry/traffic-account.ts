@@ -22,6 +22,8 @@ export interface TrafficAccountDeps {
   readonly metrics: TrafficMetrics;
   readonly policies: PolicyMetrics;
   readonly pairs: PairTable;
+  /** Hears of all; tells everybody of those that were refused. */
+  readonly events: { completed(record: ConnectionRecord): void };
 }
 
 export function trafficAccount({
@@ -30,6 +32,7 @@ export function trafficAccount({
   metrics,
   policies,
   pairs,
+  events,
 }: TrafficAccountDeps): TrafficAccount {
   return {
     opened(connection) {
@@ -44,6 +47,7 @@ export function trafficAccount({
       pairs.completed(record);
       registry.completed(record);
       accessLog.completed(record);
+      events.completed(record);
     },
   };
 }

@@ -1,6 +1,7 @@
 /** What applications in enrolled pods experience when they connect. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { dumpMap } from '../../src/datapath/inspect/maps.ts';
+import { withMultipath } from './support/kernel.ts';
 import { native, sh } from './support/lab.ts';
 import { type Mesh, startMesh, stopMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
@@ -72,9 +73,32 @@ describe('a connection of an enrolled pod into the mesh', () => {
     expectCaptured(outcome, b.ip4, 8080, '127.0.0.1');
   });
 
-  it('is captured with TCP Fast Open and with Multipath TCP', async () => {
+  it('cannot get past ztunnel by moving its process to another cgroup, not even that of a pod outside', async () => {
+    const { lab, a, b, x } = mesh;
+    for (const cgroup of [x.cgroup, lab.hostCgroup]) {
+      const outcome = await fromA(scripts.connectFromCgroup, [b.ip4, 8080, cgroup]);
+      expectCaptured(outcome, b.ip4, 8080, a.ip4);
+    }
+  });
+
+  it('is judged by the namespace its socket was opened in: from there it goes out', async () => {
+    const { lab, a, b, x } = mesh;
+    const fromOutside = await lab.run(x, scripts.connectFromNamespace, [b.ip4, 8080, a.netns]);
+    expectCaptured(fromOutside, b.ip4, 8080, a.ip4);
+    // Who can open a socket in another pod's namespace could as well run there: at b it is x, without an identity.
+    expect(await fromA(scripts.connectFromNamespace, [b.ip4, 8080, x.netns])).toMatchObject({
+      own: [x.ip4, expect.any(Number)],
+      data: `plaintext ${b.ip4} 8080`,
+    });
+  });
+
+  it('is captured with TCP Fast Open', async () => {
     const { a, b } = mesh;
     expectCaptured(await fromA(scripts.connectFastOpen, [b.ip4, 8080]), b.ip4, 8080, a.ip4);
+  });
+
+  withMultipath('is captured with Multipath TCP', async () => {
+    const { b } = mesh;
     // getpeername() of a Multipath TCP socket shows ztunnel: the hook is asked about another socket than connect was.
     expect(await fromA(scripts.connectMultipath, [b.ip4, 8080])).toMatchObject({
       data: `captured ${b.ip4} 8080 by pod 1`,

@@ -16,6 +16,7 @@ export interface StoredObject {
     namespace?: string;
     uid?: string;
     resourceVersion?: string;
+    generation?: number;
     labels?: Record<string, string>;
     annotations?: Record<string, string>;
   };
@@ -181,6 +182,12 @@ export class FakeKubeApi {
   ): [number, unknown] {
     const applied = contentType.startsWith('application/apply-patch');
     if (body === undefined || (known === undefined && !applied)) return refuse(404, { reason: 'NotFound' });
+    const { uid, resourceVersion } = body.metadata ?? {};
+    const isOther =
+      (uid !== undefined && uid !== known?.metadata.uid) ||
+      (resourceVersion !== undefined && resourceVersion !== known?.metadata.resourceVersion);
+    if (isOther && !applied)
+      return refuse(409, { reason: 'Conflict', message: 'the object has been modified' });
     const merged = merge(known ?? {}, body) as StoredObject;
     if (query.get('dryRun') === 'All') return [200, merged];
     return [200, this.#store(path, merged)];

@@ -5,6 +5,7 @@
  */
 import { AuthorizationPolicySpec, PeerAuthenticationSpec } from '../../kube/resources/security.ts';
 import type { Manifest } from './kustomize.ts';
+import { acceptedColumn } from './policy-status-schema.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
 
@@ -97,6 +98,7 @@ export const securityCrds = (): readonly Manifest[] =>
         subresources: { status: {} },
         additionalPrinterColumns: [
           { ...column, type: 'string' },
+          acceptedColumn,
           { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
         ],
         schema: {

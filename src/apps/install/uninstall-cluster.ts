@@ -13,6 +13,7 @@ import { resources } from '../../kube/client/resources.ts';
 import { cleaningDaemonSet, isCleaning } from './cleaning.ts';
 import { deleteAll, everywhere, kindOf, nameOf, rolledOut } from './cluster.ts';
 import type { Manifest } from './kustomize.ts';
+import { removeConditions } from './policy-conditions.ts';
 
 export interface UninstallDeps {
   readonly client: KubeClient;
@@ -62,6 +63,8 @@ export async function uninstallCluster(
       done(`removed  configmap ${metadata.namespace ?? ''}/${metadata.name}`);
     }
   }
+  const policies = await removeConditions(client);
+  if (policies > 0) done(`removed  conditions of the mesh on the status of policies: ${policies}`);
   await whenNamespacesGone(deps, there, options.timeout);
   deps.progress('the labels istio.io/dataplane-mode of your namespaces and pods are still there');
   return exitCodes.clean;

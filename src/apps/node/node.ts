@@ -13,6 +13,7 @@ import { Readiness } from '../../telemetry/readiness.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { createAdminApi } from './admin-api.ts';
 import { requireCapabilities } from './capabilities.ts';
+import { startDenialEvents } from './denial-events.ts';
 import { followDenials } from './denials.ts';
 import { createObservability, watchParts } from './observability.ts';
 import { occasionalOccupancy } from './map-occupancy.ts';
@@ -28,6 +29,7 @@ import {
   startZtunnel,
 } from './parts.ts';
 import { startReporting } from './pod-reports.ts';
+import { startPolicyReports } from './policy-reports.ts';
 import { conditionProblem, sourceProblem } from './source-problem.ts';
 
 /**
@@ -42,8 +44,9 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const foundation: Foundation = { ...deps, config, clock: systemClock, metrics, cleanup, draining };
   const { log, version, keeper } = deps;
 
-  const { store, source, server } = await startModel(foundation, stop);
-  const observability = createObservability(metrics, store, foundation.clock, log);
+  const { store, source, server, progress } = await startModel(foundation, stop);
+  const denialEvents = startDenialEvents(foundation, server);
+  const observability = createObservability(metrics, store, foundation.clock, log, denialEvents);
   const serials = await startRecorder(foundation, store, observability);
   const certificates = startIdentity(foundation, store, observability);
   cleanup.defer(async () => void (await Promise.all(draining)));
@@ -74,7 +77,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     occupancy,
     problemCount,
   });
-  let reportConditions: (() => readonly SourceCondition[]) | undefined;
+  const reportConditions: (() => readonly SourceCondition[])[] = [() => denialEvents.conditions()];
   const api = createAdminApi({
     node: config.nodeName,
     version,
@@ -89,7 +92,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     occupancy,
     sourceProblems: () => [
       ...source.status().conditions.map((condition) => conditionProblem(condition)),
-      ...(reportConditions?.() ?? []).map((condition) => conditionProblem(condition, '')),
+      ...reportConditions.flatMap((read) => read()).map((condition) => conditionProblem(condition, '')),
       ...source.problems.map(sourceProblem),
       ...cniProblems(cniInstaller),
     ],
@@ -105,7 +108,10 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   enrolment.startProving();
   await startCni(foundation, store, source, pods);
   await cniInstaller?.start();
-  reportConditions = startReporting(foundation, server, store, enrolment);
+  reportConditions.push(
+    startReporting(foundation, server, store, enrolment),
+    startPolicyReports(foundation, progress, store),
+  );
   readiness.done('enrolment');
   const { ready, pending } = readiness.state();
   const facts = { pods: enrolment.counts(), version };

@@ -1,6 +1,6 @@
 /** The node's source of objects, as configured: a directory, or the API server with what it said last on disk. */
 import { asMeshError } from '../../base/errors.ts';
-import { ApiSource } from '../../kube/api/api-source.ts';
+import { ApiSource, type Progress } from '../../kube/api/api-source.ts';
 import { ApiConnection } from '../../kube/api/connection.ts';
 import { nodeFeeds } from '../../kube/api/feed.ts';
 import type { ApiServer } from '../../kube/client/kube-client.ts';
@@ -8,6 +8,7 @@ import { fromKubeconfig, fromPod } from '../../kube/client/kube-config.ts';
 import { RecordedSource } from '../../kube/snapshot/recorded-source.ts';
 import { readSnapshot, SnapshotFile } from '../../kube/snapshot/snapshot-file.ts';
 import { SnapshotKeeper } from '../../kube/snapshot/snapshot-keeper.ts';
+import type { Kind } from '../../kube/objects.ts';
 import type { ObjectSource, SourceCondition } from '../../kube/source.ts';
 import { YamlDirectory } from '../../kube/yaml-directory.ts';
 import type { ObjectsConfig } from '../config/node-config.ts';
@@ -18,6 +19,8 @@ export interface Objects {
   readonly source: ObjectSource;
   /** Undefined for a directory. */
   readonly server: ApiServer | undefined;
+  /** How far kinds were read. Undefined for a directory. */
+  readonly progress: ((kinds: readonly Kind[]) => readonly Progress[]) | undefined;
 }
 
 /** @throws MeshError for a kubeconfig that cannot be used */
@@ -26,7 +29,11 @@ export async function openObjects(foundation: Foundation, stop: AbortSignal): Pr
   const { objects } = config;
   switch (objects.type) {
     case 'directory':
-      return { source: new YamlDirectory({ clock, log }, { path: objects.path }), server: undefined };
+      return {
+        source: new YamlDirectory({ clock, log }, { path: objects.path }),
+        server: undefined,
+        progress: undefined,
+      };
     case 'api':
       return openApi(foundation, objects, stop);
   }
@@ -58,5 +65,9 @@ async function openApi(
   // Not only when connections have finished: the node program that takes over writes the same file.
   stop.addEventListener('abort', () => void keeper.close());
   cleanup.defer(() => keeper.close());
-  return { source: new RecordedSource(api, keeper, unusable), server };
+  return {
+    source: new RecordedSource(api, keeper, unusable),
+    server,
+    progress: (kinds) => api.progress(kinds),
+  };
 }

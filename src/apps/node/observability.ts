@@ -19,6 +19,7 @@ import type { Metrics } from '../../telemetry/metrics.ts';
 import { PolicyMetrics } from '../../telemetry/policy-metrics.ts';
 import { type TrafficAccount, trafficAccount } from '../../telemetry/traffic-account.ts';
 import { TrafficMetrics } from '../../telemetry/traffic-metrics.ts';
+import type { DenialEvents } from './denial-events.ts';
 
 export interface Observability {
   readonly metrics: Metrics;
@@ -33,6 +34,7 @@ export function createObservability(
   mesh: MeshReader,
   clock: Clock,
   log: Logger,
+  events: Pick<DenialEvents, 'completed'>,
 ): Observability {
   const registry = new ConnectionRegistry();
   const pairs = new PairTable();
@@ -50,8 +52,10 @@ export function createObservability(
     metrics: new TrafficMetrics({ metrics, clock, labels: { clusterId, service } }),
     policies: new PolicyMetrics(metrics),
     pairs,
+    events,
   });
-  return { metrics, registry, pairs, traffic, denials: denialAccount({ accessLog, registry, metrics }) };
+  const denials = denialAccount({ accessLog, registry, metrics, events });
+  return { metrics, registry, pairs, traffic, denials };
 }
 
 export const routeTroubles = (metrics: Metrics): RouteTroubles => ({

@@ -81,7 +81,7 @@ export async function startModel(foundation: Foundation, stop: AbortSignal) {
     await answering.end();
   }
   stop.removeEventListener('abort', giveUp);
-  return { store, source, server: objects.server };
+  return { store, source, server: objects.server, progress: objects.progress };
 }
 
 /**

@@ -6,7 +6,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { MeshError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { isKind, type ObjectKey, type SourcedObject } from '../objects.ts';
+import { isKind, type Kind, type ObjectKey, type SourcedObject } from '../objects.ts';
 import type { ObjectChange, ObjectSink, ObjectSource, SourceCondition, SourceStatus } from '../source.ts';
 import { ChangeBatch } from './change-batch.ts';
 import type { ApiConnection } from './connection.ts';
@@ -34,6 +34,14 @@ export interface ApiSourceOptions {
   readonly feeds: readonly Feed[];
   readonly lastGood: LastGood | undefined;
   readonly reflector?: ReflectorOptions;
+}
+
+export interface Progress {
+  readonly kind: Kind;
+  /** The API server's, of the last event or list. */
+  readonly version: string;
+  /** Another one: the kind's objects have changed. */
+  readonly revision: number;
 }
 
 interface Follower {
@@ -83,6 +91,14 @@ export class ApiSource implements ObjectSource {
       lastEventAt: heard.length === 0 ? undefined : Math.max(...heard),
       conditions: [...this.#snapshotCondition(), ...reflectors.flatMap(feedCondition)],
     };
+  }
+
+  /** How far the feeds of these kinds were read and reported; a kind of which that is not known is absent. */
+  progress(wanted: readonly Kind[]): readonly Progress[] {
+    this.#batch.flush();
+    return this.#followers.flatMap(({ objects: { revision }, reflector: { feed, version } }) =>
+      version === undefined || !wanted.includes(feed.kind) ? [] : [{ kind: feed.kind, version, revision }],
+    );
   }
 
   stop(): void {

@@ -32,6 +32,13 @@ export class ChangeBatch {
     this.#flush();
   }
 
+  /** Delivers now what waits. */
+  flush(): void {
+    if (!this.#isOpen || this.#pending.size === 0) return;
+    this.#cancel?.();
+    this.#flush();
+  }
+
   close(): void {
     this.#cancel?.();
     this.#isOpen = false;

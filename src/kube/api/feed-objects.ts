@@ -3,6 +3,7 @@
  * with what is different now; an object that became faulty stays in its last good version (of some kinds something stands in for it if there is none). No IO.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { Fault } from '../decode.ts';
 import { type Kind, kinds, type ObjectKey, objectKey, type SourcedObject } from '../objects.ts';
 import { formatField, type ObjectReference, type Problem } from '../problem.ts';
 import type { ObjectChange } from '../source.ts';
@@ -24,6 +25,7 @@ export class FeedObjects {
   #faults: Faults = new Map();
   /** A list under way: it replaces what is in force when it is complete. */
   #list: List | undefined;
+  #revision = 0;
 
   constructor(feed: Feed) {
     this.#feed = feed;
@@ -31,6 +33,11 @@ export class FeedObjects {
 
   get size(): number {
     return this.#objects.size;
+  }
+
+  /** Grows with every object that is set, deleted, or cannot be read. */
+  get revision(): number {
+    return this.#revision;
   }
 
   get(key: ObjectKey): SourcedObject | undefined {
@@ -59,6 +66,7 @@ export class FeedObjects {
   delete(raw: RawObject): ObjectChange {
     const key = keyOf(this.#feed.kind, raw);
     if (key === undefined) return nothing;
+    this.#revision += 1;
     this.#faults.delete(key);
     return this.#objects.delete(key) ? { set: [], deleted: [key] } : nothing;
   }
@@ -86,6 +94,7 @@ export class FeedObjects {
     const before = this.#objects;
     const { objects, faults } = this.#list ?? { objects: before, faults: this.#faults };
     this.#list = undefined;
+    this.#revision += 1;
     this.#objects = objects;
     this.#faults = faults;
     return {
@@ -104,17 +113,8 @@ export class FeedObjects {
     const kept = keep(this.#feed, raw);
     if (kept.object === undefined) {
       const reference = referenceOf(this.#feed.kind, raw);
-      faults.set(
-        key,
-        kept.faults.map(({ path, message, hint }) => ({
-          severity: 'error',
-          object: reference,
-          position: undefined,
-          field: formatField(path),
-          message,
-          hint,
-        })),
-      );
+      this.#revision += 1;
+      faults.set(key, faultProblems(reference, kept.faults));
       if (known !== undefined) return known;
       const standIn = kinds[this.#feed.kind].standIn?.(reference.namespace, reference.name);
       const strict = standIn ?? strictReading(this.#feed, raw);
@@ -122,11 +122,24 @@ export class FeedObjects {
     }
     faults.delete(key);
     const isSame = known !== undefined && isDeepStrictEqual(known.object, kept.object);
-    return isSame ? known : { object: kept.object, position: undefined };
+    if (isSame) return known;
+    this.#revision += 1;
+    return { object: kept.object, position: undefined };
   }
 }
 
-function referenceOf(kind: Kind, { metadata }: RawObject): ObjectReference {
+/** Why an object of the API cannot be read. */
+export const faultProblems = (object: ObjectReference, faults: readonly Fault[]): readonly Problem[] =>
+  faults.map(({ path, message, hint }) => ({
+    severity: 'error',
+    object,
+    position: undefined,
+    field: formatField(path),
+    message,
+    hint,
+  }));
+
+export function referenceOf(kind: Kind, { metadata }: RawObject): ObjectReference {
   const { name, namespace } = (metadata ?? {}) as Readonly<Record<string, unknown>>;
   return { kind, namespace: kinds[kind].namespaced ? nameIn(namespace) : '', name: nameIn(name) };
 }

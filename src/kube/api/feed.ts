@@ -154,26 +154,7 @@ export function nodeFeeds(node: NodeName): readonly Feed[] {
       metadataOnly: true,
       schema: metadataOf('Node', KeptMetadata),
     }),
-    feed({
-      ...security('authorizationpolicies'),
-      name: 'authorization policies',
-      kind: 'AuthorizationPolicy',
-      schema: withPolicyMetadata(AuthorizationPolicySchema),
-    }),
-    feed({
-      ...security('peerauthentications'),
-      name: 'peer authentications',
-      kind: 'PeerAuthentication',
-      schema: withPolicyMetadata(PeerAuthenticationSchema),
-    }),
-    feed({
-      name: 'namespace access',
-      kind: 'NamespaceAccess',
-      resource: 'namespaceaccesses.mesh-ebpf.io',
-      paths: ['/apis/mesh-ebpf.io/v1alpha1/namespaceaccesses'],
-      optional: true,
-      schema: withMetadata(NamespaceAccessSchema),
-    }),
+    ...policyFeeds,
   ];
 }
 
@@ -197,6 +178,50 @@ const metadataOf = (kind: Kind, metadata: TObject): TObject =>
 
 const withMetadata = (schema: TObject): TObject =>
   Type.Object({ ...schema.properties, metadata: KeptNamespacedMetadata });
+
+/** Kinds that say who may talk to whom. */
+export type PolicyKind = 'AuthorizationPolicy' | 'PeerAuthentication' | 'NamespaceAccess';
+
+export const policyFeeds: readonly (Feed & { readonly kind: PolicyKind })[] = [
+  feed({
+    ...security('authorizationpolicies'),
+    name: 'authorization policies',
+    kind: 'AuthorizationPolicy',
+    schema: withPolicyMetadata(AuthorizationPolicySchema),
+  }),
+  feed({
+    ...security('peerauthentications'),
+    name: 'peer authentications',
+    kind: 'PeerAuthentication',
+    schema: withPolicyMetadata(PeerAuthenticationSchema),
+  }),
+  feed({
+    name: 'namespace access',
+    kind: 'NamespaceAccess',
+    resource: 'namespaceaccesses.mesh-ebpf.io',
+    paths: ['/apis/mesh-ebpf.io/v1alpha1/namespaceaccesses'],
+    optional: true,
+    schema: withMetadata(NamespaceAccessSchema),
+  }),
+].map((each) => ({ ...each, kind: each.kind as PolicyKind }));
+
+/** For the controller, which says on each of them what becomes of it: whole, with what others have said there. */
+export const policyStatusFeeds: readonly Feed[] = policyFeeds.map((each) => ({
+  ...each,
+  schema: Type.Object(
+    {
+      apiVersion: Type.String(),
+      kind: Type.Literal(each.kind),
+      metadata: Type.Object({
+        ...KeptNamespacedMetadata.properties,
+        annotations: Type.Optional(keptAnnotations(dryRunAnnotation)),
+        generation: Type.Optional(Type.Integer()),
+        resourceVersion: Type.Optional(Type.String()),
+      }),
+    },
+    { unknown: 'keep' },
+  ),
+}));
 
 /** An API object as it is kept, or what is wrong with it. Items of a list, and metadata-only objects, lack a header. */
 export function keep(feedOf: Feed, raw: Readonly<Record<string, unknown>>): Kept {

@@ -98,6 +98,11 @@ export class Reflector {
     return this.#feed;
   }
 
+  /** Up to which version of its kind everything was read and told; undefined: not known now. */
+  get version(): string | undefined {
+    return this.#version;
+  }
+
   get isSynced(): boolean {
     return this.#isSynced;
   }

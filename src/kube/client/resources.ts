@@ -45,6 +45,13 @@ export const resources = {
     'customresourcedefinitions',
     false,
   ),
+  authorizationPolicies: resource(
+    'security.istio.io/v1',
+    'AuthorizationPolicy',
+    'authorizationpolicies',
+    true,
+  ),
+  peerAuthentications: resource('security.istio.io/v1', 'PeerAuthentication', 'peerauthentications', true),
   namespaceAccesses: resource('mesh-ebpf.io/v1alpha1', 'NamespaceAccess', 'namespaceaccesses', true),
   networkPolicies: resource('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies', true),
   serviceMonitors: resource('monitoring.coreos.com/v1', 'ServiceMonitor', 'servicemonitors', true),

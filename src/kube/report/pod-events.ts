@@ -3,21 +3,10 @@
  * counted, every few minutes (often enough that it does not expire, which takes an hour).
  */
 import type { Clock } from '../../base/clock.ts';
-import { MeshError } from '../../base/errors.ts';
 import type { WorkloadUid } from '../../model/mesh.ts';
 import type { KubeClient } from '../client/kube-client.ts';
-import { createObject, mergeObject } from '../client/kube-objects.ts';
-import { resources } from '../client/resources.ts';
-import {
-  type EventFacts,
-  eventName,
-  firstEvent,
-  type PodEvent,
-  repeatedEvent,
-  type ReportedPod,
-  type Trouble,
-  troubleKey,
-} from './pod-report.ts';
+import { tellEvent } from './cluster-event.ts';
+import { type ReportedPod, type Trouble, troubleEvent, troubleKey } from './pod-report.ts';
 
 const repeatAfterMs = 5 * 60_000;
 
@@ -56,21 +45,6 @@ export class PodEvents {
   /** @throws MeshError by `api-refusal.ts` */
   async tell(pod: ReportedPod, trouble: Trouble): Promise<void> {
     const { client, clock, node } = this.#deps;
-    const facts: EventFacts = { pod, trouble, node, now: clock.now() };
-    try {
-      await createObject(client, resources.events, firstEvent(facts));
-    } catch (thrown) {
-      if (!(thrown instanceof MeshError && thrown.code === 'ALREADY_EXISTS')) throw thrown;
-      await this.#repeat(facts);
-    }
-  }
-
-  /** A patch of nothing answers with the object: no permission to read Events is needed. */
-  async #repeat({ pod, trouble, now }: EventFacts): Promise<void> {
-    const place = { namespace: pod.namespace, name: eventName(pod, trouble) };
-    const patch = (change: unknown): Promise<PodEvent> =>
-      mergeObject(this.#deps.client, resources.events, place, change);
-    const { series } = await patch({});
-    await patch(repeatedEvent(series, now));
+    await tellEvent(client, troubleEvent(pod, trouble), { node, now: clock.now(), times: 1 });
   }
 }

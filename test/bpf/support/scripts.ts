@@ -128,3 +128,30 @@ for s in sockets:
     answers.append(s.recv(100).decode())
 print(json.dumps(answers))
 `;
+
+/** The same as `connect` from another cgroup: `[ip, port, cgroup]`. */
+export const connectFromCgroup = `${common}
+import os
+def main():
+    with open(arg[2] + '/cgroup.procs', 'w') as f: f.write(str(os.getpid()))
+    s = new(arg[0])
+    s.connect((arg[0], arg[1]))
+    return story(s)
+guarded(main)
+`;
+
+/** The same with a socket that was opened in another network namespace: `[ip, port, netns]`. */
+export const connectFromNamespace = `${common}
+import ctypes, os
+def enter(netns):
+    if libc.setns(netns, 0x40000000) != 0: raise OSError(ctypes.get_errno(), 'setns')
+libc = ctypes.CDLL(None, use_errno=True)
+def main():
+    own, other = os.open('/proc/self/ns/net', os.O_RDONLY), os.open(arg[2], os.O_RDONLY)
+    enter(other)
+    s = new(arg[0])
+    enter(own)
+    s.connect((arg[0], arg[1]))
+    return story(s)
+guarded(main)
+`;

@@ -5,7 +5,7 @@ import type { ClusterApi } from './api.ts';
 import { eventually } from './eventually.ts';
 import { execInPod, type PodRef } from './pod-exec.ts';
 
-export const ports = { http: 8080, grpc: 8079, tcp: 8078 } as const;
+export const ports = { http: 8080, grpc: 8079, tcp: 8078, udp: 8078 } as const;
 
 /** A pod of the name on every node, and a Service of the name in front of them. */
 export const echoManifest = (namespace: string, name: string): string => `

@@ -13,10 +13,11 @@ import { makeJoinToken, JoinTokens } from '../../../src/controller/join-tokens.t
 import { MeshIssuancePolicy } from '../../../src/controller/mesh-issuance-policy.ts';
 import { publishTrustBundle } from '../../../src/controller/trust-bundle.ts';
 import { createCsr } from '../../../src/identity/csr.ts';
-import { GrpcCaClient, type GrpcCaClientOptions } from '../../../src/identity/grpc-ca-client.ts';
+import { GrpcCaClient } from '../../../src/identity/grpc-ca-client.ts';
 import { generateKeyPair } from '../../../src/identity/key-pair.ts';
 import { parseSpiffeId, parseTrustDomain, type SpiffeId } from '../../../src/model/identity.ts';
 import type { NodeName } from '../../../src/model/mesh.ts';
+import type { TokenChannelOptions } from '../../../src/rpc/token-channel.ts';
 import { meshOf, pod } from '../../support/mesh-builder.ts';
 
 export const idOf = (name: string): SpiffeId => parseSpiffeId(`spiffe://cluster.local/ns/shop/sa/${name}`);
@@ -135,7 +136,7 @@ export class Rig {
     writeFileSync(this.path(file), `${makeJoinToken(this.path('tokens.json'), caller)}\n`);
   }
 
-  client(options: Partial<GrpcCaClientOptions> = {}): GrpcCaClient {
+  client(options: Partial<TokenChannelOptions> = {}): GrpcCaClient {
     const client = new GrpcCaClient({
       address: this.hostPort,
       rootsFile: this.path('roots.pem'),

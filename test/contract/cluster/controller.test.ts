@@ -14,10 +14,12 @@ import { formatSocketAddress, type SocketAddress } from '../../../src/base/ip.ts
 import { type Logger, silentLogger } from '../../../src/base/log.ts';
 import { GrpcCaClient } from '../../../src/identity/grpc-ca-client.ts';
 import type { Port } from '../../../src/base/ip.ts';
+import type { SourceCondition } from '../../../src/kube/source.ts';
 import { FakeKubeApi, type SeenRequest } from '../../support/fake-kube-api.ts';
 import { allows, attributesOf, grantedTo, rightOf } from '../../support/rbac.ts';
 import { projectedToken, reviewOf } from '../../support/service-account-token.ts';
 import { idOf, sign } from '../ca/rig.ts';
+import { reportingNode, reportOnce } from './reporting-node.ts';
 
 // Leases are renewed and rotations taken up every few seconds of real time, perhaps while every core is busy.
 jest.setTimeout(120_000);
@@ -39,7 +41,7 @@ function forbidden(request: SeenRequest): ReturnType<FakeKubeApi['fail']> {
   const right = granted.find((each) => allows(each, wanted));
   if (right !== undefined) used.add(rightOf(right, wanted.verb));
   // Server-side apply of what is not there is a creation, too.
-  const isCreation = wanted.verb === 'patch' && !api.objects.has(request.path);
+  const isCreation = wanted.verb === 'patch' && !api.objects.has(request.path.replace(/\/status$/, ''));
   const creation = { ...wanted, verb: 'create', name: undefined };
   const creates = granted.find((each) => allows(each, creation));
   if (isCreation && creates !== undefined) used.add(rightOf(creates, 'create'));
@@ -234,6 +236,137 @@ describe('a rotation of the root by command', () => {
     expect(JSON.stringify(api.objects.get(`${system}/configmaps/mesh-ebpf-ca-status`))).not.toContain(
       'PRIVATE',
     );
+  });
+});
+
+describe('policies', () => {
+  const policyPath = '/apis/security.istio.io/v1/namespaces/shop/authorizationpolicies/p';
+  const istiod = { type: 'ZtunnelAccepted', status: 'True', reason: 'Accepted', observedGeneration: '1' };
+
+  const applyPolicy = (generation: number, spec: object, status: object = {}): void =>
+    api.put(policyPath, { metadata: { uid: 'uid-p', generation }, spec, status });
+  const said = (path = policyPath): readonly Record<string, unknown>[] => {
+    const status = api.objects.get(path)?.['status'] as
+      { conditions?: Record<string, unknown>[] } | undefined;
+    return status?.conditions ?? [];
+  };
+  const condition = (word: string, path = policyPath): Record<string, unknown> =>
+    said(path).find(({ type }) => type === `mesh-ebpf.io/${word}`) ?? {};
+
+  const nodeOf = async (
+    running: readonly Replica[],
+    node: { version: string },
+  ): Promise<() => readonly SourceCondition[]> => {
+    writeFileSync(join(directory, 'roots.pem'), bundleIn('mesh-ebpf-system'));
+    const addresses = await Promise.all(running.map(async ({ address }) => await address));
+    const { conditions, cleanup } = reportingNode(directory, addresses, node);
+    stopping.push(cleanup);
+    return conditions;
+  };
+
+  const stopping: AsyncDisposableStack[] = [];
+  beforeEach(() => {
+    api.put(`${system}/pods/mesh-ebpf-node-1`, {
+      spec: { nodeName: 'node-a', serviceAccountName: 'mesh-ebpf-node', hostNetwork: true },
+      status: { phase: 'Running' },
+    });
+  });
+  afterEach(async () => {
+    await Promise.all(stopping.splice(0).map(async (each) => await each.disposeAsync()));
+  });
+
+  it('say whether they are accepted and which nodes run them, beside what istiod says', async () => {
+    applyPolicy(1, { rules: [{ to: [{ operation: { methods: ['GET'] } }] }] }, { conditions: [istiod] });
+    const [a, b] = [start('a'), start('b')];
+    await Promise.all([a.address, b.address]);
+    await until(() => condition('Accepted')['status'] !== undefined);
+    expect(condition('Accepted')).toMatchObject({
+      status: 'True',
+      reason: 'UnsupportedValue',
+      observedGeneration: 1,
+      message: expect.stringContaining('spec.rules[0].to[0].operation.methods'),
+    });
+    const node = { version: api.objects.get(policyPath)?.metadata.resourceVersion ?? '' };
+    await nodeOf([a, b], node);
+    await until(() => condition('Programmed')['status'] === 'True');
+    expect(condition('Programmed')).toMatchObject({ message: 'the only node runs generation 1' });
+    expect(said()).toContainEqual(istiod);
+
+    applyPolicy(2, { action: 'DENY' }, { conditions: said() });
+    await until(() => condition('Accepted')['observedGeneration'] === 2);
+    expect(condition('Accepted')).toMatchObject({
+      status: 'False',
+      reason: 'Invalid',
+      message: expect.stringContaining('spec.rules: a DENY policy without rules denies nothing'),
+    });
+    applyPolicy(3, { rules: [{}] }, { conditions: said() });
+    await until(() => condition('Programmed')['reason'] === 'Progressing');
+    expect(condition('Programmed')['message']).toContain(
+      '0 of 1 nodes run generation 3; oldest: node-a runs',
+    );
+    // The next leader knows what the first one knew: nodes tell every replica.
+    await a.stop();
+    node.version = String(Number(api.objects.get(policyPath)?.metadata.resourceVersion) + 1000);
+    await until(() => condition('Programmed')['status'] === 'True');
+    expect(condition('Programmed')).toMatchObject({ observedGeneration: 3 });
+    expect(said()).toContainEqual(istiod);
+  });
+
+  it('of the other kinds say so too', async () => {
+    const peers = '/apis/security.istio.io/v1/namespaces/shop/peerauthentications/strict';
+    const access = '/apis/mesh-ebpf.io/v1alpha1/namespaces/shop/namespaceaccesses/locked';
+    api.put(peers, { metadata: { generation: 4 }, spec: { mtls: { mode: 'STRICT' } } });
+    api.put(access, { metadata: { generation: 1 }, spec: { egress: { default: 'Deny' } } });
+    start('a');
+    await until(() => [peers, access].every((path) => condition('Accepted', path)['status'] === 'True'));
+    expect(condition('Accepted', peers)).toMatchObject({
+      observedGeneration: 4,
+      message: 'in force as written',
+    });
+  });
+
+  it('whose status may not be written: nodes are told why, and everything else works', async () => {
+    const sentence =
+      'authorizationpolicies.security.istio.io "p" is forbidden: User "system:serviceaccount:mesh-ebpf-system:mesh-ebpf-controller" cannot patch resource "authorizationpolicies/status" in API group "security.istio.io" in the namespace "shop"';
+    api.fail = (request) =>
+      request.path.endsWith('/status')
+        ? { status: 403, reason: 'Forbidden', message: sentence }
+        : forbidden(request);
+    applyPolicy(1, { rules: [{}] });
+    const a = start('a');
+    await a.address;
+    await until(() => bundleIn('mesh-ebpf-system') !== '');
+    await until(() =>
+      a.lines.some(({ message }) => message.includes('may not patch authorizationpolicies/status')),
+    );
+    const conditions = await nodeOf([a], { version: '1' });
+    await until(() => conditions().length > 0);
+    expect(conditions()).toMatchObject([
+      {
+        subject: 'status of policies',
+        error: {
+          code: 'API_FORBIDDEN',
+          message: expect.stringContaining('may not patch authorizationpolicies/status.security.istio.io'),
+          hint: expect.stringContaining('verbs: ["patch"]'),
+        },
+      },
+    ]);
+    expect(await ask(a, 'web')).toHaveLength(3);
+  });
+
+  it('are nobody’s to report on but a node’s', async () => {
+    applyPolicy(1, { rules: [{}] });
+    const a = start('a');
+    await a.address;
+    await until(() => condition('Programmed')['status'] === 'Unknown');
+    const address = await a.address;
+    writeFileSync(join(directory, 'roots.pem'), bundleIn('mesh-ebpf-system'));
+    api.review = () => ({ authenticated: false, error: 'unknown token' });
+    await expect(reportOnce(directory, address, '99999')).rejects.toMatchObject({
+      code: 'CA_REFUSED',
+      details: { grpcStatus: 'UNAUTHENTICATED' },
+    });
+    expect(condition('Programmed')).toMatchObject({ status: 'Unknown' });
   });
 });
 

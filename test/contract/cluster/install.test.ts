@@ -155,6 +155,20 @@ describe('uninstall from a cluster', () => {
     expect(lines.at(-1)).toContain('labels istio.io/dataplane-mode of your namespaces');
   });
 
+  it('takes its conditions off the policies that stay, and leaves those of others', async () => {
+    await installed();
+    api.objects.delete(daemonSetPath);
+    const path = '/apis/security.istio.io/v1/namespaces/shop/authorizationpolicies/p';
+    const istiod = { type: 'ZtunnelAccepted', status: 'True' };
+    const ours = ['Accepted', 'Programmed'].map((word) => ({ type: `mesh-ebpf.io/${word}`, status: 'True' }));
+    api.put(path, { spec: {}, status: { conditions: [ours[0], istiod, ours[1]] } });
+    api.put(`${path}-other`, { spec: {}, status: { conditions: [istiod] } });
+    expect(await uninstall({}, 'y')).toBe(0);
+    expect(api.objects.get(path)?.['status']).toEqual({ conditions: [istiod] });
+    expect(lines).toContain('removed  conditions of the mesh on the status of policies: 1');
+    expect(writes().some((request) => request.path.includes('p-other'))).toBe(false);
+  });
+
   it('deletes nothing while a node is not clean, unless it is told to', async () => {
     await installed();
     const before = api.objects.size;

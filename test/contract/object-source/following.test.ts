@@ -2,7 +2,7 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { nodeFeeds } from '../../../src/kube/api/feed.ts';
 import type { NodeName } from '../../../src/model/mesh.ts';
-import { apiPaths, type FakeApiServer, type Fault } from '../../support/fake-api-server.ts';
+import { apiPaths, type FakeApiServer, type FakeObject, type Fault } from '../../support/fake-api-server.ts';
 import { ApiRig, namespace, pod, policy, putNamespaces } from './api-rig.ts';
 import { until } from './mirror.ts';
 
@@ -364,5 +364,35 @@ describe('what an earlier process knew last', () => {
       .slice(1)
       .flatMap((change) => change.set.map(({ object }) => object.metadata.name));
     expect([deleted, set.toSorted()]).toEqual([['Namespace//gone'], ['b', 'c', 'd', 'e']]);
+  });
+});
+
+describe('how far policies were read', () => {
+  it('is the API server’s version of the last event, and changes of objects are told from those of a status', async () => {
+    await using rig = await ApiRig.started({}, (server) => server.put(apiPaths.policies, policy('p')));
+    const progress = () => rig.source.progress(['AuthorizationPolicy', 'PeerAuthentication']);
+    const [first] = progress();
+    expect(progress().map(({ kind }) => kind)).toEqual(['AuthorizationPolicy', 'PeerAuthentication']);
+    const stored = (): FakeObject => rig.server.objectsAt(apiPaths.policies)[0] as FakeObject;
+    const version = (): string => String(stored().metadata['resourceVersion']);
+    expect(BigInt(first?.version ?? '0')).toBeGreaterThanOrEqual(BigInt(version()));
+
+    rig.server.put(apiPaths.policies, { ...stored(), status: { conditions: [] } });
+    await until(() => progress()[0]?.version === version());
+    expect(progress()[0]?.revision).toBe(first?.revision);
+
+    rig.server.put(apiPaths.policies, { ...stored(), spec: { action: 'AUDIT', rules: [{}] } });
+    await until(() => progress()[0]?.version === version());
+    expect(progress()[0]?.revision).not.toBe(first?.revision);
+    // What is read is in force: nothing of it waits for the next batch.
+    const [inForce] = [...rig.mirror.objects.values()].filter(
+      ({ object }) => object.kind === 'AuthorizationPolicy',
+    );
+    expect(inForce?.object).toMatchObject({ spec: { action: 'AUDIT' } });
+
+    const before = progress()[0]?.revision;
+    rig.server.put(apiPaths.policies, { ...stored(), spec: { action: 'PERMIT' } });
+    await until(() => progress()[0]?.version === version());
+    expect(progress()[0]?.revision).not.toBe(before);
   });
 });

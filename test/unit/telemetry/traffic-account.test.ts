@@ -25,6 +25,7 @@ function setUp() {
   const account = trafficAccount({
     registry,
     metrics: new TrafficMetrics({ metrics, clock, labels: { clusterId: 'c1', service } }),
+    events: { completed: () => {} },
     policies: new PolicyMetrics(metrics),
     pairs: new PairTable(),
     accessLog: new AccessLog({

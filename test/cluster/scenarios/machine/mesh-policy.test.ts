@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ClusterApi, describePod, isReady } from '../../support/api.ts';
 import { clusterUnderTest } from '../../support/cluster-under-test.ts';
+import { eventsOf } from '../../support/events.ts';
 import { eventually } from '../../support/eventually.ts';
+import { echo, load as calls, ports } from '../../support/fortio.ts';
 import { measured } from '../../support/measure.ts';
 import { type Connection, installedMesh, type Mesh } from '../../support/mesh.ts';
 import { type Pair, pairManifest, whenPairReady } from '../../support/pair.ts';
@@ -44,6 +46,30 @@ const policy = (kind: string, spec: object): string =>
     metadata: { name: 'tested', namespace },
     spec,
   });
+
+const access = (spec: object): string =>
+  JSON.stringify({
+    apiVersion: 'mesh-ebpf.io/v1alpha1',
+    kind: 'NamespaceAccess',
+    metadata: { name: 'tested', namespace },
+    spec,
+  });
+
+type Condition = Readonly<Record<string, unknown>>;
+
+/** Waits until a condition of ours on the object `tested` says all of this. */
+async function whenCondition(kind: string, type: string, wanted: Condition): Promise<Condition> {
+  const isSo = (condition: Condition | undefined): condition is Condition =>
+    condition !== undefined && Object.entries(wanted).every(([field, value]) => condition[field] === value);
+  const find = async (): Promise<Condition | undefined> => {
+    const { status } = JSON.parse(await kubectl('get', kind, 'tested', '-n', namespace, '-o', 'json')) as {
+      readonly status?: { readonly conditions?: readonly Condition[] };
+    };
+    return status?.conditions?.find((each) => each['type'] === `mesh-ebpf.io/${type}`);
+  };
+  const found = await eventually(`${kind} is ${type} as ${JSON.stringify(wanted)}`, find, isSo, minutes);
+  return found ?? {};
+}
 
 /** As a user does it; when kubectl returned. */
 async function apply(manifest: string): Promise<number> {
@@ -126,6 +152,69 @@ describe('a policy applied with kubectl', () => {
     6 * minutes,
   );
 
+  it(
+    'says on its status whether it is accepted, and that every node runs it: of each kind, and of the next generation',
+    async () => {
+      const nodes = (await mesh.status()).length;
+      for (const { kind, manifests } of [
+        {
+          kind: 'authorizationpolicy',
+          manifests: [{ rules: [{}] }, { rules: [{ from: [{ source: { namespaces: [namespace] } }] }] }].map(
+            (spec) => policy('AuthorizationPolicy', spec),
+          ),
+        },
+        {
+          kind: 'peerauthentication',
+          manifests: ['PERMISSIVE', 'STRICT'].map((mode) => policy('PeerAuthentication', { mtls: { mode } })),
+        },
+        {
+          kind: 'namespaceaccess',
+          manifests: ['Allow', 'Deny'].map((each) => access({ inbound: { default: each } })),
+        },
+      ]) {
+        for (const [i, manifest] of manifests.entries()) {
+          const returned = await apply(manifest);
+          await whenCondition(kind, 'Accepted', { status: 'True', observedGeneration: i + 1 });
+          const done = await whenCondition(kind, 'Programmed', { status: 'True', observedGeneration: i + 1 });
+          measured(
+            `kubectl returned until ${kind} runs on every node by its status, ms`,
+            Date.now() - returned,
+          );
+          expect(done['message']).toBe(`all ${nodes} nodes run generation ${i + 1}`);
+        }
+        await kubectl('delete', '-n', namespace, kind, 'tested');
+      }
+    },
+    6 * minutes,
+  );
+
+  it(
+    'says on its status why it is not accepted, or what is stricter than it says',
+    async () => {
+      const unreadable = [{ from: [{ source: { ipBlocks: ['010.0.0.1'] } }] }];
+      await apply(policy('AuthorizationPolicy', { action: 'DENY', rules: unreadable }));
+      const said = await whenCondition('authorizationpolicy', 'Accepted', { status: 'False' });
+      expect(said).toMatchObject({
+        reason: 'Invalid',
+        message: expect.stringContaining('spec.rules[0].from[0].source.ipBlocks'),
+      });
+      expect(await whenCondition('authorizationpolicy', 'Programmed', { status: 'False' })).toMatchObject({
+        reason: 'NotAccepted',
+      });
+      const http = [
+        { from: [{ source: { namespaces: ['nowhere'] } }], to: [{ operation: { methods: ['GET'] } }] },
+      ];
+      await apply(policy('AuthorizationPolicy', { action: 'DENY', rules: http }));
+      const stricter = await whenCondition('authorizationpolicy', 'Accepted', { status: 'True' });
+      expect(stricter).toMatchObject({
+        reason: 'UnsupportedValue',
+        message: expect.stringContaining('spec.rules[0].to[0].operation.methods'),
+      });
+      await kubectl('delete', '-n', namespace, 'authorizationpolicy', 'tested');
+    },
+    4 * minutes,
+  );
+
   it('is refused by the API server when it cannot be meant', async () => {
     await expect(
       apply(policy('PeerAuthentication', { portLevelMtls: { 80: { mode: 'STRICT' } } })),
@@ -134,4 +223,60 @@ describe('a policy applied with kubectl', () => {
     const both = { selector: {}, targetRefs: [{ kind: 'Service', name: 'cart' }] };
     await expect(apply(policy('AuthorizationPolicy', both))).rejects.toThrow('only one of');
   });
+});
+
+const addressOf = async ({ namespace: where, name }: Pair['web']): Promise<string> =>
+  (await api.core.readNamespacedPod({ namespace: where, name })).status?.podIP ?? '';
+
+/** `open`, or the client's words. */
+const outcome = async (attempt: Promise<unknown>): Promise<string> =>
+  await attempt.then(
+    () => 'open',
+    (thrown: unknown) => String(thrown),
+  );
+
+describe('a NamespaceAccess applied with kubectl', () => {
+  it(
+    'closes what leaves the mesh, and all UDP, on both nodes; what is within goes on, and Events say what was refused',
+    async () => {
+      const outsiders4 = [await addressOf(outsiders.web), await addressOf(outsiders.cart)];
+      const tcp = (from: Pair['web'], ip: string): Promise<string> =>
+        outcome(echo(api, from, `http://${ip}:${ports.http}/`, 'hello'));
+      const udp = (from: Pair['web'], ip: string): Promise<string> =>
+        outcome(calls(api, from, 1, `udp://${ip}:${ports.udp}/`));
+      const all = async (attempt: typeof tcp): Promise<readonly string[]> =>
+        await Promise.all([pair.web, pair.cart].flatMap((from) => outsiders4.map((ip) => attempt(from, ip))));
+      expect(await all(tcp)).toEqual(Array(4).fill('open'));
+      expect(await all(udp)).toEqual(Array(4).fill('open'));
+      await apply(access({ egress: { default: 'Deny' } }));
+      await whenCondition('namespaceaccess', 'Programmed', { status: 'True' });
+      for (const attempt of [tcp, udp]) {
+        expect(await all(attempt)).toEqual(Array(4).fill(expect.stringContaining('operation not permitted')));
+      }
+      // By its name, which DNS tells; and through the mesh.
+      expect(await outcome(echo(api, pair.web, `http://cart.${namespace}/`, 'hello'))).toBe('open');
+      expect(await tcp(outsiders.web, outsiders4[1] ?? '')).toBe('open');
+      for (const { name } of [pair.web, pair.cart]) {
+        await eventually(
+          `an Event on ${name}`,
+          () => eventsOf(api, namespace, name),
+          (events) =>
+            events.some(
+              ({ reason, message }) =>
+                reason === 'ConnectionDenied' &&
+                message?.includes(`namespaceaccess/${namespace}/tested`) === true,
+            ),
+          minutes,
+        );
+      }
+      await kubectl('delete', '-n', namespace, 'namespaceaccess', 'tested');
+      await eventually(
+        'everything is open again',
+        async () => [...(await all(tcp)), ...(await all(udp))],
+        (outcomes) => outcomes.every((each) => each === 'open'),
+        minutes,
+      );
+    },
+    6 * minutes,
+  );
 });

@@ -177,6 +177,30 @@ def marked(host, port, mark, source=None):
     return said(s)
 
 
+def simultaneous(host, port, own_port, seconds=5):
+    """Connects from a port of its choice, again and again, to somebody who does the same the other way round: nobody
+    listens, and where both first packets meet there is a connection. Tells what came through it."""
+    last = None
+    while time.monotonic() - started < seconds:
+        s, target = new(host, port)
+        s.settimeout(0.3)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        try:
+            s.bind(('', own_port))
+            s.connect(target)
+            s.sendall(b'inside')
+            if data := s.recv(100):
+                # The other one has to read it, too.
+                time.sleep(0.5)
+                return {'answer': data.decode()}
+        except OSError as error:
+            last = name_of(error)
+        finally:
+            s.close()
+    return {'error': last}
+
+
 def probe(host, port, text='', seconds=4):
     """Dials, sends a text in hexadecimal, and tells what came back until the other side ended it or time was up."""
     s, target = new(host, port)

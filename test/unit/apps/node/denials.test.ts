@@ -67,13 +67,20 @@ describe('a refusal', () => {
     const account = denialAccount({
       accessLog: { completed: () => seen.push('log') },
       registry: { completed: () => seen.push('list') },
+      events: { completed: () => seen.push('event') },
       metrics: {
         count: (_name, labels, by) => seen.push(`${Object.values(labels).join(' ')} ${by ?? 1}`),
       },
     });
     account.refused(recordOf('8.8.8.8', { protocol: 'udp' }));
     account.untold(7);
-    expect(seen.toSorted()).toEqual(['any untold 7', 'list', 'log', 'udp namespaceaccess/shop/closed 1']);
+    expect(seen.toSorted()).toEqual([
+      'any untold 7',
+      'event',
+      'list',
+      'log',
+      'udp namespaceaccess/shop/closed 1',
+    ]);
     const record = recordOf('8.8.8.8');
     const policies = Array.from({ length: 300 }, (_, i) => ({ ...record.verdict, policy: `p${i}` }));
     for (const verdict of policies) account.refused({ ...record, verdict } as ConnectionRecord);
