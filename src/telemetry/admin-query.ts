@@ -49,6 +49,18 @@ export function parseExplanationQuery(parameters: URLSearchParams): ExplanationQ
   return { from, to, ...(namespace === undefined ? {} : { namespace }) };
 }
 
+/** Of `GET /v1/pairs` and `PUT /v1/policies/rehearsal`. @throws MeshError INVALID_ARGUMENT for a parameter that is unknown or not valid. */
+export function parseSeenQuery(parameters: URLSearchParams): {
+  readonly namespace: string | undefined;
+  readonly prune: boolean;
+} {
+  for (const [name] of parameters) if (name !== 'namespace' && name !== 'prune') throw unknownParameter(name);
+  return {
+    namespace: parameters.get('namespace') ?? undefined,
+    prune: parseFlag('prune', parameters.get('prune') ?? 'false'),
+  };
+}
+
 /** A SPIFFE ID and an address. */
 const maxNameLength = 2200;
 

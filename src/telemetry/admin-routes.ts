@@ -1,7 +1,7 @@
 /** The admin API as a table: method and path to a call of `AdminApi`, and the document around its answer. */
 import { asMeshError, type ErrorCode, MeshError } from '../base/errors.ts';
 import { type AdminApi, adminApiVersion, type DocumentHead, logLevels } from './admin-api.ts';
-import { parseConnectionsQuery, parseExplanationQuery } from './admin-query.ts';
+import { parseConnectionsQuery, parseExplanationQuery, parseSeenQuery } from './admin-query.ts';
 
 export interface AdminRequest {
   readonly method: string;
@@ -56,18 +56,14 @@ function routeTable(api: AdminApi, identity: AdminIdentity): ReadonlyMap<string,
     [
       'GET /v1/pairs',
       async ({ url }) =>
-        wrap('PairList', { items: await api.pairs(url.searchParams.get('namespace') ?? undefined) }),
+        wrap('PairList', { items: await api.pairs(parseSeenQuery(url.searchParams).namespace) }),
     ],
     [
       'PUT /v1/policies/rehearsal',
       async ({ url, body }) =>
         wrap(
           'PolicyRehearsal',
-          await api.rehearse({
-            objects: await body(),
-            prune: url.searchParams.get('prune') === 'true',
-            namespace: url.searchParams.get('namespace') ?? undefined,
-          }),
+          await api.rehearse({ ...parseSeenQuery(url.searchParams), objects: await body() }),
         ),
     ],
     [

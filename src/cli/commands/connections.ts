@@ -118,16 +118,16 @@ const endOf = (item: ConnectionItem): number =>
   item.durationMs === null ? Number.MAX_SAFE_INTEGER : Date.parse(item.openedAt) + item.durationMs;
 
 const nothingSeen =
-  'no connection went through these nodes since they started; only those of enrolled pods do (mesh-ebpf workloads)';
+  'no connection went through these nodes yet; only those of enrolled pods do (mesh-ebpf workloads)';
 
 function whyEmpty(options: ConnectionOptions, { documents }: Answers<ConnectionsDocument>): string {
   const seen = documents.reduce((sum, { last }) => sum + last, 0);
   if (seen === 0) return nothingSeen;
   if (options.dryRunDenied === true) {
-    return `no policy in dry run would have refused any of ${seen} that ended since the nodes started`;
+    return `no policy in dry run would have refused any of ${seen} that these nodes have seen end`;
   }
   const asked = options.failed === true || options.denied === true ? 'none failed that way' : 'none matched';
-  return `${asked}, of ${seen} that ended since the nodes started`;
+  return `${asked}, of ${seen} that these nodes have seen end`;
 }
 
 /** About the last one that a policy refused. */

@@ -70,6 +70,31 @@ describe('the registry of connections', () => {
     expect(ids(registry, { failed: true })).toEqual([denied.id, failed.id]);
   });
 
+  it('finds what policies in dry run would refuse', () => {
+    const registry = new ConnectionRegistry();
+    const rehearsed = { allowed: false, policy: undefined, reason: 'no rule' };
+    const allowed = { allowed: true, policy: undefined, reason: 'no policy applies' };
+    const found = record({ verdict: { ...allowed, dryRun: rehearsed } });
+    const other = record({
+      verdict: { ...rehearsed, dryRun: allowed },
+      error: failure('POLICY_DENIED', 'policy'),
+    });
+    for (const one of [found, other, record()]) registry.completed(one);
+    expect(ids(registry, { dryRunDenied: true })).toEqual([found.id]);
+  });
+
+  it('goes on from what an earlier process remembered', () => {
+    const registry = new ConnectionRegistry();
+    registry.restore([
+      { sequence: 9, record: record() },
+      { sequence: 7, record: record() },
+      { sequence: 7, record: record() },
+    ]);
+    registry.completed(record());
+    expect(registry.recent().records.map(({ sequence }) => sequence)).toEqual([7, 9, 10]);
+    expect(registry.recent({ after: 9 })).toMatchObject({ last: 10, lost: 0 });
+  });
+
   it('counts "since" from the end of a connection, so a long one that just failed is found', () => {
     const registry = new ConnectionRegistry();
     const long = record({ openedAt: 1000, durationMs: 60_000, error: failure('DIAL_FAILED') });

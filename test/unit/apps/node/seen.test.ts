@@ -91,6 +91,27 @@ describe('what other policies would change', () => {
     ]);
   });
 
+  it('is told of defaults of namespaces, and of plaintext under STRICT, too', () => {
+    const plaintext = { address: at('10.9.9.9:1'), workload: undefined, identity: undefined };
+    const seen = nodeThatSaw(to(web), to(web, { source: plaintext }));
+    const objects = (kind: string, apiVersion: string, spec: object): string =>
+      JSON.stringify({ apiVersion, kind, metadata: { name: 'all', namespace: 'shop' }, spec });
+    const access = objects('NamespaceAccess', 'mesh-ebpf.io/v1alpha1', { inbound: { default: 'Deny' } });
+    const denied = rehearsalBody(view, seen, { objects: access, prune: false }).items;
+    expect(denied.map(({ after }) => after.policy)).toEqual([
+      'namespaceaccess/shop/all',
+      'namespaceaccess/shop/all',
+    ]);
+    const strict = objects('PeerAuthentication', 'security.istio.io/v1', { mtls: { mode: 'STRICT' } });
+    expect(rehearsalBody(view, seen, { objects: strict, prune: false }).items).toMatchObject([
+      {
+        identity: null,
+        sourceIp: '10.9.9.9',
+        after: { allowed: false, policy: 'peerauthentication/shop/all' },
+      },
+    ]);
+  });
+
   it('leaves out the other policies only if told to', () => {
     const { view: denying } = meshOf({
       workloads: [web, cart, db],

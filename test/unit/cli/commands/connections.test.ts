@@ -76,6 +76,17 @@ describe('mesh-ebpf connections', () => {
     expect(out.trim().split('\n')).toHaveLength(5);
   });
 
+  it('shows what policies in dry run would have refused, if asked', async () => {
+    const dryRun = { allowed: false, policy: 'shop/rehearsed', reason: 'rule 1 matches' };
+    const verdict = { allowed: true, policy: null, reason: 'no policy applies', audit: null, dryRun };
+    const nodes = [remembering({ recent: [connection('c-1', { verdict })] })];
+    const { out, requests } = await run('connections --dry-run-denied', { nodes });
+    expect(out).toMatch(/DRY RUN[^]*WOULD BE DENIED by shop\/rehearsed: rule 1 matches/);
+    expect(requests[0]?.target).toMatch(/dryRunDenied=true/);
+    expect((await run('connections', { nodes })).out).not.toMatch(/DRY RUN/);
+    expect((await run('connections -o wide', { nodes })).out).toMatch(/WOULD BE DENIED/);
+  });
+
   it('asks the node for exactly what was wanted', async () => {
     const { requests } = await run('connections -p shop/web-1 --denied --since 10m -l 5', {
       nodes: [remembering({})],
