@@ -24,6 +24,8 @@ process.stdout.on('error', () => process.exit(0));
 
 const environment = readEnvironment();
 /** Beside the sources or the bundle as they are built, or beside the bundle as it is installed. */
+const example = (name: string): string => fileURLToPath(new URL(`../examples/${name}`, import.meta.url));
+
 const built = (path: string, name: string): string =>
   [`../build/${path}/${name}`, `./${name}`]
     .map((candidate) => fileURLToPath(new URL(candidate, import.meta.url)))
@@ -76,7 +78,7 @@ process.exitCode = await runCli(process.argv.slice(2), env, [
   addInstallCommand,
   addCaCommands,
   addLabCommands({ program }),
-  addDemoCommand({ program, manifests: fileURLToPath(new URL('../examples/shop', import.meta.url)) }),
+  addDemoCommand({ program, manifests: example('shop'), policies: example('policy') }),
 ]);
 // What was written into a pipe may still be on its way. After that, timers and sockets of libraries must not keep a
 // command alive that has finished.

@@ -11,7 +11,11 @@ export type ConnectionRow = ConnectionItem & {
 };
 
 /** `AGO`: ages relative to `now`. `TIME`: the time of day, for a stream that stays on the screen. */
-export function connectionColumns(now: number, when: 'AGO' | 'TIME'): readonly Column<ConnectionRow>[] {
+export function connectionColumns(
+  now: number,
+  when: 'AGO' | 'TIME',
+  options: { readonly dryRun?: boolean | undefined } = {},
+): readonly Column<ConnectionRow>[] {
   return [
     { header: when, cell: (row) => ended(row, now, when) },
     { header: 'FROM', cell: ({ source }) => endName(source), shrink: true },
@@ -31,6 +35,7 @@ export function connectionColumns(now: number, when: 'AGO' | 'TIME'): readonly C
     { header: 'SOURCE IDENTITY', cell: ({ source }) => source.identity ?? '', wide: true },
     { header: 'DESTINATION IDENTITY', cell: ({ destination }) => destination.identity ?? '', wide: true },
     { header: 'DIALLED', cell: ({ originalDestination }) => originalDestination, wide: true },
+    { header: 'DRY RUN', cell: dryRun, shrink: true, ...(options.dryRun === true ? {} : { wide: true }) },
     { header: 'POLICY', cell: ({ verdict }) => verdict?.policy ?? '', wide: true },
     { header: 'TRACE', cell: ({ traceId }) => traceId ?? '', wide: true },
   ];
@@ -62,6 +67,16 @@ function path({ path: taken, transport }: ConnectionItem): Cell {
   return taken === 'tunnel'
     ? { text: 'mTLS tunnel', style: 'green' }
     : { text: 'plaintext', style: 'yellow' };
+}
+
+/** What policies in dry run would have done, where that differs. */
+function dryRun({ verdict }: ConnectionItem): Cell {
+  const rehearsed = verdict?.dryRun ?? null;
+  if (rehearsed === null) return '';
+  const by = `${rehearsed.policy ?? 'default'}: ${rehearsed.reason}`;
+  return rehearsed.allowed
+    ? { text: `would be allowed by ${by}`, style: 'green' }
+    : { text: `WOULD BE DENIED by ${by}`, style: 'yellow' };
 }
 
 function result({ outcome, error, verdict }: ConnectionItem): Cell {

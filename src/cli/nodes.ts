@@ -34,10 +34,13 @@ export interface Answers<Doc> {
 interface Question<Doc extends DocumentHead<string>> {
   readonly target: string;
   readonly kind: Doc['kind'];
+  /** GET if absent. */
+  readonly method?: 'GET' | 'PUT';
+  readonly body?: string;
 }
 
 /**
- * GETs `target` from every selected node.
+ * Asks every selected node.
  * @throws MeshError UNAVAILABLE when there is no node at all; NOT_FOUND when none has the name asked for.
  */
 export async function askNodes<Doc extends DocumentHead<string>>(
@@ -46,6 +49,25 @@ export async function askNodes<Doc extends DocumentHead<string>>(
   question: Question<Doc>,
 ): Promise<Answers<Doc>> {
   return await askChosen<Doc>(env, selection, question, await findNodes(env, selection));
+}
+
+/** Asks one node after the other until one answers: for what every node knows. @throws MeshError as `askNodes` */
+export async function askAny<Doc extends DocumentHead<string>>(
+  env: CliEnv,
+  selection: NodeSelection,
+  question: Question<Doc>,
+): Promise<{ readonly document: Doc | undefined; readonly unreachable: readonly Unreachable[] }> {
+  const { handles, unreachable } = await findNodes(env, selection);
+  const silent: Unreachable[] = [...unreachable];
+  // On this machine only its answer tells which node it is.
+  const turns = selection.node === undefined ? handles.map((handle) => [handle]) : [handles];
+  for (const turn of turns) {
+    const answers = await askChosen<Doc>(env, selection, question, { handles: turn, unreachable: [] });
+    const [document] = answers.documents;
+    if (document !== undefined) return { document, unreachable: [] };
+    silent.push(...answers.unreachable);
+  }
+  return { document: undefined, unreachable: silent };
 }
 
 /** As `askNodes`, but never a cluster's. */
@@ -124,7 +146,13 @@ export async function getDocument<Doc extends DocumentHead<string>>(
   question: Question<Doc> & { readonly timeout: number },
 ): Promise<Doc> {
   const signal = AbortSignal.any([env.interrupted, AbortSignal.timeout(question.timeout)]);
-  const { document } = await handle.admin({ method: 'GET', target: question.target, signal });
+  const { target, method = 'GET', body } = question;
+  const { document } = await handle.admin({
+    method,
+    target,
+    signal,
+    ...(body === undefined ? {} : { body }),
+  });
   const head = headOf(document);
   if (head?.kind === question.kind) return document as Doc;
   if (head?.kind === 'Error') throw nodeError(document);

@@ -126,7 +126,7 @@ interface Item {
 }
 
 /** The items of a `kind: List`, else the document itself. */
-function itemsOf(value: unknown): readonly Item[] {
+export function itemsOf(value: unknown): readonly Item[] {
   const isList = isRecord(value) && value['kind'] === 'List' && Array.isArray(value['items']);
   if (!isList) return [{ value, path: [] }];
   const items: readonly unknown[] = Array.isArray(value['items']) ? value['items'] : [];

@@ -29,7 +29,15 @@ export interface Problem {
   /** What was expected and what was found, one sentence without a full stop. */
   readonly message: string;
   readonly hint: string | undefined;
+  /** Of policies: what kind of a problem it is. */
+  readonly remark?: RemarkType;
 }
+
+/**
+ * `unreadable`: a mistake in it. `l7`: nobody but a waypoint can check it. `principal`: a name that can be nobody's.
+ * `warning`: in force, with the caveat given.
+ */
+export type RemarkType = 'unreadable' | 'l7' | 'principal' | 'warning';
 
 /** A problem with a file, or a directory, as a whole. */
 export const fileProblem = (file: string, message: string): Problem => ({
@@ -53,6 +61,15 @@ export function formatField(path: FieldPath): string {
     })
     .join('')
     .replace(/^\./, '');
+}
+
+/** The path that `formatField` wrote; what it cannot have written ends the path. */
+export function parseField(text: string): FieldPath {
+  const steps = text.matchAll(/(?:\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]|\.?([\w$-]+))/gy);
+  return [...steps].map(([, index, quoted, name]) => {
+    if (index !== undefined) return Number(index);
+    return quoted === undefined ? (name ?? '') : String(JSON.parse(quoted));
+  });
 }
 
 const formatPosition = (at: SourcePosition): string => `${at.file}:${at.line}:${at.column}`;

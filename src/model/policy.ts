@@ -36,6 +36,8 @@ export interface AuthorizationPolicy {
 
 /** Matches when one of `from`, one of `to` and all of `when` match. What is absent or empty matches everything. */
 export interface PolicyRule {
+  /** Position in the object, from 1, where rules before it are left out; else it is that in this list. */
+  readonly number?: number;
   readonly from?: readonly PolicyMatch[];
   readonly to?: readonly PolicyMatch[];
   readonly when?: readonly PolicyMatch[];

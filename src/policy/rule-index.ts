@@ -67,6 +67,18 @@ export class RuleIndex {
     return first?.rule;
   }
 
+  /** Rules that match, up to `limit`, in no order. */
+  matching(attributes: Attributes, limit: number): readonly CompiledRule[] {
+    const found = new Set<CompiledRule>();
+    this.#visit(attributes, (postings) => {
+      for (const { rule } of postings) {
+        if (found.size >= limit) return;
+        if (ruleMatches(rule, attributes)) found.add(rule);
+      }
+    });
+    return [...found];
+  }
+
   #visit(attributes: Attributes, search: (postings: Postings) => void): void {
     search(this.#unfiled);
     for (const field of texts) {

@@ -20,7 +20,7 @@ export interface CompiledRule {
 }
 
 export const compileRules = (policy: AuthorizationPolicy): readonly CompiledRule[] =>
-  policy.rules.map((rule, i) => ({ policy, number: i + 1, clauses: clausesOf(rule) }));
+  policy.rules.map((rule, i) => ({ policy, number: rule.number ?? i + 1, clauses: clausesOf(rule) }));
 
 const clausesOf = ({ from = [], to = [], when = [] }: PolicyRule): readonly Clause[] => [
   ...anyOf('from', 0, from),

@@ -148,6 +148,86 @@ export interface PolicyItem {
   readonly workloads: readonly string[];
 }
 
+/** What lint found. */
+export interface PolicyFindingItem {
+  /** Stable: `selects-nobody`. All of them: docs/policy.md. */
+  readonly code: string;
+  readonly severity: 'error' | 'warning' | 'info';
+  /** null: a file as a whole. */
+  readonly kind: string | null;
+  readonly namespace: string | null;
+  readonly name: string | null;
+  /** `spec.rules[0].from[1].source.principals[0]`; '' is the object as a whole. */
+  readonly field: string;
+  /** Of objects in files. */
+  readonly file: string | null;
+  readonly line: number | null;
+  readonly column: number | null;
+  readonly message: string;
+  readonly hint: string | null;
+}
+
+/** Connections of one source to the pods of one owner on one port, as their node saw them; failed ones are not counted. */
+export interface PairItem {
+  readonly allowed: boolean;
+  /** Proved; null for plaintext. */
+  readonly identity: string | null;
+  /** Of the last connection; of plaintext, of all. */
+  readonly sourceIp: string;
+  /** `NAMESPACE/OWNER`, where the address was a pod's. */
+  readonly sourceName: string | null;
+  readonly namespace: string;
+  /** `deployment/web` */
+  readonly owner: string;
+  /** Labels by which to select the owner's pods; null: there are none, or no pod any more. */
+  readonly labels: Readonly<Record<string, string>> | null;
+  /** Owners whose pods have these labels, too. */
+  readonly alsoSelected: readonly string[];
+  readonly port: number;
+  /** That decided. */
+  readonly policy: string | null;
+  readonly count: number;
+  readonly firstSeen: string;
+  readonly lastSeen: string;
+}
+
+/** Connections seen lately that other policies would judge differently. */
+export interface ChangedVerdictItem {
+  readonly identity: string | null;
+  readonly sourceIp: string;
+  readonly sourceName: string | null;
+  readonly namespace: string;
+  readonly owner: string;
+  readonly port: number;
+  readonly count: number;
+  readonly lastSeen: string;
+  readonly before: DecidedItem;
+  readonly after: DecidedItem;
+}
+
+export interface DecidedItem {
+  readonly allowed: boolean;
+  readonly policy: string | null;
+  readonly reason: string;
+}
+
+/** Policies to judge by: those in force, with these in place of their namesakes. */
+export interface RehearsalQuery {
+  /** A List of objects as JSON. */
+  readonly objects: string;
+  /** All others are left out; of this namespace only, if one is given. */
+  readonly prune: boolean;
+  readonly namespace?: string | undefined;
+}
+
+export interface RehearsalBody {
+  readonly items: readonly ChangedVerdictItem[];
+  /** Connections judged. */
+  readonly judged: number;
+  /** Connections to pods of which none is there any more. */
+  readonly unjudged: number;
+}
+
 export interface ConnectionEnd {
   readonly address: string;
   /** `NAMESPACE/NAME` of the pod, where the address is one's. */
@@ -228,6 +308,10 @@ export interface AdminApi {
   services(): readonly ServiceItem[] | Promise<readonly ServiceItem[]>;
   certificates(): readonly CertificateItem[] | Promise<readonly CertificateItem[]>;
   policies(): readonly PolicyItem[] | Promise<readonly PolicyItem[]>;
+  /** @param networkPolicies Kubernetes' own, as JSON of a List; '' is none. The node itself does not follow them. */
+  lint(networkPolicies: string): readonly PolicyFindingItem[] | Promise<readonly PolicyFindingItem[]>;
+  pairs(namespace: string | undefined): readonly PairItem[] | Promise<readonly PairItem[]>;
+  rehearse(query: RehearsalQuery): RehearsalBody | Promise<RehearsalBody>;
   connections(query: ConnectionsQuery): ConnectionsBody | Promise<ConnectionsBody>;
   enrolment(uid: string): EnrolmentBody | Promise<EnrolmentBody>;
   explain(query: ExplanationQuery): ExplanationBody | Promise<ExplanationBody>;
@@ -242,6 +326,9 @@ export type WorkloadList = List<'WorkloadList', WorkloadItem>;
 export type ServiceList = List<'ServiceList', ServiceItem>;
 export type CertificateList = List<'CertificateList', CertificateItem>;
 export type PolicyList = List<'PolicyList', PolicyItem>;
+export type PairList = List<'PairList', PairItem>;
+export type RehearsalDocument = DocumentHead<'PolicyRehearsal'> & RehearsalBody;
+export type PolicyFindingList = List<'PolicyFindingList', PolicyFindingItem>;
 export type ExplanationDocument = DocumentHead<'Explanation'> & ExplanationBody;
 export type ConnectionsDocument = DocumentHead<'ConnectionList'> & ConnectionsBody;
 

@@ -15,6 +15,7 @@ export function parseConnectionsQuery(parameters: URLSearchParams): ConnectionsQ
         break;
       case 'failed':
       case 'denied':
+      case 'dryRunDenied':
         query[name] = parseFlag(name, value);
         break;
       case 'since':

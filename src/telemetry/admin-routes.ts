@@ -54,6 +54,27 @@ function routeTable(api: AdminApi, identity: AdminIdentity): ReadonlyMap<string,
     ['GET /v1/certs', list('CertificateList', () => api.certificates())],
     ['GET /v1/policies', list('PolicyList', () => api.policies())],
     [
+      'GET /v1/pairs',
+      async ({ url }) =>
+        wrap('PairList', { items: await api.pairs(url.searchParams.get('namespace') ?? undefined) }),
+    ],
+    [
+      'PUT /v1/policies/rehearsal',
+      async ({ url, body }) =>
+        wrap(
+          'PolicyRehearsal',
+          await api.rehearse({
+            objects: await body(),
+            prune: url.searchParams.get('prune') === 'true',
+            namespace: url.searchParams.get('namespace') ?? undefined,
+          }),
+        ),
+    ],
+    [
+      'PUT /v1/policies/lint',
+      async ({ body }) => wrap('PolicyFindingList', { items: await api.lint(await body()) }),
+    ],
+    [
       'GET /v1/connections',
       async ({ url }) =>
         wrap('ConnectionList', await api.connections(parseConnectionsQuery(url.searchParams))),

@@ -18,7 +18,8 @@ export interface AdminServerDeps {
   readonly peerCredentials: PeerCredentials;
 }
 
-const maxBodyBytes = 4096;
+/** Manifests to be judged; nobody but root may send any. What carries them here from elsewhere takes no more. */
+const maxBodyBytes = 512 * 1024;
 
 /** @throws MeshError ALREADY_EXISTS when a live process serves `path`; UNAVAILABLE when it cannot be bound. */
 export async function startAdminServer(deps: AdminServerDeps, path: string): Promise<RunningServer> {

@@ -14,6 +14,8 @@ export interface ConnectionFilter {
   readonly denied?: boolean;
   /** Those with this id or trace id, or one that begins so. */
   readonly id?: string;
+  /** Only those that policies in dry run would refuse. */
+  readonly dryRunDenied?: boolean;
   /** Only those that were open at or after this time, milliseconds since the epoch. */
   readonly since?: number;
 }
@@ -23,6 +25,7 @@ export function matches(connection: ConnectionSummary | ConnectionRecord, filter
     named(connection, filter) &&
     eitherSide(connection, filter) &&
     outcomeMatches(connection, filter) &&
+    rehearsalMatches(connection, filter) &&
     recentEnough(connection, filter)
   );
 }
@@ -48,6 +51,9 @@ function outcomeMatches(connection: ConnectionSummary | ConnectionRecord, filter
   const outcome = outcomeOf(connection);
   return outcome === 'denied' || (outcome === 'failed' && filter.denied !== true);
 }
+
+const rehearsalMatches = ({ verdict }: ConnectionSummary, { dryRunDenied }: ConnectionFilter): boolean =>
+  dryRunDenied !== true || verdict?.dryRun?.allowed === false;
 
 function recentEnough(
   connection: ConnectionSummary | ConnectionRecord,

@@ -50,6 +50,7 @@ export class ConnectionRegistry {
   readonly #rings = new Map<string, KeptRecord[]>();
   #kept = 0;
   #last = 0;
+  #noticed: () => void = () => {};
 
   constructor(options: RegistryOptions = {}) {
     this.#capacity = options.capacity ?? 4096;
@@ -68,14 +69,33 @@ export class ConnectionRegistry {
     this.#live.set(connection.id, connection);
   }
 
+  /** Called after each record. */
+  onRecord(noticed: () => void): void {
+    this.#noticed = noticed;
+  }
+
   /** Also for connections that never were `opened`. */
   completed(record: ConnectionRecord): void {
     this.#live.delete(record.id);
     this.#last += 1;
-    const key = ringKey(record);
+    this.#keep({ sequence: this.#last, record });
+    this.#noticed();
+  }
+
+  /** What an earlier process remembered; before anything else is told. */
+  restore(records: readonly KeptRecord[]): void {
+    for (const kept of records.toSorted((a, b) => a.sequence - b.sequence)) {
+      if (kept.sequence <= this.#last) continue;
+      this.#last = kept.sequence;
+      this.#keep(kept);
+    }
+  }
+
+  #keep(kept: KeptRecord): void {
+    const key = ringKey(kept.record);
     const ring = this.#rings.get(key) ?? [];
     this.#rings.set(key, ring);
-    ring.push({ sequence: this.#last, record });
+    ring.push(kept);
     this.#kept += 1;
     const full = this.#kept > this.#capacity;
     // A ring above its fair share pays for itself; only a small one needs the search for a larger.
@@ -95,7 +115,7 @@ export class ConnectionRegistry {
 
   recent(query: RecentQuery = {}): RecentAnswer {
     const after = query.after ?? 0;
-    const newer = [...this.#rings.values()].flat().filter((kept) => kept.sequence > after);
+    const newer = [...this.#rings.values()].flatMap((ring) => newerThan(after, ring));
     const found = newer
       .filter((kept) => matches(kept.record, query))
       .toSorted((a, b) => a.sequence - b.sequence);
@@ -118,6 +138,13 @@ export class ConnectionRegistry {
     for (const entry of this.#rings) if (entry[1].length > (largest?.[1].length ?? 0)) largest = entry;
     if (largest !== undefined) this.#forgetOldest(...largest);
   }
+}
+
+/** Most of what somebody asks for who follows is at the end. */
+function newerThan(after: number, ring: readonly KeptRecord[]): readonly KeptRecord[] {
+  let first = ring.length;
+  while (first > 0 && (ring[first - 1]?.sequence ?? 0) > after) first -= 1;
+  return ring.slice(first);
 }
 
 /** The pod that tells the story is this node's: the source of an outbound connection, the target of an inbound one. */

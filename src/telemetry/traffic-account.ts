@@ -1,10 +1,11 @@
 /**
  * The one place a connection is told to: what the ztunnel's `account` layer calls. A completed record becomes one log
- * line, one set of metrics and one entry in the registry; nothing else feeds any of them.
+ * line, one set of metrics, one entry in the registry and a count in a pair; nothing else feeds any of them.
  */
 import type { ConnectionRecord } from '../model/connection.ts';
 import type { AccessLog } from './access-log.ts';
 import type { ConnectionRegistry, LiveConnection } from './connection-registry.ts';
+import type { PairTable } from './flight/pairs.ts';
 import type { PolicyMetrics } from './policy-metrics.ts';
 import type { TrafficMetrics } from './traffic-metrics.ts';
 
@@ -22,6 +23,7 @@ export interface TrafficAccountDeps {
   readonly policies: PolicyMetrics;
   /** Hears of all; tells everybody of those that were refused. */
   readonly events: { completed(record: ConnectionRecord): void };
+  readonly pairs: PairTable;
 }
 
 export function trafficAccount({
@@ -30,6 +32,7 @@ export function trafficAccount({
   metrics,
   policies,
   events,
+  pairs,
 }: TrafficAccountDeps): TrafficAccount {
   return {
     opened(connection) {
@@ -41,6 +44,7 @@ export function trafficAccount({
     completed(record) {
       metrics.completed(record);
       policies.completed(record);
+      pairs.completed(record);
       registry.completed(record);
       accessLog.completed(record);
       events.completed(record);

@@ -25,6 +25,8 @@ export interface DeciderDeps extends AccountDeps, Pick<LearningDeps, 'troubles'>
   readonly random: () => number;
   /** Told of a connection to a probe address, with its port: true if it is the agent's own question. */
   readonly probeArrived: (pod: WorkloadUid, port: Port) => boolean;
+  /** Number of the first connection: beyond those that are remembered of an earlier process. */
+  readonly firstSerial?: number;
 }
 
 interface Deps extends DeciderDeps {
@@ -44,7 +46,7 @@ function withMemory(given: DeciderDeps): Deps {
 
 export function createDecider(given: DeciderDeps): ConnectionDecider {
   const deps = withMemory(given);
-  const nextId = connectionIds();
+  const nextId = connectionIds(given.firstSerial ?? 0);
   const inbound = inboundSteps(deps.authorizer);
   const originalOf = (arrival: Arrival): SocketAddress | undefined =>
     arrival.type === 'outbound' ? deps.originalDestination(arrival.client, arrival.local) : undefined;
@@ -141,8 +143,8 @@ function arrivalFacts(
   };
 }
 
-/** Short ids that do not repeat within a process: `c-0`, `c-1`, … in base 36. */
-function connectionIds(): () => ConnectionId {
-  let next = 0;
+/** Short ids that do not repeat as long as they are remembered: `c-0`, `c-1`, … in base 36. */
+function connectionIds(first: number): () => ConnectionId {
+  let next = first;
   return () => `c-${(next++).toString(36)}` as ConnectionId;
 }

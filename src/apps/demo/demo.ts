@@ -14,12 +14,15 @@ import type { BulkResult } from '../../lab/app/bulk.ts';
 import { acts, transfer } from './acts.ts';
 import { labClient, type LabClient } from './lab-client.ts';
 import { perform, type Stage } from './perform.ts';
+import { tellPolicies } from './policy-act.ts';
 import { header, outcomeLine, podColumns, transferLine } from './screen.ts';
 
 export interface DemoDeps {
   readonly program: readonly [string, ...string[]];
   /** Directory of the example's manifests. */
   readonly manifests: string;
+  /** Of its policies. */
+  readonly policies: string;
 }
 
 interface Flags {
@@ -45,7 +48,7 @@ async function demo(flags: Flags, deps: DemoDeps, context: CommandContext): Prom
   const scratch = await mkdtemp(join(tmpdir(), 'mesh-ebpf-demo-'));
   try {
     await client.lab('up', '-f', deps.manifests, '--wait', '-o', 'json');
-    const wrong = await tell(screen, client, scratch);
+    const wrong = await tell(screen, client, scratch, deps.policies);
     epilogue(screen, flags.keep === true);
     return wrong === 0 ? exitCodes.clean : exitCodes.findings;
   } finally {
@@ -55,7 +58,7 @@ async function demo(flags: Flags, deps: DemoDeps, context: CommandContext): Prom
 }
 
 /** Returns how many connections were not as expected. */
-async function tell(screen: Screen, client: LabClient, scratch: string): Promise<number> {
+async function tell(screen: Screen, client: LabClient, scratch: string, policies: string): Promise<number> {
   const { pods, nodes } = await client.status();
   const workloads = (await Promise.all(nodes.map(({ name }) => client.workloads(name)))).flat();
   const rows = pods.map((pod) => ({ pod, workload: workloads.find(({ uid }) => uid === pod.uid) }));
@@ -83,13 +86,14 @@ async function tell(screen: Screen, client: LabClient, scratch: string): Promise
         'for the pods outside the mesh, so it would have found it for the others.',
     ),
   );
-  return wrong;
+  return wrong + (await tellPolicies(screen, stage, policies));
 }
 
 function epilogue(screen: Screen, kept: boolean): void {
   const next = kept
     ? [
         'mesh-ebpf connections                 who talked to whom, under which identity',
+        'mesh-ebpf explain shop/web db.shop    what would become of a connection, and why',
         'mesh-ebpf maps dump destinations      what the kernel knows, in names',
         'mesh-ebpf lab exec -it web -- sh      a shell inside a pod',
         'mesh-ebpf lab down                    end it all',

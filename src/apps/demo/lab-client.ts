@@ -11,12 +11,22 @@ import type {
   WorkloadList,
 } from '../../telemetry/admin-api.ts';
 
+/** What the demo looks at of `explain -o json`. */
+export interface Explained {
+  readonly outcome: 'allowed' | 'denied' | 'depends' | 'failed';
+  readonly verdict: { readonly reason: string };
+}
+
 export interface LabClient {
   /** `lab …`; its progress appears on this terminal's stderr. @throws MeshError UNAVAILABLE when it fails */
   lab(...args: readonly string[]): Promise<string>;
   status(): Promise<LabStatus>;
   /** Runs `mesh-ebpf lab-app …` in a pod and reads its lines of JSON. */
   app<Result>(pod: string, ...args: readonly string[]): Promise<readonly Result[]>;
+  /** `explain`, of the nodes. */
+  explain(from: string, to: string): Promise<Explained>;
+  /** `policy suggest` for a namespace, as YAML. */
+  suggest(namespace: string): Promise<string>;
   workloads(node: string): Promise<readonly WorkloadItem[]>;
   /** Completed connections a node has seen after `sequence`, and the newest sequence there is. */
   connections(
@@ -27,7 +37,8 @@ export interface LabClient {
 
 export function labClient(program: readonly [string, ...string[]], env: CliEnv): LabClient {
   const [file, ...prefix] = program;
-  const lab: LabClient['lab'] = (...args) => capture(file, [...prefix, 'lab', ...args]);
+  const run = (...args: readonly string[]): Promise<string> => capture(file, [...prefix, ...args]);
+  const lab: LabClient['lab'] = (...args) => run('lab', ...args);
   const ask = async <Document>(node: string, target: string): Promise<Document> => {
     const signal = AbortSignal.timeout(5_000);
     const socket = labLayout().node(node).adminSocket;
@@ -45,6 +56,8 @@ export function labClient(program: readonly [string, ...string[]], env: CliEnv):
         .filter(Boolean)
         .map((line) => JSON.parse(line) as Result);
     },
+    explain: async (from, to) => JSON.parse(await run('explain', from, to, '-o', 'json')) as Explained,
+    suggest: (namespace) => run('policy', 'suggest', '-n', namespace),
     workloads: async (node) => (await ask<WorkloadList>(node, '/v1/workloads')).items,
     connections: async (node, after) => {
       const { recent, last } = await ask<ConnectionsDocument>(

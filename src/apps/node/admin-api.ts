@@ -4,6 +4,7 @@ import type { Enrolment } from '../../agent/enrolment.ts';
 import type { MeshError } from '../../base/errors.ts';
 import type { MapOccupancy } from '../../datapath/occupancy.ts';
 import type { CertificateManager } from '../../identity/certificate-manager.ts';
+import type { Problem as ObjectProblem } from '../../kube/problem.ts';
 import type { SourceStatus } from '../../kube/source.ts';
 import type { NodeName, WorkloadUid } from '../../model/mesh.ts';
 import type { MeshReader } from '../../model/view.ts';
@@ -13,6 +14,7 @@ import type { AdminApi, LogLevel, Problem, StatusBody } from '../../telemetry/ad
 import { configDump } from '../../telemetry/config-dump.ts';
 import { connectionsBody } from '../../telemetry/connection-items.ts';
 import type { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
+import type { PairTable } from '../../telemetry/flight/pairs.ts';
 import type { Readiness } from '../../telemetry/readiness.ts';
 import { certificateItem, podName, serviceItem, workloadItem } from './admin-items.ts';
 import { driftOf } from './drift.ts';
@@ -20,6 +22,8 @@ import { occupancyProblems } from './map-occupancy.ts';
 import { createNodeExplainer } from './explainer.ts';
 import { type NodeFacts, nodeFacts } from './node-facts.ts';
 import { peerAuthenticationItem, policyItem } from './policy-items.ts';
+import { lintInForce } from './policy-lint.ts';
+import { pairItems, rehearsalBody } from './seen.ts';
 
 export interface AdminApiDeps {
   readonly node: NodeName;
@@ -28,6 +32,7 @@ export interface AdminApiDeps {
   readonly enrolment: Pick<Enrolment, 'stateOf' | 'counts'>;
   readonly certificates: Pick<CertificateManager, 'status'>;
   readonly registry: ConnectionRegistry;
+  readonly pairs: Pick<PairTable, 'all'>;
   /** Shared with whoever authorizes: policies are compiled once. */
   readonly policySetFor: PolicySetLookup;
   readonly engine: Pick<TunnelEngine, 'stats'>;
@@ -36,6 +41,8 @@ export interface AdminApiDeps {
   /** What the source of objects complains about. */
   readonly sourceProblems: () => readonly Problem[];
   readonly sourceStatus: () => SourceStatus;
+  /** What is wrong with objects, as it was found. */
+  readonly objectProblems: () => readonly ObjectProblem[];
   readonly setLogLevel: (level: LogLevel) => void;
   readonly now: () => number;
 }
@@ -66,6 +73,9 @@ export function createAdminApi(deps: AdminApiDeps): AdminApi {
       ...each(deps.mesh.view.policies.values(), policyItem),
       ...each(deps.mesh.view.peerAuthentications.values(), peerAuthenticationItem),
     ],
+    lint: (networkPolicies) => lintInForce(deps.mesh.view, deps.objectProblems(), networkPolicies),
+    pairs: (namespace) => pairItems(deps.mesh.view, deps.pairs.all(), namespace),
+    rehearse: (query) => rehearsalBody(deps.mesh.view, deps, query),
     connections: (query) => connectionsBody(deps.registry, query),
     explain,
     enrolment(uid) {

@@ -14,8 +14,9 @@ export function followDenials(
   mesh: MeshReader,
   account: DenialAccount,
   clock: Pick<Clock, 'now'>,
+  firstSerial = 0,
 ): () => void {
-  let next = 0;
+  let next = firstSerial;
   return datapath.followDenials((denial) => {
     const id = `d-${(next++).toString(36)}` as ConnectionId;
     account.refused(denialRecord(id, denial, mesh.view, clock.now()));

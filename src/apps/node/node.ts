@@ -24,6 +24,7 @@ import {
   startDatapath,
   startIdentity,
   startModel,
+  startRecorder,
   startServers,
   startZtunnel,
 } from './parts.ts';
@@ -46,14 +47,17 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const { store, source, server, progress } = await startModel(foundation, stop);
   const denialEvents = startDenialEvents(foundation, server);
   const observability = createObservability(metrics, store, foundation.clock, log, denialEvents);
+  const serials = await startRecorder(foundation, store, observability);
   const certificates = startIdentity(foundation, store, observability);
   cleanup.defer(async () => void (await Promise.all(draining)));
   const readiness = new Readiness(['datapath', 'enrolment'], { certificates: () => certificates.serving });
   const datapath = await startDatapath(foundation, store);
-  foundation.cleanup.defer(followDenials(datapath, store, observability.denials, foundation.clock));
+  foundation.cleanup.defer(
+    followDenials(datapath, store, observability.denials, foundation.clock, serials.denials),
+  );
   readiness.done('datapath');
   const probe = new CaptureProbe({ native: deps.native, clock: foundation.clock });
-  const watched = { ...observability, probe, source };
+  const watched = { ...observability, probe, source, serials };
   const policySetFor = createCompiler();
   const engine = startZtunnel(foundation, store, certificates, datapath, { ...watched, policySetFor });
   const pods = buildEnrolment(foundation, store, datapath, engine, watched);
@@ -81,6 +85,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     enrolment,
     certificates,
     registry: observability.registry,
+    pairs: observability.pairs,
     policySetFor,
     engine,
     readiness,
@@ -92,6 +97,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
       ...cniProblems(cniInstaller),
     ],
     sourceStatus: () => source.status(),
+    objectProblems: () => source.problems,
     setLogLevel: (level) => log.setLevel(level),
     now: () => foundation.clock.now(),
   });

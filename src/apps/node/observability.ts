@@ -13,6 +13,7 @@ import type { RouteTroubles } from '../../ztunnel/suspects.ts';
 import { AccessLog } from '../../telemetry/access-log.ts';
 import { type DenialAccount, denialAccount } from '../../telemetry/denial-account.ts';
 import { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
+import { PairTable } from '../../telemetry/flight/pairs.ts';
 import { FailureThrottle } from '../../telemetry/failure-throttle.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { PolicyMetrics } from '../../telemetry/policy-metrics.ts';
@@ -25,6 +26,7 @@ export interface Observability {
   readonly registry: ConnectionRegistry;
   readonly traffic: TrafficAccount;
   readonly denials: DenialAccount;
+  readonly pairs: PairTable;
 }
 
 export function createObservability(
@@ -35,6 +37,7 @@ export function createObservability(
   events: Pick<DenialEvents, 'completed'>,
 ): Observability {
   const registry = new ConnectionRegistry();
+  const pairs = new PairTable();
   const { clusterId } = mesh.view.config;
   const service = (key: Parameters<MeshReader['view']['services']['get']>[0]) => mesh.view.services.get(key);
   const accessLog = new AccessLog({
@@ -48,9 +51,11 @@ export function createObservability(
     registry,
     metrics: new TrafficMetrics({ metrics, clock, labels: { clusterId, service } }),
     policies: new PolicyMetrics(metrics),
+    pairs,
     events,
   });
-  return { metrics, registry, traffic, denials: denialAccount({ accessLog, registry, metrics, events }) };
+  const denials = denialAccount({ accessLog, registry, metrics, events });
+  return { metrics, registry, pairs, traffic, denials };
 }
 
 export const routeTroubles = (metrics: Metrics): RouteTroubles => ({

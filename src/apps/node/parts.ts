@@ -2,6 +2,7 @@
  * The node program's parts, one function each: builds it, starts it, and leaves on the stack how to stop it. `node.ts`
  * calls them in the order in which they need each other.
  */
+import { join } from 'node:path';
 import type { CaptureProbe } from '../../agent/capture-probe.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
@@ -19,6 +20,9 @@ import { createTypeScriptEngine } from '../../net/tunnel/engine.ts';
 import { createAuthorizer, type PolicySetLookup } from '../../policy/authorize.ts';
 import type { AdminApi, LogLevel } from '../../telemetry/admin-api.ts';
 import { startMetricsServer, startReadinessServer } from '../../telemetry/node-servers.ts';
+import { FlightFile } from '../../telemetry/flight/flight-file.ts';
+import { FlightRecorder } from '../../telemetry/flight/recorder.ts';
+import { nextSerial } from '../../telemetry/flight/serials.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Readiness } from '../../telemetry/readiness.ts';
 import { createDecider } from '../../ztunnel/decider.ts';
@@ -80,6 +84,36 @@ export async function startModel(foundation: Foundation, stop: AbortSignal) {
   return { store, source, server: objects.server, progress: objects.progress };
 }
 
+/**
+ * Takes over what the node program before this one remembered of connections, and goes on keeping it on disk; to the
+ * end of the last connection that drains.
+ */
+export async function startRecorder(
+  { config, clock, log, cleanup }: Foundation,
+  store: MeshStore,
+  { registry, pairs }: Pick<Observability, 'registry' | 'pairs'>,
+): Promise<FirstSerials> {
+  const file = new FlightFile(join(config.runDir, 'connections.flight'));
+  const recorder = new FlightRecorder({
+    file,
+    registry,
+    pairs,
+    clock,
+    log: log.child({ scope: 'flight' }),
+    node: config.nodeName,
+  });
+  cleanup.defer(() => recorder.close());
+  await recorder.start((uid) => store.view.workloads.get(uid));
+  const records = registry.recent().records.map(({ record }) => record);
+  return { connections: nextSerial(records, 'c-'), denials: nextSerial(records, 'd-') };
+}
+
+/** Numbers that no connection has that is remembered. */
+export interface FirstSerials {
+  readonly connections: number;
+  readonly denials: number;
+}
+
 export function startIdentity(
   { config, native, keeper, clock, log, cleanup }: Foundation,
   store: MeshStore,
@@ -131,9 +165,11 @@ export function startZtunnel(
   {
     traffic,
     probe,
+    serials,
     policySetFor,
   }: Pick<Observability, 'traffic'> & {
     readonly probe: CaptureProbe;
+    readonly serials: FirstSerials;
     readonly policySetFor: PolicySetLookup;
   },
 ): TunnelEngine {
@@ -149,6 +185,7 @@ export function startZtunnel(
     probeArrived: (uid, port) => probe.arrived(uid, port),
     troubles: routeTroubles(metrics),
     now: () => clock.now(),
+    firstSerial: serials.connections,
   });
   const scoped = log.child({ scope: 'ztunnel' });
   const engine = createTypeScriptEngine({

@@ -3,7 +3,7 @@
  * socket all the same, so that `status` can say what is waited for. Everything else comes when it is known which pods
  * there are.
  */
-import { asMeshError } from '../../base/errors.ts';
+import { asMeshError, MeshError } from '../../base/errors.ts';
 import type { MeshSource } from '../../kube/mesh-source.ts';
 import type { NodeName } from '../../model/mesh.ts';
 import type { MeshReader } from '../../model/view.ts';
@@ -25,23 +25,36 @@ export const waitingApi = (
   { node, clock, log, version }: Pick<Foundation, 'clock' | 'log' | 'version'> & { readonly node: NodeName },
   mesh: MeshReader,
   source: Pick<MeshSource, 'status'>,
-): AdminApi =>
-  createAdminApi({
+): AdminApi => ({
+  ...createAdminApi({
     node,
     version,
     mesh,
     enrolment: { stateOf: () => undefined, counts: () => ({ expected: 0, enrolled: 0, verified: 0 }) },
     certificates: { status: () => [] },
     registry: new ConnectionRegistry(),
+    pairs: { all: () => [] },
     policySetFor: createCompiler(),
     engine: { stats: () => ({ connections: 0, tunnelsOut: 0, tunnelsIn: 0, bufferedBytes: 0 }) },
     readiness: new Readiness(['objects of the mesh']),
     occupancy: () => [],
     sourceProblems: () => source.status().conditions.map((condition) => conditionProblem(condition)),
     sourceStatus: () => source.status(),
+    objectProblems: () => [],
     setLogLevel: (level) => log.setLevel(level),
     now: () => clock.now(),
+  }),
+  lint: waitingForObjects,
+  pairs: waitingForObjects,
+  rehearse: waitingForObjects,
+});
+
+/** An empty mesh must not be taken for one without mistakes. */
+function waitingForObjects(): never {
+  throw new MeshError('UNAVAILABLE', 'the node has not read the objects of the mesh yet', {
+    hint: 'what it waits for: mesh-ebpf status',
   });
+}
 
 export interface Answering {
   /** Resolves when the socket is free for who comes after. */

@@ -24,6 +24,7 @@ interface ConnectionOptions extends ReadOptions {
   readonly pod?: PodReference;
   readonly failed?: boolean;
   readonly denied?: boolean;
+  readonly dryRunDenied?: boolean;
   readonly live?: boolean;
   /** Milliseconds. */
   readonly since?: number;
@@ -38,6 +39,7 @@ export function addConnectionsCommand(program: Command, context: CommandContext)
     .addOption(new Option('-p, --pod <pod>', 'of this pod or Deployment, on either side').argParser(parsePod))
     .option('--failed', 'only those that failed or were denied')
     .option('--denied', 'only those a policy refused')
+    .option('--dry-run-denied', 'only those that policies in dry run would refuse')
     .addOption(
       new Option('--live', 'only those that are open').conflicts(['failed', 'denied', 'since', 'follow']),
     )
@@ -53,6 +55,7 @@ export function addConnectionsCommand(program: Command, context: CommandContext)
       examples(
         'connections -n shop',
         'connections --denied --since 10m',
+        'connections --dry-run-denied -n shop',
         'connections -p shop/web-1 --failed -o wide',
         'connections -f -o json',
       ),
@@ -84,7 +87,7 @@ async function list(context: CommandContext, options: ConnectionOptions): Promis
   const code = printNodeListing(screen, options.output, {
     kind: 'ConnectionList',
     rows: shown,
-    columns: connectionColumns(context.env.clock.now(), 'AGO'),
+    columns: connectionColumns(context.env.clock.now(), 'AGO', { dryRun: options.dryRunDenied }),
     name: ({ node, id }) => `connection/${node}/${id}`,
     extra: { lost },
     unreachable: answers.unreachable,
@@ -102,6 +105,7 @@ function queryOf({ env }: CommandContext, options: ConnectionOptions): Connectio
     ...(options.pod !== undefined && { pod: options.pod.name }),
     ...(options.failed === true && { failed: true }),
     ...(options.denied === true && { denied: true }),
+    ...(options.dryRunDenied === true && { dryRunDenied: true }),
     ...(options.since !== undefined && { since: env.clock.now() - options.since }),
     ...(options.live === true && { only: 'live' as const }),
     limit: options.limit,
@@ -118,6 +122,9 @@ const nothingSeen =
 function whyEmpty(options: ConnectionOptions, { documents }: Answers<ConnectionsDocument>): string {
   const seen = documents.reduce((sum, { last }) => sum + last, 0);
   if (seen === 0) return nothingSeen;
+  if (options.dryRunDenied === true) {
+    return `no policy in dry run would have refused any of ${seen} that ended since the nodes started`;
+  }
   const asked = options.failed === true || options.denied === true ? 'none failed that way' : 'none matched';
   return `${asked}, of ${seen} that ended since the nodes started`;
 }

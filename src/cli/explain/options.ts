@@ -53,17 +53,21 @@ export async function whomToAsk(
   return fileExplainer(mesh);
 }
 
-function refuseFileOptions({ rootNamespace, trustDomain }: WhomOptions): void {
+/** @throws MeshError INVALID_ARGUMENT for settings that a running mesh has by itself */
+export function refuseFileOptions({
+  rootNamespace,
+  trustDomain,
+}: Pick<WhomOptions, 'rootNamespace' | 'trustDomain'>): void {
   if (rootNamespace === undefined && trustDomain === undefined) return;
   throw new MeshError('INVALID_ARGUMENT', '--root-namespace and --trust-domain go with --files only', {
     hint: 'a node knows its own',
   });
 }
 
-const configOf = ({
+export const configOf = ({
   rootNamespace = 'istio-system',
   trustDomain = 'cluster.local',
-}: WhomOptions): MeshConfig => ({
+}: Pick<WhomOptions, 'rootNamespace' | 'trustDomain'>): MeshConfig => ({
   trustDomain: parseTrustDomain(trustDomain),
   clusterDomain: 'cluster.local',
   clusterId: 'files',

@@ -22,42 +22,64 @@ export interface MeshOfFiles {
   readonly notes: readonly string[];
 }
 
+/** The same, of files that need not be in order. */
+export interface MeshInFiles {
+  readonly view: MeshView;
+  readonly objects: readonly SourcedObject[];
+  /** What could not be read, and what not translated. */
+  readonly problems: readonly Problem[];
+  /** Of kinds that the mesh does not read, and that make no pods. */
+  readonly foreign: readonly ForeignObject[];
+  /** Pods that got an address. */
+  readonly madeUp: number;
+}
+
 /** Pure. @throws MeshError INVALID_MANIFEST with every problem of every file, a line each */
 export function meshOfFiles(files: readonly ManifestFile[], config: MeshConfig): MeshOfFiles {
-  const { objects: written, errors, foreign } = parseManifestsAndOthers(files, { strict: true });
-  const templates = foreign.filter(hasTemplate).map(podOf);
-  const wrong = templates.flatMap((each) => ('problem' in each ? each.problem : []));
-  const made = templates.flatMap((each): SourcedObject[] => ('problem' in each ? [] : [each]));
-  const merged = mergeManifests([{ objects: [...written, ...made], errors: [] }]);
-  refuseErrors([...errors, ...wrong, ...merged.errors]);
-  const { objects, madeUp } = complete(merged.objects);
-  const store = new MeshStore({ log: silentLogger }, config);
-  const translator = new Translator(config);
-  store.apply(translator.apply({ set: objects, deleted: [] }));
-  refuseErrors(translator.problems);
+  const { view, problems, foreign, madeUp } = meshInFiles(files, config);
+  const [errors, warnings] = [problems.filter(isError), problems.filter((problem) => !isError(problem))];
+  if (errors.length > 0) throw new MeshError('INVALID_MANIFEST', errors.map(formatProblem).join('\n'));
   return {
-    view: store.view,
+    view,
     notes: [
-      ...translator.problems.map(formatProblem),
+      ...warnings.map(formatProblem),
       ...(madeUp === 0
         ? []
         : [
             `the files give no address of ${madeUp} pods: theirs are made up (${madeUpBlock}), and so is what ipBlocks say of them`,
           ]),
-      ...leftAside(foreign.filter((each) => !hasTemplate(each))),
+      ...leftAside(foreign),
     ],
   };
 }
 
-function leftAside(foreign: readonly ForeignObject[]): readonly string[] {
+/** What is not in order is left out, or as strict as a node would make it. Pure. */
+export function meshInFiles(files: readonly ManifestFile[], config: MeshConfig): MeshInFiles {
+  const { objects: written, errors, foreign } = parseManifestsAndOthers(files, { strict: true });
+  const templates = foreign.filter(hasTemplate).map(podOf);
+  const wrong = templates.flatMap((each) => ('problem' in each ? each.problem : []));
+  const made = templates.flatMap((each): SourcedObject[] => ('problem' in each ? [] : [each]));
+  const merged = mergeManifests([{ objects: [...written, ...made], errors: [] }]);
+  const { objects, madeUp } = complete(merged.objects);
+  const store = new MeshStore({ log: silentLogger }, config);
+  const translator = new Translator(config);
+  store.apply(translator.apply({ set: objects, deleted: [] }));
+  return {
+    view: store.view,
+    objects,
+    problems: [...errors, ...wrong, ...merged.errors, ...translator.problems],
+    foreign: foreign.filter((each) => !hasTemplate(each)),
+    madeUp,
+  };
+}
+
+const isError = ({ severity }: Problem): boolean => severity === 'error';
+
+/** What of the files has no meaning for the mesh, if anything. */
+export function leftAside(foreign: readonly ForeignObject[]): readonly string[] {
   if (foreign.length === 0) return [];
   const kinds = [...Map.groupBy(foreign, ({ kind }) => kind)].map(
     ([kind, { length }]) => `${length} ${kind}`,
   );
   return [`of no meaning for the mesh: ${kinds.join(', ')}`];
-}
-
-function refuseErrors(problems: readonly Problem[]): void {
-  const errors = problems.filter(({ severity }) => severity === 'error');
-  if (errors.length > 0) throw new MeshError('INVALID_MANIFEST', errors.map(formatProblem).join('\n'));
 }

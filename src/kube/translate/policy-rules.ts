@@ -5,12 +5,13 @@
  */
 import type { MeshConfig } from '../../model/mesh.ts';
 import type { PolicyAction, PolicyMatch, PolicyRule } from '../../model/policy.ts';
+import type { RemarkType } from '../problem.ts';
 import type { PolicyRuleObject } from '../resources/security.ts';
-import { type Obstacle, principalRemarks, readField, whenField } from './policy-fields.ts';
+import { principalRemarks, readField, whenField } from './policy-fields.ts';
 
 /** Something to say of a field: why it is not in force as written, or a warning. */
 export interface Remark {
-  readonly type: Obstacle['type'] | 'warning';
+  readonly type: RemarkType;
   readonly field: string;
   readonly message: string;
 }
@@ -30,12 +31,18 @@ export function rulesOf(rules: readonly PolicyRuleObject[], context: PolicyConte
   const read = rules.map((rule, i) => readRule(rule, `spec.rules[${i}]`, context));
   const isKept = ({ remarks }: ReadRule): boolean => context.action !== 'allow' || !remarks.some(isObstacle);
   return {
-    rules: read.filter(isKept).map(({ rule }) => rule),
+    rules: numbered(read, isKept),
     remarks: read.flatMap(({ remarks }) => remarks),
   };
 }
 
-const isObstacle = ({ type }: Remark): boolean => type !== 'warning';
+/** Reasons and findings name rules by where they stand in the object, whatever is left out. */
+const numbered = (read: readonly ReadRule[], isKept: (rule: ReadRule) => boolean): readonly PolicyRule[] =>
+  read.every(isKept)
+    ? read.map(({ rule }) => rule)
+    : read.flatMap((each, i) => (isKept(each) ? [{ number: i + 1, ...each.rule }] : []));
+
+const isObstacle = ({ type }: Remark): boolean => type === 'unreadable' || type === 'l7';
 
 /** As far as it could be read. */
 interface ReadRule {
@@ -113,7 +120,7 @@ function readMatch(fields: Fields | undefined, at: string, context: PolicyContex
 function readCondition(name: string, values: unknown, field: string, context: PolicyContext): ReadMatch {
   const { match, obstacle } = readField(name, values, context);
   const warnings = principalRemarks(name, values, context.config).map((message): Remark => ({
-    type: 'warning',
+    type: 'principal',
     field,
     message,
   }));

@@ -17,4 +17,5 @@ export const remarkProblems = (sourced: SourcedObject, remarks: readonly Remark[
   remarks.map(({ type, field, message }) => ({
     ...objectProblem(sourced, field, message),
     severity: type === 'unreadable' ? 'error' : 'warning',
+    remark: type,
   }));

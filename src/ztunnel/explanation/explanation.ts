@@ -39,7 +39,7 @@ export interface KnownCertificate {
 
 export type Explainer = (view: MeshView, query: ExplanationQuery) => ExplanationBody;
 
-const limits = { ways: 16, endpoints: 20, dialled: 20 } as const;
+const limits = { ways: 8, endpoints: 20, dialled: 20 } as const;
 
 /** The explainer throws MeshError INVALID_ARGUMENT, NOT_FOUND for names that lead nowhere. */
 export function createExplainer(deps: ExplainerDeps): Explainer {

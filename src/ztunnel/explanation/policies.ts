@@ -1,4 +1,4 @@
-/** Which policies were considered at the destination and how each fared, bounded so that an answer stays readable. Pure. */
+/** Which policies were considered at the destination and how each fared. Pure. */
 import type { Workload } from '../../model/mesh.ts';
 import type { MeshView } from '../../model/view.ts';
 import { accessFacts, type PolicySetLookup } from '../../policy/authorize.ts';
@@ -20,8 +20,8 @@ import { accessRequest } from '../authorize.ts';
 import { type Facts, settle } from '../facts.ts';
 import { verdictItem } from './verdict-item.ts';
 
-/** More are counted. Those that match always are among them. */
-const limits = { policies: 200, rules: 50, values: 16, notForIt: 20 } as const;
+/** Of the policies for other pods so many are named. */
+const maxNotForIt = 20;
 
 type Considered = Pick<ExplainedWay, 'policies' | 'policiesOmitted' | 'notForIt' | 'inboundDefault'> & {
   readonly mode: Pick<ExplainedTls, 'mode' | 'policy'>;
@@ -36,13 +36,14 @@ export function considered(
   const request = accessRequest(settle(inbound), view);
   if (request === undefined) return undefined;
   const { destination } = request;
-  const { policies, mtls, inboundDefault } = explain(policySetFor(view, destination), accessFacts(request));
-  const shown = preferring(policies, limits.policies);
+  const set = policySetFor(view, destination);
+  const { policies, policiesOmitted, mtls, inboundDefault } = explain(set, accessFacts(request));
+  const forIt = new Set(set.parts.flatMap((part) => part.policies.map(({ key }) => key)));
   return {
     mode: { mode: mtls.mode, policy: mtls.policy ?? null },
-    policies: shown.map(policyItem),
-    policiesOmitted: policies.length - shown.length,
-    notForIt: elsewhere(view, destination, new Set(policies.map(({ policy }) => policy))),
+    policies: policies.map(policyItem),
+    policiesOmitted,
+    notForIt: elsewhere(view, destination, forIt),
     inboundDefault:
       inboundDefault === undefined ? null : verdictItem({ verdict: inboundDefault, refused: undefined }),
   };
@@ -58,37 +59,24 @@ function elsewhere(
     (policy) =>
       !forIt.has(policy.key) && (policy.namespace === namespace || policy.namespace === config.rootNamespace),
   );
-  return near.slice(0, limits.notForIt).map(({ key, scope }) => ({ policy: key, scope: scopeText(scope) }));
+  return near.slice(0, maxNotForIt).map(({ key, scope }) => ({ policy: key, scope: scopeText(scope) }));
 }
 
-function policyItem({ scope, rules, ...finding }: PolicyFinding): ExplainedPolicy {
-  const shown = preferring(rules, limits.rules);
-  return {
-    ...finding,
-    scope: scopeText(scope),
-    rules: shown.map(ruleItem),
-    rulesOmitted: rules.length - shown.length,
-  };
-}
-
-const ruleItem = ({ rule, matches, clauses }: RuleFinding): ExplainedRule => ({
-  rule,
-  matches,
-  clauses: clauses
-    .slice(0, limits.rules)
-    .map(({ at, holds, conditions }) => ({ at, holds, conditions: conditions.map(conditionItem) })),
+const policyItem = ({ scope, rules, ...finding }: PolicyFinding): ExplainedPolicy => ({
+  ...finding,
+  scope: scopeText(scope),
+  rules: rules.map(ruleItem),
 });
 
-const conditionItem = ({ values, actual, ...finding }: ConditionFinding): ExplainedCondition => ({
+const ruleItem = ({ clauses, ...finding }: RuleFinding): ExplainedRule => ({
   ...finding,
-  values: values.slice(0, limits.values),
-  valuesOmitted: Math.max(0, values.length - limits.values),
+  clauses: clauses.map(({ conditions, ...clause }) => ({
+    ...clause,
+    conditions: conditions.map(conditionItem),
+  })),
+});
+
+const conditionItem = ({ actual, ...finding }: ConditionFinding): ExplainedCondition => ({
+  ...finding,
   actual: actual ?? null,
 });
-
-/** So many, in their order, those that match before others. */
-function preferring<T extends { readonly matches: boolean }>(all: readonly T[], limit: number): readonly T[] {
-  if (all.length <= limit) return all;
-  const chosen = new Set(all.toSorted((a, b) => Number(b.matches) - Number(a.matches)).slice(0, limit));
-  return all.filter((each) => chosen.has(each));
-}

@@ -61,6 +61,9 @@ afterAll(async () => {
   await api.deleteNamespace(namespace);
 }, 4 * minutes);
 
+/** Nodes on the laptop itself, a lab's, would go before the cluster of $KUBECONFIG. */
+const notOfLab = (): readonly string[] => ['--kubeconfig', join(laptop, 'kubeconfig')];
+
 describe('with the documented rights', () => {
   it.each([
     [['status'], [0], /MESH +ok/],
@@ -77,7 +80,7 @@ describe('with the documented rights', () => {
   ] as const)(
     'mesh-ebpf %j answers from the laptop',
     async (args, statuses, shown) => {
-      const { code, stdout, stderr } = await run('mesh-ebpf', ...args);
+      const { code, stdout, stderr } = await run('mesh-ebpf', ...args, ...notOfLab());
       expect(statuses).toContain(code);
       // Hints are there, too.
       expect(stderr).not.toContain('error:');
@@ -89,10 +92,11 @@ describe('with the documented rights', () => {
   it(
     'every node is asked, each about its own',
     async () => {
-      const { stdout } = await run('mesh-ebpf', 'status', '-o', 'json');
+      const { stdout } = await run('mesh-ebpf', 'status', '-o', 'json', ...notOfLab());
       const { items } = JSON.parse(stdout) as { readonly items: readonly StatusDocument[] };
       expect(items.map(({ node }) => node)).toEqual(await api.readyNodes());
-      const of = await run('mesh-ebpf', 'workloads', '-n', namespace, '--node', pair.web.node, '-o', 'json');
+      const asked = ['workloads', '-n', namespace, '--node', pair.web.node, '-o', 'json'];
+      const of = await run('mesh-ebpf', ...asked, ...notOfLab());
       const workloads = JSON.parse(of.stdout) as { readonly items: readonly WorkloadItem[] };
       expect(workloads.items.map(({ name }) => name)).toContain(pair.web.name);
     },

@@ -35,6 +35,7 @@ describe('explaining a decision', () => {
       verdict: expect.objectContaining({ allowed: false, policy: 'shop/deny' }),
       mtls: { mode: 'permissive', policy: undefined },
       inboundDefault: undefined,
+      policiesOmitted: 0,
       policies: [
         {
           policy: 'shop/deny',
@@ -43,6 +44,7 @@ describe('explaining a decision', () => {
           dryRun: false,
           matches: true,
           sentence: 'rule 1 matches: source namespace shop is in namespaces',
+          rulesOmitted: 0,
           rules: [
             {
               rule: 1,
@@ -55,6 +57,7 @@ describe('explaining a decision', () => {
                     {
                       field: 'namespaces',
                       values: ['shop'],
+                      valuesOmitted: 0,
                       actual: 'shop',
                       holds: true,
                       sentence: 'source namespace shop is in namespaces',
@@ -74,6 +77,7 @@ describe('explaining a decision', () => {
                     {
                       field: 'ports',
                       values: ['81'],
+                      valuesOmitted: 0,
                       actual: '80',
                       holds: false,
                       sentence: 'port 80 is not in ports',
@@ -116,5 +120,19 @@ describe('explaining a decision', () => {
       verdict: { allowed: true, dryRun: { allowed: false } },
       policies: [{ policy: 'shop/deny', dryRun: true, matches: true }],
     });
+  });
+
+  it('tells of so many, of what matches and of what a refusal names first, and counts the rest', () => {
+    const many = Array.from({ length: 500 }, (_, i): AuthorizationPolicy => {
+      const name = `p${String(i).padStart(3, '0')}`;
+      const from = [{ principals: [`cluster.local/ns/shop/sa/${i === 450 ? 'web' : `other-${i}`}`] }];
+      const to = [{ ports: [parsePort(i === 450 ? 81 : 80)] }];
+      return { ...policy('allow', [{ from, to }]), key: policyKey('shop', name), name };
+    });
+    const matching = { ...policy('audit', [{}]), key: policyKey('shop', 'z'), name: 'z' };
+    const { policies, policiesOmitted, verdict } = explain(compile([...many, matching]), facts);
+    expect([policies.length, policiesOmitted]).toEqual([200, 301]);
+    expect(verdict.reason).toContain('shop/p450 rule 1');
+    expect(policies.map(({ policy: key }) => key)).toEqual(expect.arrayContaining(['shop/p450', 'shop/z']));
   });
 });

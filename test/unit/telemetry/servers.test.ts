@@ -60,6 +60,9 @@ function api(overrides: Partial<AdminApi> = {}): AdminApi {
     services: () => [],
     certificates: () => [],
     policies: () => [],
+    lint: () => [],
+    pairs: () => [],
+    rehearse: () => ({ items: [], judged: 0, unjudged: 0 }),
     connections: (query) => connectionsBody(registry, query),
     enrolment: (uid) =>
       uid === 'uid-1'

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { silentLogger, type Logger } from '../../../src/base/log.ts';
 import { AccessLog } from '../../../src/telemetry/access-log.ts';
 import { ConnectionRegistry } from '../../../src/telemetry/connection-registry.ts';
+import { PairTable } from '../../../src/telemetry/flight/pairs.ts';
 import { FailureThrottle } from '../../../src/telemetry/failure-throttle.ts';
 import { Metrics } from '../../../src/telemetry/metrics.ts';
 import { PolicyMetrics } from '../../../src/telemetry/policy-metrics.ts';
@@ -26,6 +27,7 @@ function setUp() {
     metrics: new TrafficMetrics({ metrics, clock, labels: { clusterId: 'c1', service } }),
     events: { completed: () => {} },
     policies: new PolicyMetrics(metrics),
+    pairs: new PairTable(),
     accessLog: new AccessLog({
       log,
       throttle: new FailureThrottle(clock),

@@ -135,7 +135,7 @@ type Fault = readonly [rule: string, field: string, message: string, rest: Polic
 function expectStrict(rule: string, rest: PolicyRule): void {
   const sound = '{to: [{operation: {ports: ["9"]}}]}';
   expect(translate(`action: ALLOW, rules: [${rule}, ${sound}]`).value.rules).toEqual([
-    { to: [{ ports: [9] }] },
+    { number: 2, to: [{ ports: [9] }] },
   ]);
   for (const action of ['DENY', 'CUSTOM', 'AUDIT']) {
     expect(translate(`action: ${action}, rules: [${rule}]`).value.rules).toEqual([rest]);

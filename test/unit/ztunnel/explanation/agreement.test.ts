@@ -92,7 +92,7 @@ function happen(store: MeshStore, from: Workload, dialled: SocketAddress, random
       authorizer: createAuthorizer(),
       random,
       probeArrived: () => false,
-    troubles: { failed: () => {}, slow: () => {} },
+      troubles: { failed: () => {}, slow: () => {} },
       now: () => 0,
       ledger: { opened: () => {}, completed: (record) => records.push(record) },
     });
