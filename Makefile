@@ -101,6 +101,11 @@ interop: ## Together with Istio's ztunnel: ZTUNNEL=/path/to/ztunnel (root)
 	@test -x "$(ZTUNNEL)" || { echo 'make interop needs ZTUNNEL=/path/to/ztunnel, an executable of istio/ztunnel' >&2; exit 1; }
 	$(Q)ZTUNNEL=$(abspath $(ZTUNNEL)) $(MAKE) test RUNG="build interop"
 
+.PHONY: test-kernels
+test-kernels: build ## The BPF programs and a small lab on Linux 5.10, 6.1 and 6.12 in qemu (root). KERNELS=--help lists options
+	$(Q)tools/install-deps.sh kernels
+	$(Q)$(NPM) run kernels -- $(KERNELS)
+
 .PHONY: bench
 bench: build ## The project beside its peers: no mesh, HAProxy, and a ztunnel if ZTUNNEL=path (root). BENCH=--help lists options
 	$(Q)tools/install-deps.sh bench

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install-deps.sh build|run|test|bench|cluster|image: installs the Debian packages of that purpose that are missing.
+# install-deps.sh build|run|test|bench|cluster|kernels|image: installs the Debian packages of that purpose that are missing.
 set -euo pipefail
 
 declare -A packages=(
@@ -8,6 +8,7 @@ declare -A packages=(
   [test]="iproute2 nftables tcpdump procps util-linux clang-format-16 openssl python3 protobuf-compiler faketime"
   [bench]="iproute2 nftables procps util-linux openssl haproxy iperf3"
   [cluster]="containerd runc containernetworking-plugins golang-go gcc libc6-dev iproute2 iptables nftables tcpdump bpftool procps util-linux"
+  [kernels]="qemu-system-x86 busybox-static kmod cpio xz-utils zstd debian-archive-keyring bpftool python3 iproute2 nftables tcpdump procps util-linux"
   [image]="buildah mmdebstrap"
 )
 

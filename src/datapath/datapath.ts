@@ -95,6 +95,10 @@ async function start(
   const { native, log } = options;
   const config = new NodeConfig(installation, cgroupTarget(options.ztunnelCgroup).id);
   installation.start();
+  // Before 5.14 only programs tell cookies, and those in force may not know this node program.
+  if (installation.staged && (await native.netnsCookie(options.nodeNetns)) === null) {
+    installation.answerQuestionsFrom(options.ztunnelCgroup);
+  }
   const cookies = installation.table(mapSpecs.cookies);
   const netnsCookie = (netns: string): Promise<bigint> => findNetnsCookie({ native, cookies }, netns);
   const nodeCookie = await netnsCookie(options.nodeNetns);

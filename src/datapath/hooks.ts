@@ -11,6 +11,14 @@ export interface Hook {
   readonly purpose: string;
 }
 
+/** It also answers the agent's question for a network namespace's cookie (`netns-cookie.ts`). */
+export const connectHook: Hook = {
+  program: 'mesh_connect4',
+  attachPoint: 'cgroup/connect4',
+  attachType: 10,
+  purpose: 'sends IPv4 connections into the mesh to ztunnel, refuses what may not leave it',
+};
+
 /** Attached once, to the cgroup root. In order of attachment: what captures comes last. */
 export const cgroupHooks: readonly Hook[] = [
   {
@@ -43,12 +51,7 @@ export const cgroupHooks: readonly Hook[] = [
     attachType: 15,
     purpose: 'refuses IPv6 datagrams that no NamespaceAccess allows',
   },
-  {
-    program: 'mesh_connect4',
-    attachPoint: 'cgroup/connect4',
-    attachType: 10,
-    purpose: 'sends IPv4 connections into the mesh to ztunnel, refuses what may not leave it',
-  },
+  connectHook,
   {
     program: 'mesh_connect6',
     attachPoint: 'cgroup/connect6',

@@ -7,8 +7,8 @@
 import type { Logger } from '../base/log.ts';
 import { MeshError } from '../base/errors.ts';
 import type { Fd, NativeBinding, RingBuffer } from '../native/binding.ts';
-import { cgroupHooks, podHook, podLink, podOfLink } from './hooks.ts';
-import { cgroupTarget, ensureLink, type LoadedProgram } from './links.ts';
+import { cgroupHooks, connectHook, podHook, podLink, podOfLink } from './hooks.ts';
+import { attachLink, cgroupTarget, ensureLink, type LoadedProgram } from './links.ts';
 import { MapTable } from './map-table.ts';
 import { allMapSpecs, type MapSizes, type MapSpec } from './maps.ts';
 import { Pins } from './pins.ts';
@@ -32,6 +32,7 @@ export class Installation {
   readonly #pins: Pins;
   readonly #programs: Programs;
   readonly #podNetns = new Map<bigint, string>();
+  #ownQuestions: Fd | undefined;
   #live = false;
 
   private constructor(options: InstallationOptions, pins: Pins, programs: Programs) {
@@ -89,6 +90,17 @@ export class Installation {
     );
   }
 
+  /**
+   * Has this installation's own connect program answer the questions that come from a cgroup, until `switchOver`: programs
+   * in force that go by other maps take whoever asks from the next node program's cgroup for a stranger. Not pinned: it
+   * ends with this process.
+   */
+  answerQuestionsFrom(cgroup: string): void {
+    const { native } = this.#options;
+    const target = cgroupTarget(cgroup);
+    this.#ownQuestions = attachLink(native, connectHook, target, this.#program(connectHook.program).fd);
+  }
+
   /** Pins what is new and brings every link to the current programs. What captures comes last. */
   switchOver(): void {
     for (const name of this.#programs.newMaps) this.#pinMap(name);
@@ -101,6 +113,7 @@ export class Installation {
       const outcome = ensureLink(this.#deps(), hook.program, hook, target, this.#program(hook.program));
       this.#options.log.debug({ program: hook.program, cgroup: target.path, outcome }, 'attached');
     }
+    this.#endOwnQuestions();
   }
 
   /** Puts the inbound program in front of a pod's sockets; before `switchOver`, as soon as that happens. */
@@ -126,9 +139,15 @@ export class Installation {
 
   /** Lets go of the descriptors. Everything pinned goes on working. */
   close(): void {
+    this.#endOwnQuestions();
     for (const { fd } of this.#programs.programs.values()) this.#options.native.closeFd(fd);
     for (const fd of this.#programs.maps.values()) this.#options.native.closeFd(fd);
     this.#pins.unlock();
+  }
+
+  #endOwnQuestions(): void {
+    if (this.#ownQuestions !== undefined) this.#options.native.closeFd(this.#ownQuestions);
+    this.#ownQuestions = undefined;
   }
 
   #deps(): { native: NativeBinding; pins: Pins } {

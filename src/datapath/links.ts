@@ -51,9 +51,7 @@ export function ensureLink(
   });
   if (existing !== undefined) return existing;
 
-  const fd = bpfCall('BPF_ATTACH', `attaching ${hook.program} to ${target.path}`, () =>
-    attach(native, hook, target, program.fd),
-  );
+  const fd = attachLink(native, hook, target, program.fd);
   try {
     pins.put('links', name, fd);
   } finally {
@@ -61,6 +59,12 @@ export function ensureLink(
   }
   return 'attached';
 }
+
+/** A link that is not pinned ends when its descriptor is closed. @throws MeshError BPF_ATTACH */
+export const attachLink = (native: LinkCalls, hook: Hook, target: LinkTarget, program: Fd): Fd =>
+  bpfCall('BPF_ATTACH', `attaching ${hook.program} to ${target.path}`, () =>
+    attach(native, hook, target, program),
+  );
 
 function attach(native: LinkCalls, hook: Hook, target: LinkTarget, program: Fd): Fd {
   if (target.type === 'netns') return native.linkNetns(program, target.path, hook.attachType);

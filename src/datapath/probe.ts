@@ -33,7 +33,13 @@ const getpeername = [18, 29] as const;
 const sendmsg = [18, 14] as const;
 const sockOps = [13, 3] as const;
 const skLookup = [30, 36] as const;
-const helper = { currentCgroupId: 80, socketStorageGet: 107, netnsCookie: 122, socketAssign: 124 } as const;
+const helper = {
+  currentCgroupId: 80,
+  socketStorageGet: 107,
+  netnsCookie: 122,
+  socketAssign: 124,
+  coarseTime: 160,
+} as const;
 
 const probes: readonly Probe[] = [
   {
@@ -121,6 +127,15 @@ const probes: readonly Probe[] = [
     without: 'inbound connections are not captured',
     find: (native) =>
       native.probeMapType(mapTypes.sockhash) && native.probeHelper(...skLookup, helper.socketAssign),
+  },
+  {
+    name: 'BPF memory charged to cgroups',
+    since: '5.11',
+    required: false,
+    without:
+      'it counts against RLIMIT_MEMLOCK: a node program in a container needs SYS_RESOURCE (install --set node.liftMemlock=true)',
+    // Nothing tells of it; this helper came with the same release, and libbpf asks for it for the same reason.
+    find: (native) => native.probeHelper(...connect, helper.coarseTime),
   },
   {
     name: 'SO_NETNS_COOKIE',

@@ -36,7 +36,7 @@ interface Meaning {
 
 const permission: Meaning = {
   code: 'PERMISSION',
-  hint: 'run as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_PERFMON',
+  hint: 'run as root, or with CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_PERFMON and, before Linux 5.11, CAP_SYS_RESOURCE',
 };
 const full: Meaning = {
   code: 'BPF_MAP_FULL',

@@ -21,9 +21,9 @@ export interface TrafficAccountDeps {
   readonly registry: ConnectionRegistry;
   readonly metrics: TrafficMetrics;
   readonly policies: PolicyMetrics;
+  readonly pairs: PairTable;
   /** Hears of all; tells everybody of those that were refused. */
   readonly events: { completed(record: ConnectionRecord): void };
-  readonly pairs: PairTable;
 }
 
 export function trafficAccount({
@@ -31,8 +31,8 @@ export function trafficAccount({
   registry,
   metrics,
   policies,
-  events,
   pairs,
+  events,
 }: TrafficAccountDeps): TrafficAccount {
   return {
     opened(connection) {

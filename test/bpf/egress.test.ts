@@ -1,5 +1,5 @@
 /** What enrolled pods may send out of the mesh, and by UDP anywhere: in the real kernel, by every way there is to send. */
-import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,14 +14,13 @@ import { meshOf } from '../support/mesh-builder.ts';
 import { eventually } from '../netns/support/wait.ts';
 import { anyAccessesIn, everyQuestion, naive, unmeshedCrowd } from '../unit/datapath/egress/support.ts';
 import * as egress from './support/egress-scripts.ts';
+import { withMultipath } from './support/kernel.ts';
 import { native } from './support/lab.ts';
 import { type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
 
 const port = 5353;
 
-// Many processes each.
-jest.setTimeout(60_000);
 
 let mesh: Mesh;
 const servers: (() => Promise<void>)[] = [];
@@ -77,9 +76,13 @@ describe('under a default of Deny', () => {
     }
   });
 
-  it('it is refused with TCP Fast Open and with Multipath TCP too', async () => {
+  it('it is refused with TCP Fast Open too', async () => {
     under(closed());
     expect(await fromA(scripts.connectFastOpen, [mesh.x.ip4, 8080])).toEqual({ error: 'EPERM' });
+  });
+
+  withMultipath('it is refused with Multipath TCP too', async () => {
+    under(closed());
     expect(await fromA(scripts.connectMultipath, [mesh.x.ip4, 8080])).toEqual({ error: 'EPERM' });
   });
 

@@ -32,6 +32,10 @@ async function expectEverythingWorks(): Promise<void> {
 /** As before Linux 5.14. */
 const withoutCookieOption = { ...native, netnsCookie: () => Promise.resolve(null) };
 
+/** As the kernel says it, or, if it does not, an earlier agent. */
+const cookieOf = async ({ netns }: { readonly netns: string }): Promise<bigint> =>
+  (await native.netnsCookie(netns)) ?? (await mesh.datapath.netnsCookie(netns));
+
 const stop = (): void => stopAgent(mesh);
 const restart = (options?: Parameters<typeof startAgent>[1]): Promise<void> => startAgent(mesh, options);
 
@@ -61,6 +65,15 @@ function addEntry<K, V>(spec: MapSpec<K, V>, key: K, value: V): void {
   withPin('maps', spec.name, (fd) =>
     native.mapUpdate(fd, encode(spec.key, key), encode(spec.value, value), 0),
   );
+}
+
+/** What is pinned is of an agent whose maps mean something else. */
+function becomeAnotherVersion(): void {
+  const { key, value } = mapSpecs.config;
+  withPin('maps', 'config', (fd) => {
+    const found = native.mapLookup(fd, encode(key, 0)) ?? new Uint8Array();
+    native.mapUpdate(fd, encode(key, 0), encode(value, { ...decode(value, found), abi: 99 }), 0);
+  });
 }
 
 describe('without an agent', () => {
@@ -156,9 +169,10 @@ describe('the next agent', () => {
 
   it('learns cookies from the programs where the kernel does not tell them', async () => {
     const { a } = mesh;
+    const cookie = await cookieOf(a);
     stop();
     await restart({ native: withoutCookieOption });
-    expect(await mesh.datapath.netnsCookie(a.netns)).toBe(await native.netnsCookie(a.netns));
+    expect(await mesh.datapath.netnsCookie(a.netns)).toBe(cookie);
     await expectEverythingWorks();
     stop();
     await restart();
@@ -167,11 +181,7 @@ describe('the next agent', () => {
   it('does not adopt maps of another version, which stay in force until their successors are filled', async () => {
     const { b, x } = mesh;
     stop();
-    const { key, value } = mapSpecs.config;
-    withPin('maps', 'config', (fd) => {
-      const found = native.mapLookup(fd, encode(key, 0)) ?? new Uint8Array();
-      native.mapUpdate(fd, encode(key, 0), encode(value, { ...decode(value, found), abi: 99 }), 0);
-    });
+    becomeAnotherVersion();
     const before = pinnedIds();
     mesh.datapath = await mesh.lab.open({ native: withoutCookieOption });
     expect(mesh.datapath.enrolled()).toEqual([]);
@@ -223,6 +233,30 @@ describe('the next agent in another cgroup, as in the next pod of a DaemonSet', 
       if (mesh.running) stop();
       await restart();
       mesh.datapath.endDraining();
+      rmdirSync(next);
+    }
+  });
+});
+
+describe('the next agent of another version, in another cgroup, where the kernel tells no cookies', () => {
+  it('learns them from its own program before it is in charge', async () => {
+    const { lab, a, b } = mesh;
+    const next = `${lab.cgroupRoot}/ztunnel-next`;
+    mkdirSync(next);
+    const cookie = await cookieOf(a);
+    stop();
+    becomeAnotherVersion();
+    try {
+      const options = { native: withoutCookieOption, ztunnelCgroup: next };
+      const second = await lab.as(next, () => lab.open(options));
+      try {
+        expect(await lab.as(next, () => second.netnsCookie(a.netns))).toBe(cookie);
+        expect(await dial('a', b.ip4)).toBe('no agent');
+      } finally {
+        second.close();
+      }
+    } finally {
+      await restart();
       rmdirSync(next);
     }
   });

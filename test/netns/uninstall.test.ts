@@ -3,11 +3,11 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, readdirSync } from 'node:fs';
 import { bpffs, labCgroup, labPrefix, netnsDir, pinRoot } from '../../src/lab/layout.ts';
 import { findCgroup2, processesIn } from '../../src/lab/system/cgroup.ts';
-import { cli, environment } from './support/cli.ts';
-import { type Lab, labSuite, nodeIds } from './support/lab.ts';
+import { environment } from './support/cli.ts';
+import { type Lab, labSuite } from './support/lab.ts';
 import { namespace, pod, serverPod, service } from './support/manifest.ts';
 import { PodProcess } from './support/pod-process.ts';
-import { until } from './support/wait.ts';
+import { endNodePrograms, uninstall } from './support/uninstall.ts';
 
 const {
   lab: suite,
@@ -21,17 +21,6 @@ const {
   namespace('legacy', 'none'),
   pod('legacy/old', { node: 'node-a' }),
 );
-
-interface UninstallReport {
-  readonly items: readonly { readonly what: string; readonly result: string }[];
-  readonly leftovers: readonly string[] | null;
-}
-
-async function uninstall(...flags: readonly string[]): Promise<{ code: number; report: UninstallReport }> {
-  const { code, stdout, stderr } = await cli(['uninstall', '-o', 'json', ...flags]);
-  if (stdout === '') throw new Error(`uninstall said nothing but: ${stderr}`);
-  return { code, report: JSON.parse(stdout) as UninstallReport };
-}
 
 /** What the kernel has of ours in a pod: routing rules and the table they lead to, of both families. */
 async function routing(lab: Lab, path: string): Promise<string> {
@@ -48,16 +37,6 @@ const programs = async (): Promise<readonly string[]> => {
   }[];
   return found.map(({ id, name = '', type }) => `${id} ${type} ${name}`);
 };
-
-/** Stops the kubelets, which would start the node programs again, and then these. */
-async function endNodePrograms(lab: Lab): Promise<void> {
-  for (const node of nodeIds) {
-    await lab.signal(node, 'SIGSTOP', 'kubelet');
-    const { pid } = await lab.signal(node, 'SIGKILL');
-    // Its parent is stopped and cannot take notice: it stays as a zombie, which holds nothing.
-    await until(`the node program of ${node} to end`, () => !existsSync(`/proc/${pid}/fd/0`));
-  }
-}
 
 describe('uninstall on a machine with a lab', () => {
   scenario('shows with --dry-run what it would remove, and removes nothing', async (lab) => {

@@ -155,15 +155,16 @@ function podFinder(
   view: MeshView,
 ): (of: Pick<Workload, 'uid' | 'namespace' | 'owner'>) => Workload | undefined {
   let byOwner: Map<string, Workload> | undefined;
-  const key = ({ namespace, owner }: Pick<Workload, 'namespace' | 'owner'>): string =>
-    `${namespace} ${ownerKey(owner)}`;
   return (of) => {
     const known = view.workloads.get(of.uid);
     if (known !== undefined) return known;
-    byOwner ??= new Map([...view.workloads.values()].map((pod) => [key(pod), pod]));
-    return byOwner.get(key(of));
+    byOwner ??= new Map([...view.workloads.values()].map((pod) => [placedOwner(pod), pod]));
+    return byOwner.get(placedOwner(of));
   };
 }
+
+const placedOwner = ({ namespace, owner }: Pick<Workload, 'namespace' | 'owner'>): string =>
+  `${namespace} ${ownerKey(owner)}`;
 
 function groupKey({ connection, before, after }: ChangedVerdict): string {
   const { identity, source, destination, target } = connection;

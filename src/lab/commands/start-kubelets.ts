@@ -18,7 +18,8 @@ import { systemPath } from '../system/run.ts';
 import type { LabContext } from './context.ts';
 import { waitFor } from './wait.ts';
 
-const patienceMs = 20_000;
+/** For a slow machine: one that ends is noticed at once. */
+const patienceMs = 60_000;
 
 /** @throws MeshError UNAVAILABLE with the end of its log when a kubelet ends, TIMEOUT when one does not serve. */
 export async function startKubelets(

@@ -11,7 +11,7 @@ import type { SupervisedSpec, SupervisorDeps } from './supervisor.ts';
 
 const askEveryMs = 20;
 /** How long the node program waits for the controller's certificate; then it is started and says what it misses. */
-const patienceMs = 15_000;
+const patienceMs = 60_000;
 
 export class MeshProcesses {
   readonly #layout: LabLayout;

@@ -61,9 +61,10 @@ function derivedFrom(condition: TextCondition): readonly TextCondition[] {
   return made;
 }
 
+const say = (about: TextField, said: readonly string[]): TextCondition =>
+  new TextCondition(about, false, [...new Set(said)]);
+
 function derive({ field, values }: TextCondition): readonly TextCondition[] {
-  const say = (about: TextField, said: readonly string[]): TextCondition =>
-    new TextCondition(about, false, [...new Set(said)]);
   if (field === 'serviceAccounts') {
     return [
       say(

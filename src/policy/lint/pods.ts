@@ -156,8 +156,8 @@ export class PatternSet {
 
 const byCode = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-/** Of strings as policies have them: ASCII. */
-const reverse = (text: string): string => [...text].toReversed().join('');
+/** By code units, as suffixes are compared. */
+const reverse = (text: string): string => text.split('').toReversed().join('');
 
 function beginningWith(ascending: readonly string[], prefix: string): readonly string[] {
   let low = 0;

@@ -12,7 +12,7 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type ErrorCode, errorCodes } from '../../base/errors.ts';
 import { formatSocketAddress, parseIp, parsePort, parseSocketAddress } from '../../base/ip.ts';
-import type { ConnectionId, ConnectionPeer, ConnectionRecord, Hop, Verdict } from '../../model/connection.ts';
+import type { ConnectionId, ConnectionPeer, ConnectionRecord, Verdict } from '../../model/connection.ts';
 import { parseSpiffeId } from '../../model/identity.ts';
 import type { NodeName, ServiceKey, Workload, WorkloadUid } from '../../model/mesh.ts';
 import type { PolicyKey } from '../../model/policy.ts';
@@ -215,7 +215,7 @@ export class FlightReader {
       service: given.service as ServiceKey | undefined,
       verdict: verdict === undefined ? undefined : verdictOf(verdict),
       traceId: given.traceId,
-      error: error === undefined ? undefined : { ...error, hop: error.hop as Hop, hint: error.hint },
+      error: error === undefined ? undefined : { ...error, hint: error.hint },
       ...(transport === undefined ? {} : { transport }),
     };
   }

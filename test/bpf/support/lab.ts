@@ -3,7 +3,7 @@
  * pod behind it, and a scratch cgroup with this process (as ztunnel), the host's processes and the pods in places of
  * their own. Needs root, a cgroup v2 mount and a BPF file system; says so if one is missing.
  */
-import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -17,6 +17,7 @@ import { uninstallDatapath } from '../../../src/datapath/uninstall.ts';
 import type { WorkloadUid } from '../../../src/model/mesh.ts';
 import type { Fd, NativeBinding } from '../../../src/native/binding.ts';
 import { loadNative } from '../../../src/native/load.ts';
+import { type Place, ScriptRunner } from './script-runner.ts';
 
 export const native: NativeBinding = loadNative();
 export const objectPath = new URL('../../../build/bpf/mesh.bpf.o', import.meta.url).pathname;
@@ -29,12 +30,6 @@ export interface LabPod extends Place {
   readonly uid: WorkloadUid;
   readonly ip4: IpAddress;
   readonly ip6: IpAddress;
-}
-
-/** Where a process runs. */
-export interface Place {
-  readonly netns: string;
-  readonly cgroup: string;
 }
 
 /** Runs a shell line and returns what it prints. */
@@ -52,6 +47,7 @@ export class Lab {
   readonly #plaintextListeners = new Map<WorkloadUid, Fd>();
   readonly #directories: string[] = [];
   readonly #homeCgroup = ownCgroup();
+  readonly #scripts = new ScriptRunner(this.#homeCgroup);
 
   constructor() {
     assertBpffs();
@@ -109,6 +105,16 @@ export class Lab {
     });
   }
 
+  /** With this process, which plays ztunnel, in another cgroup: before 5.14 it learns cookies only below its own programs. */
+  async as<T>(cgroup: string, action: () => Promise<T>): Promise<T> {
+    writeFileSync(`${cgroup}/cgroup.procs`, String(process.pid));
+    try {
+      return await action();
+    } finally {
+      writeFileSync(`${this.ztunnelCgroup}/cgroup.procs`, String(process.pid));
+    }
+  }
+
   /** A listening socket in a pod; whoever connects is given to `accept`. The descriptor stays open with the lab. */
   async listen(netns: string, port: number, accept: (socket: Socket) => void = () => {}): Promise<Fd> {
     const fd = await native.createSocket({
@@ -151,38 +157,23 @@ export class Lab {
   }
 
   /** Runs Python in a namespace and cgroup, with `arg` as JSON; the script prints JSON. */
-  async run(where: Place, script: string, arg: unknown = null): Promise<unknown> {
-    const child = this.#spawn(where, script, arg);
-    child.stdin.end();
-    const [out, err] = [collect(child.stdout), collect(child.stderr)];
-    const status = await new Promise((resolve) => child.on('close', resolve));
-    if (status !== 0) throw new Error(`script failed with ${String(status)}: ${await err}`);
-    return JSON.parse(await out) as unknown;
+  run(where: Place, script: string, arg: unknown = null): Promise<unknown> {
+    return this.#scripts.run(where, script, arg);
   }
 
   /** Runs a script that holds something, until `release`; returns when it has printed its line. */
-  async hold(where: Place, script: string, arg: unknown): Promise<() => Promise<void>> {
-    const child = this.#spawn(where, script, arg);
-    const ended = new Promise<void>((resolve) => child.on('close', () => resolve()));
-    const failure = collect(child.stderr);
-    await Promise.race([
-      new Promise((resolve) => child.stdout.once('data', resolve)),
-      ended.then(async () => {
-        throw new Error(`script ended early: ${await failure}`);
-      }),
-    ]);
-    return () => {
-      child.stdin.end();
-      return ended;
-    };
+  hold(where: Place, script: string, arg: unknown): Promise<() => Promise<void>> {
+    return this.#scripts.hold(where, script, arg);
   }
 
   removePins(): void {
     uninstallDatapath(native, this.pinRoot);
   }
 
-  /** The same programs in other instructions, as another compiler would have made them. */
+  /** The same programs in other instructions, as another compiler would have made them; where one says so, it was made before. */
   variantObject(): string {
+    const made = process.env['MESH_EBPF_VARIANT_OBJECT'];
+    if (made !== undefined) return made;
     const out = mkdtempSync(join(tmpdir(), `${prefix}-`));
     this.#directories.push(out);
     sh(`make -s -C ${new URL('../../../bpf', import.meta.url).pathname} OUT=${out} CPU=v2`);
@@ -203,6 +194,7 @@ export class Lab {
   }
 
   close(): void {
+    this.#scripts.close();
     for (const socket of this.#sockets) socket.destroy();
     for (const server of this.#servers) server.close();
     writeFileSync(`${this.#homeCgroup}/cgroup.procs`, String(process.pid));
@@ -211,13 +203,6 @@ export class Lab {
     for (const path of [this.ztunnelCgroup, this.hostCgroup, this.cgroupRoot]) rmdirSync(path);
     this.removePins();
     for (const path of this.#directories) rmSync(path, { recursive: true });
-  }
-
-  #spawn(where: Place, script: string, arg: unknown): ChildProcessWithoutNullStreams {
-    const line = 'echo $$ > "$0/cgroup.procs"; exec nsenter --net="$1" python3 -c "$2" "$3"';
-    const code = `import sys, json, socket, errno\narg = json.loads(sys.argv[1])\n${script}`;
-    const env = { ...process.env, PATH: `/usr/bin:${process.env['PATH'] ?? ''}` };
-    return spawn('/bin/sh', ['-c', line, where.cgroup, where.netns, code, JSON.stringify(arg)], { env });
   }
 
   #addNetns(name: string): string {
@@ -231,10 +216,4 @@ const netnsName = (name: string): string => `${prefix}-${process.pid}-${name}`;
 function assertBpffs(): void {
   if (statfsSync(bpffs).type === 0xcafe4a11) return;
   sh(`mount -t bpf bpf ${bpffs}`);
-}
-
-async function collect(stream: AsyncIterable<Buffer>): Promise<string> {
-  let text = '';
-  for await (const chunk of stream) text += chunk.toString();
-  return text;
 }

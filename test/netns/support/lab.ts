@@ -25,7 +25,7 @@ import { formatConnectionsQuery } from '../../../src/telemetry/admin-query.ts';
 import { cli, cliOk, environment } from './cli.ts';
 import { clientScript } from './manifest.ts';
 import { type Finished, PodProcess } from './pod-process.ts';
-import { eventually, until } from './wait.ts';
+import { eventually, patience, until } from './wait.ts';
 
 export type NodeId = `node-${'a' | 'b' | 'c' | 'd'}`;
 /** `node` is the keeper of the node program, `worker` the program itself. */
@@ -36,8 +36,8 @@ export const nodeIds: readonly NodeId[] = ['node-a', 'node-b'];
 
 /** How long another lab may go on before these tests give up. */
 export const patienceMs = 300_000;
-const upMs = 90_000;
-const scenarioMs = 90_000;
+const upMs = 90_000 * patience;
+const scenarioMs = 90_000 * patience;
 
 /** One line of the server of many habits (`pod/server.py`). */
 export interface ServerEvent {
@@ -62,7 +62,16 @@ export class Lab {
   static async up(file: string, flags: readonly string[] = []): Promise<Lab> {
     const deadline = Date.now() + patienceMs;
     for (;;) {
-      const { code, stderr } = await cli(['lab', 'up', '-f', file, '--wait', '--timeout', '60s', ...flags]);
+      const { code, stderr } = await cli([
+        'lab',
+        'up',
+        '-f',
+        file,
+        '--wait',
+        '--timeout',
+        `${60 * patience}s`,
+        ...flags,
+      ]);
       if (code === 0) return await Lab.attach();
       if (!stderr.includes('ALREADY_EXISTS')) {
         await Lab.down();
@@ -149,7 +158,7 @@ export class Lab {
   /** @throws MeshError UNAVAILABLE while the node program does not run */
   async admin<T>(node: NodeId, target: string): Promise<T> {
     const socket = this.layout.node(node).adminSocket;
-    const request = { method: 'GET', target, signal: AbortSignal.timeout(10_000) } as const;
+    const request = { method: 'GET', target, signal: AbortSignal.timeout(10_000 * patience) } as const;
     return (await adminRequest(socket, request)).document as T;
   }
 

@@ -3,20 +3,24 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 const askEveryMs = 25;
 
+/** How many times as long everything may take: an emulated machine is slower than any busy one. */
+export const patience = Number(process.env['MESH_EBPF_PATIENCE'] ?? 1);
+
 /**
  * Asks until the answer is not undefined and returns it.
- * @throws Error saying what was waited for, after `timeoutMs`
+ * @throws Error saying what was waited for, after `timeoutMs` (times `patience`)
  */
 export async function eventually<T>(
   what: string,
   ask: () => T | undefined | Promise<T | undefined>,
   timeoutMs = 20_000,
 ): Promise<T> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = Date.now() + timeoutMs * patience;
   for (;;) {
     const answer = await ask();
     if (answer !== undefined) return answer;
-    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs / 1000} s in vain for ${what}`);
+    if (Date.now() > deadline)
+      throw new Error(`waited ${(timeoutMs * patience) / 1000} s in vain for ${what}`);
     await delay(askEveryMs);
   }
 }

@@ -33,7 +33,7 @@ export function addPolicyDiffCommand(policy: Command, context: CommandContext): 
     .description('show which connections seen lately other policies would judge differently')
     .addOption(
       new Option('-f, --files <path>', 'policies to be: a file, a directory, or - ; may be repeated')
-        .argParser((path, before: readonly string[] = []) => [...before, path])
+        .argParser(collected)
         .makeOptionMandatory(),
     )
     .option('--prune', 'all others are left out; with -n those of that namespace only')
@@ -55,6 +55,9 @@ export function addPolicyDiffCommand(policy: Command, context: CommandContext): 
     context.action(async (options: DiffOptions) => await diff(context, options)),
   );
 }
+
+/** One more of an option that may be repeated. */
+const collected = (path: string, before?: readonly string[]): readonly string[] => [...(before ?? []), path];
 
 const exitStatus = `
 Exit status:

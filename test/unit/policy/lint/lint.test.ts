@@ -153,6 +153,16 @@ describe('policies that never match', () => {
   });
 });
 
+const peerAuthenticationOf = (name: string, createdAt: string): PeerAuthentication => ({
+  key: peerAuthenticationKey('shop', name),
+  namespace: 'shop',
+  name,
+  createdAt,
+  scope: { type: 'namespace' },
+  mode: 'strict',
+  ports: new Map(),
+});
+
 describe('contradictions', () => {
   it.each([
     [{ from: [{ namespaces: ['shop'], notNamespaces: ['sh*'] }] }, 'from[0].source.namespaces'],
@@ -191,30 +201,24 @@ describe('contradictions', () => {
   });
 
   it('are found between PeerAuthentications for the same pods', () => {
-    const peer = (name: string, createdAt: string): PeerAuthentication => ({
-      key: peerAuthenticationKey('shop', name),
-      namespace: 'shop',
-      name,
-      createdAt,
-      scope: { type: 'namespace' },
-      mode: 'strict',
-      ports: new Map(),
-    });
-    const peerAuthentications = [peer('new', '2026-02-01T00:00:00Z'), peer('old', '2026-01-01T00:00:00Z')];
+    const peerAuthentications = [
+      peerAuthenticationOf('new', '2026-02-01T00:00:00Z'),
+      peerAuthenticationOf('old', '2026-01-01T00:00:00Z'),
+    ];
     const [one, ...more] = found({ peerAuthentications });
     expect(more).toEqual([]);
     expect(one).toMatchObject({ code: 'competing-policies', object: { name: 'new' } });
   });
 });
 
-describe('rules that change nothing', () => {
-  const deny = (extra: Partial<AuthorizationPolicy> = {}, namespace = 'shop'): AuthorizationPolicy =>
-    authorization(
-      'deny',
-      { action: 'deny', rules: [{ from: [{ namespaces: ['shop'] }] }], ...extra },
-      namespace,
-    );
+const deny = (extra: Partial<AuthorizationPolicy> = {}, namespace = 'shop'): AuthorizationPolicy =>
+  authorization(
+    'deny',
+    { action: 'deny', rules: [{ from: [{ namespaces: ['shop'] }] }], ...extra },
+    namespace,
+  );
 
+describe('rules that change nothing', () => {
   it('are ALLOW rules that a DENY covers', () => {
     const [one] = found({ policies: [authorization('db'), deny()] });
     expect(one).toMatchObject({ code: 'shadowed-by-deny', field: 'spec.rules[0]', object: { name: 'db' } });
@@ -252,12 +256,10 @@ describe('rules that change nothing', () => {
   });
 });
 
-describe('rules broader than meant', () => {
-  const ruled = (
-    rule: AuthorizationPolicy['rules'][number],
-    action: AuthorizationPolicy['action'] = 'allow',
-  ) => briefOf(authorization('db', { action, rules: [rule] }));
+const ruled = (rule: AuthorizationPolicy['rules'][number], action: AuthorizationPolicy['action'] = 'allow') =>
+  briefOf(authorization('db', { action, rules: [rule] }));
 
+describe('rules broader than meant', () => {
   it.each([
     [{}, 'allows-everything spec.rules[0]'],
     [{ to: [{ ports: [parsePort(5432)] }] }, 'any-source spec.rules[0]'],
@@ -276,22 +278,24 @@ describe('rules broader than meant', () => {
   });
 });
 
-describe('NetworkPolicies', () => {
-  const network = (extra: Partial<NetworkPolicy>): NetworkPolicy => ({
-    namespace: 'shop',
-    name: 'db',
-    pods: [{ key: 'app', operator: 'In', values: ['db'] }],
-    ingress: undefined,
-    egress: undefined,
-    ...extra,
-  });
-  const tcp = (port: number, endPort?: number) =>
-    ({ ports: [{ protocol: 'TCP', port: parsePort(port), endPort }] }) as const;
-  const of = (...networkPolicies: NetworkPolicy[]) => brief(found({}, { networkPolicies }));
+const network = (extra: Partial<NetworkPolicy>): NetworkPolicy => ({
+  namespace: 'shop',
+  name: 'db',
+  pods: [{ key: 'app', operator: 'In', values: ['db'] }],
+  ingress: undefined,
+  egress: undefined,
+  ...extra,
+});
 
+const tcp = (port: number, endPort?: number) =>
+  ({ ports: [{ protocol: 'TCP', port: parsePort(port), endPort }] }) as const;
+
+const networked = (...networkPolicies: NetworkPolicy[]) => brief(found({}, { networkPolicies }));
+
+describe('NetworkPolicies', () => {
   it('that open the application’s port only cut the mesh off', () => {
-    expect(of(network({ ingress: [tcp(5432)] }))).toEqual(['blocks-hbone spec.ingress']);
-    expect(of(network({ egress: [tcp(5432)] }))).toEqual([
+    expect(networked(network({ ingress: [tcp(5432)] }))).toEqual(['blocks-hbone spec.ingress']);
+    expect(networked(network({ egress: [tcp(5432)] }))).toEqual([
       'blocks-hbone spec.egress',
       'blocks-dns spec.egress',
     ]);
@@ -308,13 +312,22 @@ describe('NetworkPolicies', () => {
     ],
     ['deny everything, which is meant', network({ ingress: [] })],
   ])('that %s are fine', (_, policy) => {
-    expect(of(policy)).toEqual([]);
+    expect(networked(policy)).toEqual([]);
   });
 
   it('add up: it is enough that one opens the port', () => {
     const other = network({ name: 'mesh', pods: [], ingress: [tcp(15008)] });
-    expect(of(network({ ingress: [tcp(5432)] }), other)).toEqual([]);
+    expect(networked(network({ ingress: [tcp(5432)] }), other)).toEqual([]);
   });
+});
+
+const access = (rules: NonNullable<NamespaceAccess['egress']>['rules']): NamespaceAccess => ({
+  key: 'namespaceaccess/shop/out' as NamespaceAccess['key'],
+  namespace: 'shop',
+  name: 'out',
+  labels: {},
+  inbound: undefined,
+  egress: { default: 'deny', rules },
 });
 
 describe('policies that lock out what everything needs', () => {
@@ -349,14 +362,6 @@ describe('policies that lock out what everything needs', () => {
   });
 
   it('are NamespaceAccess objects whose rules close DNS', () => {
-    const access = (rules: NonNullable<NamespaceAccess['egress']>['rules']): NamespaceAccess => ({
-      key: 'namespaceaccess/shop/out' as NamespaceAccess['key'],
-      namespace: 'shop',
-      name: 'out',
-      labels: {},
-      inbound: undefined,
-      egress: { default: 'deny', rules },
-    });
     const udp = [
       { action: 'deny', to: undefined, ports: [{ protocol: 'udp', first: 1, last: 100 }] },
     ] as const;

@@ -65,6 +65,8 @@ const seen = (extra: Partial<SeenPair> = {}): SeenPair => ({
   ...extra,
 });
 
+const whose = (pair: SeenPair): string => pair.identity ?? pair.sourceIp;
+
 describe('what is suggested', () => {
   it('is a rule for all sources that used the same ports', () => {
     const { policies } = suggest([
@@ -162,9 +164,8 @@ describe('what is suggested', () => {
           probe.owner === 'deployment/canary' ? 'deployment/web' : probe.owner,
         ];
         const concerning = pairs.filter(({ owner }) => owner === of || owner === also);
-        const who = (pair: SeenPair): string => pair.identity ?? pair.sourceIp;
         const wasSeen = concerning.some(
-          (pair) => pair.allowed && who(pair) === who(probe) && pair.port === probe.port,
+          (pair) => pair.allowed && whose(pair) === whose(probe) && pair.port === probe.port,
         );
         if (concerning.length > 0) expect(isLetIn(probe)).toBe(wasSeen);
       }),

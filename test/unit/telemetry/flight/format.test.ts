@@ -49,6 +49,11 @@ const stories: readonly Partial<ConnectionRecord>[] = [
   },
 ];
 
+const signed = (value: unknown): string => {
+  const json = JSON.stringify(value) ?? '';
+  return `${crc32(json).toString(16).padStart(8, '0')} ${json}`;
+};
+
 describe('the flight record', () => {
   it('is read as what was written', () => {
     const kept = stories.map((extra, i) => ({ sequence: i + 7, record: record(extra) }));
@@ -99,11 +104,6 @@ describe('the flight record', () => {
       damaged: 1,
     });
   });
-
-  const signed = (value: unknown): string => {
-    const json = JSON.stringify(value) ?? '';
-    return `${crc32(json).toString(16).padStart(8, '0')} ${json}`;
-  };
 
   it('survives anything, counted, even with right checksums', () => {
     const anything = fc.oneof(

@@ -143,6 +143,9 @@ spec:
   });
 });
 
+const answering = (name: string, items: readonly object[]): FakeNode =>
+  labNode(name, { '/v1/policies/lint': document('PolicyFindingList', { items }) });
+
 describe('mesh-ebpf policy lint, on the running mesh', () => {
   const item = {
     code: 'selects-nobody',
@@ -157,8 +160,6 @@ describe('mesh-ebpf policy lint, on the running mesh', () => {
     message: 'no pod in reach has the labels app=dbb',
     hint: null,
   };
-  const answering = (name: string, items: readonly object[]): FakeNode =>
-    labNode(name, { '/v1/policies/lint': document('PolicyFindingList', { items }) });
 
   it('asks one node, and shows what it found', async () => {
     const nodes = [answering('node-a', [item]), answering('node-b', [item])];

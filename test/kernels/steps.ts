@@ -1,0 +1,70 @@
+/** What each kernel is asked to do, one after the other. Pure. */
+import { join } from 'node:path';
+
+export interface Step {
+  /** `bpf/egress`, as a file name: what it prints is `NAME.log` among the results. */
+  readonly name: string;
+  readonly kind: 'programs' | 'doctor' | 'tests';
+  readonly timeoutSeconds: number;
+  /** For bash, in one line. */
+  readonly command: string;
+}
+
+export interface Places {
+  readonly root: string;
+  readonly results: string;
+  /** Of the bundled tests. */
+  readonly bundles: string;
+  /** The programs in other instructions: a compiler takes minutes in the guest. */
+  readonly variantObject: string;
+}
+
+export interface TestFile {
+  readonly name: string;
+  /** Of the sources, from the root. */
+  readonly path: string;
+}
+
+const bpfTests = ['abi', 'capture', 'capture-probe', 'inbound', 'egress', 'inspect', 'limits', 'restart'];
+
+export const testFiles: readonly TestFile[] = [
+  ...bpfTests.map((name) => ({ name: `bpf-${name}`, path: `test/bpf/${name}.test.ts` })),
+  { name: 'lab', path: 'test/kernels/scenarios/lab.test.ts' },
+];
+
+/** For what hangs: many times what a step takes. All of them together have a deadline of their own. */
+const longest = 600;
+
+/** Emulation makes everything ten times slower, and the host may be busy. */
+const patience = 10;
+
+export function stepsFor(files: readonly TestFile[], places: Places): readonly Step[] {
+  const { root, results, bundles, variantObject } = places;
+  const environment = `MESH_EBPF_PATIENCE=${patience} MESH_EBPF_VARIANT_OBJECT=${variantObject}`;
+  const node = join(root, 'node_modules', '.bin', 'node');
+  return [
+    { name: 'programs', kind: 'programs', timeoutSeconds: longest, command: loadAll(places) },
+    {
+      name: 'doctor',
+      kind: 'doctor',
+      timeoutSeconds: longest,
+      command: `bin/mesh-ebpf doctor -o json >${results}/doctor.json`,
+    },
+    ...files.map(({ name }): Step => {
+      const tap = `--test-reporter=tap --test-reporter-destination=${results}/${name}.tap`;
+      const text = '--test-reporter=spec --test-reporter-destination=stdout';
+      const command = `${environment} ${node} ${text} ${tap} ${join(bundles, `${name}.mjs`)}`;
+      return { name, kind: 'tests', timeoutSeconds: longest, command };
+    }),
+  ];
+}
+
+/** With the verifier's whole log in the step's own, and what the kernel made of the programs beside it. */
+function loadAll({ results }: Places): string {
+  const pins = '/sys/fs/bpf/matrix';
+  return [
+    `bpftool -d prog loadall build/bpf/mesh.bpf.o ${pins}`,
+    `bpftool -j prog show >${results}/programs.json`,
+    `rm -r ${pins}`,
+  ].join(' && ');
+}

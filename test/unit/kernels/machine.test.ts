@@ -1,0 +1,65 @@
+import { describe, expect, it } from '@jest/globals';
+import { kernels } from '../../kernels/kernels.ts';
+import { qemuArguments } from '../../kernels/machine/qemu.ts';
+import { parseOptions } from '../../kernels/options.ts';
+import { stepsFor, testFiles } from '../../kernels/steps.ts';
+
+const spec = {
+  vmlinux: '/k/vmlinux',
+  initrd: '/r/initrd',
+  results: '/r',
+  consoleLog: '/r/console.log',
+  environment: { MESH_NONCE: 'c0ffee', MESH_ROOT: '/src/mesh' },
+};
+
+describe('the machine', () => {
+  it('reads all of the host and writes to one directory', () => {
+    const shares = qemuArguments(spec).filter((word) => word.startsWith('local,'));
+    expect(shares.map((share) => share.includes('readonly=on'))).toEqual([true, false]);
+    expect(shares[1]).toContain('path=/r,');
+  });
+
+  it('is emulated, and ends when its kernel is in trouble', () => {
+    const line = qemuArguments(spec).join(' ');
+    expect(line).toContain('-accel tcg');
+    expect(line).toContain('-no-reboot');
+    expect(line).toMatch(/panic=-1 oops=panic/);
+    expect(line).toMatch(/MESH_NONCE=c0ffee MESH_ROOT=\/src\/mesh$/);
+  });
+
+  it('takes no path that a kernel would read as two words', () => {
+    expect(() => qemuArguments({ ...spec, environment: { MESH_ROOT: '/my files' } })).toThrow('/my files');
+  });
+});
+
+describe('the steps', () => {
+  it('each have a line and a name of their own', () => {
+    const steps = stepsFor(testFiles, { root: '/src', results: '/r', bundles: '/b', variantObject: '/v.o' });
+    const names = steps.map(({ name }) => name);
+    expect(new Set(names).size).toBe(names.length);
+    expect(steps.filter(({ name, command }) => /\s/.test(name) || command.includes('\n'))).toEqual([]);
+  });
+});
+
+describe('the command line', () => {
+  it('takes all kernels and tests unless told which', () => {
+    expect(parseOptions([])).toMatchObject({ kernels, tests: testFiles, update: false });
+    const { kernels: chosen, tests } = parseOptions([
+      '--kernel',
+      '6.1',
+      '--only',
+      'lab',
+      '--only',
+      'bpf-abi',
+    ]);
+    expect(chosen.map(({ series }) => series)).toEqual(['6.1']);
+    expect(tests.map(({ name }) => name)).toEqual(['bpf-abi', 'lab']);
+  });
+
+  it.each([
+    ['--kernel', '4.19'],
+    ['--only', 'nothing'],
+    ['--timeout', '0'],
+    ['--timeout', '1h'],
+  ])('refuses %s %s', (flag, value) => expect(() => parseOptions([flag, value])).toThrow(value));
+});
