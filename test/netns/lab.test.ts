@@ -132,7 +132,8 @@ describe('a running lab', () => {
       const script = `exec 3<>/dev/tcp/${ip}/${port}`;
       const { code, stderr, milliseconds } = await inside('shop/web', 'bash', '-c', script);
       expect([code, stderr]).toEqual([1, expect.stringContaining('Connection refused')]);
-      expect(milliseconds).toBeLessThan(1000);
+      // Not as from an address where nobody is, after minutes.
+      expect(milliseconds).toBeLessThan(10_000);
     }
   });
 
