@@ -6,7 +6,7 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { asMeshError } from '../../src/base/errors.ts';
+import { asMeshError, MeshError } from '../../src/base/errors.ts';
 import { errorText } from '../../src/cli/error-text.ts';
 import { allHooks } from '../../src/datapath/hooks.ts';
 import { execOk } from '../cluster/machine/exec.ts';
@@ -67,7 +67,7 @@ async function runKernel(
   progress(`${kernel.series}: booting ${kernel.name} ${kernel.version}`);
   const heard = follower(kernel.series, progress);
   const timeoutMs = options.timeoutMinutes * 60_000;
-  const ended = await boot(kernel, { root, results, steps, timeoutMs, signal, heard });
+  const ended = await boot(kernel, { root, results, steps, cpus: options.cpus, timeoutMs, signal, heard });
   return judgeKernel({
     series: kernel.series,
     release: kernel.release,
@@ -96,7 +96,7 @@ async function main(): Promise<number> {
   }
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(name, () => stop.abort(new Error('interrupted; the machine was ended')));
+    process.once(name, () => stop.abort(new MeshError('UNAVAILABLE', 'interrupted: the machine was ended')));
   }
   const results = await run(options, stop.signal);
   const text = renderMatrix(results);

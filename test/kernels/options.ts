@@ -9,11 +9,15 @@ export interface Options {
   readonly tests: readonly TestFile[];
   /** Look for newer packages than those in the cache. */
   readonly update: boolean;
+  /** Of the emulated machine. */
+  readonly cpus: number;
   /** For each kernel. */
   readonly timeoutMinutes: number;
 }
 
 const timeoutMinutes = { usual: 20, most: 120 } as const;
+/** Of a busy host, one makes more: two that are not run at the same time wait for each other. */
+const cpus = { usual: 2, most: 8 } as const;
 
 export const usage = `usage: make test-kernels
        npm run kernels -- [options]
@@ -24,6 +28,7 @@ said and did is in build/kernels/. Exit code 1 when anything is wrong.
   --kernel SERIES    only this one; may be repeated: ${kernels.map(({ series }) => series).join(', ')}
   --only TEST        only this test file; may be repeated: ${testFiles.map(({ name }) => name).join(', ')}
   --update           look for newer packages of the kernels than those in the cache
+  --cpus NUMBER      of the emulated machine (${cpus.usual}); a busy host is faster with 1
   --timeout MINUTES  for each kernel (${timeoutMinutes.usual})
   --help             this text
 `;
@@ -37,6 +42,7 @@ export function parseOptions(argv: readonly string[]): Options {
       kernel: { type: 'string', multiple: true },
       only: { type: 'string', multiple: true },
       update: { type: 'boolean', default: false },
+      cpus: { type: 'string' },
       timeout: { type: 'string' },
     },
   });
@@ -45,14 +51,20 @@ export function parseOptions(argv: readonly string[]): Options {
     kernels: choose('kernel', kernels, ({ series }) => series, values.kernel),
     tests: choose('test', testFiles, ({ name }) => name, values.only),
     update: values.update,
-    timeoutMinutes: values.timeout === undefined ? timeoutMinutes.usual : parseMinutes(values.timeout),
+    cpus: parseNumber('--cpus', values.cpus, cpus),
+    timeoutMinutes: parseNumber('--timeout', values.timeout, timeoutMinutes),
   };
 }
 
-function parseMinutes(text: string): number {
-  const minutes = /^\d{1,3}$/.test(text) ? Number(text) : 0;
-  if (minutes >= 1 && minutes <= timeoutMinutes.most) return minutes;
-  throw new Error(`--timeout: "${text}" is not a number of minutes from 1 to ${timeoutMinutes.most}`);
+function parseNumber(
+  flag: string,
+  text: string | undefined,
+  { usual, most }: { readonly usual: number; readonly most: number },
+): number {
+  if (text === undefined) return usual;
+  const number = /^\d{1,3}$/.test(text) ? Number(text) : 0;
+  if (number >= 1 && number <= most) return number;
+  throw new Error(`${flag}: "${text}" is not a number from 1 to ${most}`);
 }
 
 /** Those that were asked for, in their own order; all when none was. */

@@ -32,8 +32,8 @@ export const testFiles: readonly TestFile[] = [
   { name: 'lab', path: 'test/kernels/scenarios/lab.test.ts' },
 ];
 
-/** For what hangs: many times what a step takes. All of them together have a deadline of their own. */
-const longest = 600;
+/** For what hangs: many times what a step takes, also on a busy host. All of them together have a deadline of their own. */
+const longest = 1200;
 
 /** Emulation makes everything ten times slower, and the host may be busy. */
 const patience = 10;

@@ -94,6 +94,7 @@ async function list(context: CommandContext, options: ConnectionOptions): Promis
     empty: whyEmpty(options, answers),
   });
   sayLost(screen, lost);
+  if (options.output === 'table') sayWhy(context, shown);
   return code;
 }
 
@@ -127,6 +128,13 @@ function whyEmpty(options: ConnectionOptions, { documents }: Answers<Connections
   }
   const asked = options.failed === true || options.denied === true ? 'none failed that way' : 'none matched';
   return `${asked}, of ${seen} that these nodes have seen end`;
+}
+
+/** About the last one that a policy refused. */
+function sayWhy({ env, screen }: CommandContext, rows: readonly ConnectionRow[]): void {
+  const denied = rows.findLast(({ outcome }) => outcome === 'denied');
+  if (denied !== undefined)
+    screen().hint(`one in detail: ${env.programName} why ${denied.node}/${denied.id}`);
 }
 
 function sayLost(screen: Screen, lost: number): void {

@@ -1,7 +1,7 @@
 /** The mesh that a cluster would have with the objects in some files, read by the code by which a node reads them. */
 import { MeshError } from '../../base/errors.ts';
 import { silentLogger } from '../../base/log.ts';
-import type { SourcedObject } from '../../kube/objects.ts';
+import { isOfKind, type SourcedObject } from '../../kube/objects.ts';
 import {
   type ForeignObject,
   type ManifestFile,
@@ -10,6 +10,7 @@ import {
 } from '../../kube/parse-manifests.ts';
 import { formatProblem, type Problem } from '../../kube/problem.ts';
 import { Translator } from '../../kube/translate/translator.ts';
+import { dataplaneModeLabel } from '../../kube/translate/workload.ts';
 import type { MeshConfig } from '../../model/mesh.ts';
 import { MeshStore } from '../../model/store.ts';
 import type { MeshView } from '../../model/view.ts';
@@ -36,7 +37,7 @@ export interface MeshInFiles {
 
 /** Pure. @throws MeshError INVALID_MANIFEST with every problem of every file, a line each */
 export function meshOfFiles(files: readonly ManifestFile[], config: MeshConfig): MeshOfFiles {
-  const { view, problems, foreign, madeUp } = meshInFiles(files, config);
+  const { view, objects, problems, foreign, madeUp } = meshInFiles(files, config);
   const [errors, warnings] = [problems.filter(isError), problems.filter((problem) => !isError(problem))];
   if (errors.length > 0) throw new MeshError('INVALID_MANIFEST', errors.map(formatProblem).join('\n'));
   return {
@@ -48,6 +49,7 @@ export function meshOfFiles(files: readonly ManifestFile[], config: MeshConfig):
         : [
             `the files give no address of ${madeUp} pods: theirs are made up (${madeUpBlock}), and so is what ipBlocks say of them`,
           ]),
+      ...unknownNamespaces(objects),
       ...leftAside(foreign),
     ],
   };
@@ -74,6 +76,24 @@ export function meshInFiles(files: readonly ManifestFile[], config: MeshConfig):
 }
 
 const isError = ({ severity }: Problem): boolean => severity === 'error';
+
+/** Without its label nobody can tell whether a namespace is in the mesh: its pods count as outside. */
+function unknownNamespaces(objects: readonly SourcedObject[]): readonly string[] {
+  const known = new Set(
+    objects.flatMap((sourced) => (isOfKind(sourced, 'Namespace') ? sourced.object.metadata.name : [])),
+  );
+  const used = objects.flatMap((sourced) =>
+    isOfKind(sourced, 'Pod') && sourced.object.metadata.labels?.[dataplaneModeLabel] === undefined
+      ? sourced.object.metadata.namespace
+      : [],
+  );
+  const unknown = [...new Set(used)].filter((namespace) => !known.has(namespace)).toSorted();
+  if (unknown.length === 0) return [];
+  const label = `${dataplaneModeLabel}=ambient`;
+  return [
+    `not in the files: namespace ${unknown.join(', ')}; its pods count as outside of the mesh (label ${label})`,
+  ];
+}
 
 /** What of the files has no meaning for the mesh, if anything. */
 export function leftAside(foreign: readonly ForeignObject[]): readonly string[] {

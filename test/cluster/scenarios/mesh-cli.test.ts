@@ -71,6 +71,7 @@ describe('with the documented rights', () => {
     [['services', '-n', namespace], [0], /cart/],
     [['certs'], [0], new RegExp(`ns/${namespace}/sa/web`)],
     [['connections', '-n', namespace], [0], /cart/],
+    [['explain', `${namespace}/web`, `cart.${namespace}:80`], [0], /^ALLOWED [^]*path +HBONE/],
     [['maps', 'list'], [0], /destinations/],
     [['maps', 'dump', 'pods'], [0], /10\.|fd/],
     [['programs'], [0], /mesh_connect4/],

@@ -15,6 +15,7 @@ export interface BootOptions {
   /** A directory; made empty by the caller. */
   readonly results: string;
   readonly steps: readonly Step[];
+  readonly cpus: number;
   /** For all of it. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
@@ -33,7 +34,7 @@ export interface Run {
 }
 
 export async function boot(kernel: ReadyKernel, options: BootOptions): Promise<Run> {
-  const { root, results, steps, timeoutMs, signal } = options;
+  const { root, results, steps, cpus, timeoutMs, signal } = options;
   const [initrd, consoleLog] = [join(results, 'initrd'), join(results, 'console.log')];
   await makeInitrd(kernel, initrd);
   const lines = steps.map(({ name, timeoutSeconds, command }) => `${name} ${timeoutSeconds} ${command}\n`);
@@ -45,7 +46,7 @@ export async function boot(kernel: ReadyKernel, options: BootOptions): Promise<R
     MESH_RESULTS: results,
     MESH_MODULES: kernel.modules,
   };
-  const args = qemuArguments({ vmlinux: kernel.vmlinux, initrd, results, consoleLog, environment });
+  const args = qemuArguments({ vmlinux: kernel.vmlinux, initrd, results, consoleLog, cpus, environment });
   const expected = { nonce, steps: steps.map(({ name }) => name) };
   const deadline = AbortSignal.timeout(timeoutMs);
   const end = await runQemu(args, AbortSignal.any([signal, deadline]), (line, before) => {

@@ -6,6 +6,7 @@ export interface MachineSpec {
   /** Absolute: where the guest writes, by the same path. Everything else of the host it can only read. */
   readonly results: string;
   readonly consoleLog: string;
+  readonly cpus: number;
   /** For the guest's scripts: environment of its process 1. Words of `[A-Za-z0-9/._+-]`. */
   readonly environment: Readonly<Record<string, string>>;
 }
@@ -15,7 +16,7 @@ export const qemuArguments = (spec: MachineSpec): readonly string[] =>
   [
     ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     // Never KVM: where machines are nested it may open and then hang. cx16: qemu 7.2 emulates cmpxchg16b wrongly.
-    ['-M', 'pc', '-accel', 'tcg,thread=multi', '-cpu', 'max,cx16=off', '-smp', '2', '-m', '2G'],
+    ['-M', 'pc', '-accel', 'tcg,thread=multi', '-cpu', 'max,cx16=off', '-smp', `${spec.cpus}`, '-m', '2G'],
     ['-serial', `file:${spec.consoleLog}`, '-serial', 'stdio'],
     ['-device', 'virtio-rng-pci'],
     shared('host', '/', ',readonly=on'),

@@ -9,6 +9,7 @@ const spec = {
   initrd: '/r/initrd',
   results: '/r',
   consoleLog: '/r/console.log',
+  cpus: 2,
   environment: { MESH_NONCE: 'c0ffee', MESH_ROOT: '/src/mesh' },
 };
 
@@ -61,5 +62,6 @@ describe('the command line', () => {
     ['--only', 'nothing'],
     ['--timeout', '0'],
     ['--timeout', '1h'],
+    ['--cpus', '9'],
   ])('refuses %s %s', (flag, value) => expect(() => parseOptions([flag, value])).toThrow(value));
 });

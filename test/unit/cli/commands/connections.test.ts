@@ -30,8 +30,11 @@ describe('mesh-ebpf connections', () => {
         hint: null,
       },
     });
-    const { out } = await run('connections', { nodes: [remembering({ recent: [denied('c-1'), failed] })] });
+    const { out, err } = await run('connections', {
+      nodes: [remembering({ recent: [denied('c-1'), failed] })],
+    });
     expect(out).toMatch(/DENIED by shop\/db-allow: no rule matched/);
+    expect(err).toBe('one in detail: mesh-ebpf why node-a/c-1\n');
     expect(out).toMatch(/FAILED at dial: 10\.0\.1\.8:8080 refused the connection \[DIAL_FAILED\]/);
   });
 

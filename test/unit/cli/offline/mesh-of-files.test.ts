@@ -54,6 +54,10 @@ describe('the mesh of files', () => {
   it('leaves alone what the files say: addresses, slices, status', () => {
     const { view, notes } = meshOf(`
 apiVersion: v1
+kind: Namespace
+metadata: { name: shop }
+---
+apiVersion: v1
 kind: Pod
 metadata: { name: one, namespace: shop, labels: { app: one } }
 spec: { nodeName: n1, containers: [{ name: c }] }
@@ -85,6 +89,14 @@ endpoints: []
       endpoints: [{ address: '10.9.9.9' }],
     });
     expect(notes).toEqual([]);
+  });
+
+  it('says that the pods of a namespace that is not in the files count as outside of the mesh', () => {
+    const { view, notes } = meshOf(template('Deployment', `{ template: ${podTemplate} }`));
+    expect([...view.workloads.values()]).toMatchObject([{ protocol: 'tcp' }]);
+    expect(notes).toContainEqual(
+      expect.stringMatching(/^not in the files: namespace shop; .*dataplane-mode=ambient/),
+    );
   });
 
   it('says what it made up and what it left aside', () => {
