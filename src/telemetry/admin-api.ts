@@ -15,6 +15,9 @@ import type { Outcome } from './outcome.ts';
 
 export const adminApiVersion = 'mesh-ebpf.io/v1alpha1';
 
+/** What a question may bring along: manifests to be judged. What carries it to a node from elsewhere takes no more. */
+export const maxAdminBodyBytes = 512 * 1024;
+
 /** What the server wraps around every answer. */
 export interface DocumentHead<Kind extends string> {
   readonly apiVersion: typeof adminApiVersion;

@@ -6,7 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { asMeshError, MeshError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
-import type { AdminApi } from './admin-api.ts';
+import { type AdminApi, maxAdminBodyBytes } from './admin-api.ts';
 import { type AdminIdentity, adminRouter, errorAnswer } from './admin-routes.ts';
 import { type PeerCredentials, prepareSocketPath, protectSocket, rootPeer } from './root-socket.ts';
 import { type Answer, type RunningServer, startHttpServer } from './http-server.ts';
@@ -17,9 +17,6 @@ export interface AdminServerDeps {
   readonly log: Logger;
   readonly peerCredentials: PeerCredentials;
 }
-
-/** Manifests to be judged; nobody but root may send any. What carries them here from elsewhere takes no more. */
-const maxBodyBytes = 512 * 1024;
 
 /** @throws MeshError ALREADY_EXISTS when a live process serves `path`; UNAVAILABLE when it cannot be bound. */
 export async function startAdminServer(deps: AdminServerDeps, path: string): Promise<RunningServer> {
@@ -57,9 +54,10 @@ async function readBody(request: IncomingMessage): Promise<string> {
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size <= maxBodyBytes) chunks.push(chunk);
+    if (size <= maxAdminBodyBytes) chunks.push(chunk);
   }
-  if (size > maxBodyBytes) throw new MeshError('INVALID_ARGUMENT', `a body may have ${maxBodyBytes} bytes`);
+  if (size > maxAdminBodyBytes)
+    throw new MeshError('INVALID_ARGUMENT', `a body may have ${maxAdminBodyBytes} bytes`);
   return Buffer.concat(chunks).toString('utf8');
 }
 

@@ -21,6 +21,8 @@ export interface FakeClusterOptions {
   readonly desired?: number | null;
   /** The machine in each pod, by node; one where all is well when absent. */
   readonly machines?: Readonly<Record<string, World>>;
+  /** What else there is at the API server, by path. */
+  readonly objects?: Readonly<Record<string, object>>;
   /** What the API server refuses. */
   readonly refuse?: (request: KubeRequest) => MeshError | undefined;
   /** In place of `mesh-ebpf inspect`. */
@@ -118,8 +120,10 @@ export const forbidden = (verb: string, resource: string, group = ''): MeshError
 function objectsFor(
   { path, query = {} }: KubeRequest,
   pods: readonly AgentPod[],
-  { nodes, desired }: FakeClusterOptions,
+  { nodes, desired, objects }: FakeClusterOptions,
 ): object {
+  const given = objects?.[path];
+  if (given !== undefined) return given;
   const onNodes = pods.flatMap(({ spec }) => spec?.nodeName ?? []);
   switch (path) {
     case `/api/v1/namespaces/${namespace}/pods`: {

@@ -3,7 +3,12 @@ import { type Command, Option } from 'commander';
 import { MeshError } from '../../../base/errors.ts';
 import { parseManifestsAndOthers } from '../../../kube/parse-manifests.ts';
 import { formatProblem } from '../../../kube/problem.ts';
-import type { ChangedVerdictItem, DecidedItem, RehearsalDocument } from '../../../telemetry/admin-api.ts';
+import {
+  type ChangedVerdictItem,
+  type DecidedItem,
+  maxAdminBodyBytes,
+  type RehearsalDocument,
+} from '../../../telemetry/admin-api.ts';
 import {
   type CommandContext,
   examples,
@@ -99,9 +104,6 @@ async function diff(context: CommandContext, options: DiffOptions): Promise<Exit
   return code;
 }
 
-/** More than a node takes. */
-const maxBytes = 512 * 1024;
-
 const policyKinds: ReadonlySet<string> = new Set([
   'AuthorizationPolicy',
   'PeerAuthentication',
@@ -114,8 +116,8 @@ async function policiesIn(env: CliEnv, paths: readonly string[]): Promise<string
   if (errors.length > 0) throw new MeshError('INVALID_MANIFEST', errors.map(formatProblem).join('\n'));
   const items = objects.map(({ object }) => object).filter(({ kind }) => policyKinds.has(kind));
   const body = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
-  if (Buffer.byteLength(body) <= maxBytes) return body;
-  throw new MeshError('INVALID_ARGUMENT', `the policies have more than ${maxBytes} bytes`, {
+  if (Buffer.byteLength(body) <= maxAdminBodyBytes) return body;
+  throw new MeshError('INVALID_ARGUMENT', `the policies have more than ${maxAdminBodyBytes} bytes`, {
     hint: 'give those that change, in several turns',
   });
 }

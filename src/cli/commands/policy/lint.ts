@@ -7,7 +7,11 @@ import { fieldLocator } from '../../../kube/locate-fields.ts';
 import { placedFindings } from '../../../kube/policy-findings.ts';
 import { isLintCode, lintCodes } from '../../../policy/lint/finding.ts';
 import { lint } from '../../../policy/lint/lint.ts';
-import type { PolicyFindingItem, PolicyFindingList } from '../../../telemetry/admin-api.ts';
+import {
+  maxAdminBodyBytes,
+  type PolicyFindingItem,
+  type PolicyFindingList,
+} from '../../../telemetry/admin-api.ts';
 import { findingItem } from '../../../telemetry/finding-items.ts';
 import { chooseCluster } from '../../cluster/choose.ts';
 import {
@@ -126,7 +130,10 @@ async function networkPolicies(
   if (cluster === undefined) return '';
   try {
     const items = await listObjects<NetworkPolicyItem>(cluster.client, resources.networkPolicies, {});
-    return JSON.stringify({ items: items.map(withoutRest) });
+    const body = JSON.stringify({ items: items.map(withoutRest) });
+    if (Buffer.byteLength(body) <= maxAdminBodyBytes) return body;
+    screen.hint(`NetworkPolicies were not looked at: ${items.length} of them are more than a node takes`);
+    return '';
   } catch (thrown) {
     const { message } = asMeshError(thrown);
     screen.hint(`NetworkPolicies were not looked at: ${message}`);

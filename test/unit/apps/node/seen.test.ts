@@ -53,6 +53,9 @@ describe('what a node has seen', () => {
   });
 });
 
+const objects = (kind: string, apiVersion: string, spec: object): string =>
+  JSON.stringify({ apiVersion, kind, metadata: { name: 'all', namespace: 'shop' }, spec });
+
 describe('what other policies would change', () => {
   it('is told with counts, and beyond the single connections that are remembered', () => {
     const seen = nodeThatSaw(...Array.from({ length: 10 }, () => to(cart)), to(web));
@@ -94,8 +97,6 @@ describe('what other policies would change', () => {
   it('is told of defaults of namespaces, and of plaintext under STRICT, too', () => {
     const plaintext = { address: at('10.9.9.9:1'), workload: undefined, identity: undefined };
     const seen = nodeThatSaw(to(web), to(web, { source: plaintext }));
-    const objects = (kind: string, apiVersion: string, spec: object): string =>
-      JSON.stringify({ apiVersion, kind, metadata: { name: 'all', namespace: 'shop' }, spec });
     const access = objects('NamespaceAccess', 'mesh-ebpf.io/v1alpha1', { inbound: { default: 'Deny' } });
     const denied = rehearsalBody(view, seen, { objects: access, prune: false }).items;
     expect(denied.map(({ after }) => after.policy)).toEqual([

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { MeshError } from '../../../../../src/base/errors.ts';
+import { fakeCluster, type FakeClusterOptions, forbidden, machine, runningPod } from '../../fake-cluster.ts';
 import { document, type FakeNode, labNode, run } from '../../harness.ts';
 
 const pods = `
@@ -174,6 +175,55 @@ describe('mesh-ebpf policy lint, on the running mesh', () => {
     const { code } = await run('policy lint', { nodes: [silent, answering('node-b', [])] });
     expect(code).toBe(0);
     expect((await run('policy lint', { nodes: [silent] })).code).toBe(3);
+  });
+
+  describe('of a cluster', () => {
+    const networkPolicy = {
+      metadata: { name: 'db', namespace: 'shop', managedFields: [] },
+      spec: { ingress: [{ ports: [{ port: 80 }] }] },
+    };
+    const bodies: string[] = [];
+    const answer = ({ body = '' }: { readonly body?: string }): object => {
+      bodies.push(body);
+      return { node: 'node-a', ...document('PolicyFindingList', { items: [item] }) };
+    };
+    const lintCluster = async (extra: FakeClusterOptions) => {
+      const cluster = fakeCluster({
+        pods: [runningPod('node-a')],
+        machines: { 'node-a': machine('node-a', { '/v1/policies/lint': answer }) },
+        objects: { '/apis/networking.k8s.io/v1/networkpolicies': { items: [networkPolicy] } },
+        ...extra,
+      });
+      return await run('policy lint', { cluster: () => cluster });
+    };
+
+    it('looks at NetworkPolicies, too, with the rights of whoever asks', async () => {
+      const { out, err } = await lintCluster({});
+      expect(out).toMatch(/selects-nobody/);
+      expect(err).not.toMatch(/NetworkPolicies/);
+      expect(JSON.parse(bodies.at(-1) ?? '')).toEqual({
+        items: [
+          {
+            apiVersion: 'networking.k8s.io/v1',
+            kind: 'NetworkPolicy',
+            metadata: { name: 'db', namespace: 'shop' },
+            spec: networkPolicy.spec,
+          },
+        ],
+      });
+    });
+
+    it('says so where it may not, and judges the rest', async () => {
+      const { out, err } = await lintCluster({
+        refuse: ({ path }) =>
+          path.endsWith('/networkpolicies')
+            ? forbidden('list', 'networkpolicies', 'networking.k8s.io')
+            : undefined,
+      });
+      expect(out).toMatch(/selects-nobody/);
+      expect(err).toMatch(/NetworkPolicies were not looked at/);
+      expect(bodies.at(-1)).toBe('');
+    });
   });
 
   it('shows one namespace only if asked', async () => {
