@@ -2,7 +2,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import { connect, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -32,7 +32,7 @@ export class ScriptRunner {
     // Its end is expected when it is closed.
     ended.catch(() => {});
     this.#listening = Promise.race([once(this.#interpreter.stdout, 'data'), ended]);
-    this.#listening.catch(() => {});
+    this.#listening.then(() => this.#letGo()).catch(() => {});
   }
 
   /** Runs a script to its end; what it printed, as JSON. */
@@ -45,12 +45,11 @@ export class ScriptRunner {
   /** Runs a script that holds something, until `release`; returns when it has printed its line. */
   async hold(where: Place, script: string, arg: unknown): Promise<() => Promise<void>> {
     const { socket, output } = await this.#start(where, script, arg);
-    await Promise.race([
-      once(socket, 'data'),
-      output.then((text) => {
-        throw new Error(`the script ended early: ${text}`);
-      }),
-    ]);
+    const first = await Promise.race([once(socket, 'data').then(String), output]);
+    // Its failure, or its end.
+    if (first.startsWith('\n!') || socket.readableEnded) {
+      throw new Error(`the script ended early: ${await output}`);
+    }
     return async () => {
       socket.end();
       await output;
@@ -82,6 +81,13 @@ export class ScriptRunner {
     output.catch(() => {});
     socket.write(`${JSON.stringify({ netns, cgroup, script, arg })}\n`);
     return { socket, output };
+  }
+
+  /** Tests that end without closing it are not held up; the interpreter ends with us. */
+  #letGo(): void {
+    const { stdin, stdout, stderr } = this.#interpreter;
+    this.#interpreter.unref();
+    for (const stream of [stdin, stdout, stderr]) if (stream instanceof Socket) stream.unref();
   }
 
   get #path(): string {
