@@ -11,12 +11,12 @@ import {
   isNode,
   isScalar,
   isSeq,
-  LineCounter,
   type Node,
   Parser,
   visit,
   type YAMLMap,
 } from 'yaml';
+import { textPositions } from './line-starts.ts';
 import { type FieldPath, formatField, type SourcePosition } from './problem.ts';
 
 export const maxFileBytes = 1024 * 1024;
@@ -47,16 +47,13 @@ export interface ParsedText {
 export function parseYaml(file: string, text: string): ParsedText {
   const tooBig = sizeProblem(file, text);
   if (tooBig !== undefined) return { documents: [], problems: [tooBig] };
-  const lines = new LineCounter();
-  const positionAt = (offset: number): SourcePosition => {
-    const { line, col } = lines.linePos(offset);
-    return { file, line: Math.max(line, 1), column: Math.max(col, 1) };
-  };
+  const at = textPositions(text);
+  const positionAt = (offset: number): SourcePosition => ({ file, ...at(offset) });
   const documents: YamlDocument[] = [];
   const problems: TextProblem[] = [];
   let count = 0;
   try {
-    for (const document of compose(text, lines)) {
+    for (const document of compose(text)) {
       if (++count > maxDocuments) throw new RangeError(`more than ${maxDocuments} documents in one file`);
       const found = documentProblems(document, positionAt);
       problems.push(...found);
@@ -78,10 +75,10 @@ function sizeProblem(file: string, text: string): TextProblem | undefined {
   return { position, field: '', message: `the file has ${bytes} bytes: at most ${maxFileBytes} are read` };
 }
 
-function* compose(text: string, lines: LineCounter): Generator<Document.Parsed> {
+function* compose(text: string): Generator<Document.Parsed> {
   // Duplicate keys are found below: the composer's own check takes quadratic time.
   const composer = new Composer({ uniqueKeys: false, merge: true, logLevel: 'error' });
-  yield* composer.compose(new Parser(lines.addNewLine).parse(text));
+  yield* composer.compose(new Parser().parse(text));
 }
 
 function documentProblems(

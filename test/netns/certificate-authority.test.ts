@@ -3,7 +3,7 @@
  * who has none is refused and told why, nothing goes out in plaintext, and nobody touches a pod to get well again.
  */
 import { describe, expect } from '@jest/globals';
-import { readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { netnsPath, nodeNetns } from '../../src/lab/layout.ts';
 import { inNetns } from '../../src/lab/system/enter.ts';
 import type { ProcessRef } from '../../src/lab/system/process.ts';
@@ -124,6 +124,8 @@ describe('a node that starts before its certificate authority', () => {
     'refuses everything, says why everywhere, and serves the same pods when the authority comes',
     async (before) => {
       const away = Promise.withResolvers<Lab>();
+      // Nobody has waited for it yet: no pod needs a certificate.
+      await until('the authority to have begun', () => existsSync(before.layout.caRoot));
       await hanging(before, async () => {
         // Where controller and nodes share no file system, the roots come with the controller too.
         rmSync(before.layout.caRoot);

@@ -1,5 +1,5 @@
 /** Policies in a real cluster: applied with kubectl, in force on both nodes at once, and no trouble for probes. */
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,6 +33,13 @@ beforeAll(async () => {
   outsiders = await whenPairReady(api, outside);
   await mesh.whenEnrolled(namespace, 2);
 }, 15 * minutes);
+
+/** Also after a scenario that failed: the next one is not about its policy. */
+afterEach(async () => {
+  for (const kind of ['authorizationpolicy', 'peerauthentication', 'namespaceaccess']) {
+    await kubectl('delete', '-n', namespace, kind, 'tested', '--ignore-not-found');
+  }
+}, minutes);
 
 afterAll(async () => {
   rmSync(scratch, { recursive: true, force: true });
@@ -81,7 +88,8 @@ async function apply(manifest: string): Promise<number> {
 
 /** What is measured is milliseconds; on a machine with other work, a connection of a moment before may still be let in. */
 const inForceMs = 5_000;
-const asked = { perSecond: 20, seconds: 20, clients: 1, newConnections: true };
+/** Fewer in all than the 256 refusals that a node remembers of a pod. */
+const asked = { perSecond: 10, seconds: 20, clients: 1, newConnections: true };
 /** Until loads are under way on a busy machine. */
 const underWayMs = 5_000;
 
@@ -253,7 +261,7 @@ describe('a NamespaceAccess applied with kubectl', () => {
       await apply(access({ egress: { default: 'Deny' } }));
       await whenCondition('namespaceaccess', 'Programmed', { status: 'True' });
       for (const attempt of [tcp, udp]) {
-        expect(await all(attempt)).toEqual(Array(4).fill(expect.stringContaining('operation not permitted')));
+        expect((await all(attempt)).filter((each) => each === 'open')).toEqual([]);
       }
       // By its name, which DNS tells; and through the mesh.
       expect(await outcome(echo(api, pair.web, `http://cart.${namespace}/`, 'hello'))).toBe('open');
