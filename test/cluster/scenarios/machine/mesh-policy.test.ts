@@ -238,6 +238,12 @@ describe('a policy applied with kubectl', () => {
 const addressOf = async ({ namespace: where, name }: Pair['web']): Promise<string> =>
   (await api.core.readNamespacedPod({ namespace: where, name })).status?.podIP ?? '';
 
+/** A load that fails is a result for fortio. */
+async function answeredByUdp(from: Pair['web'], ip: string): Promise<void> {
+  const { results } = await calls(api, from, 1, `udp://${ip}:${ports.udp}/`);
+  if (results['OK'] !== 1) throw new Error(JSON.stringify(results));
+}
+
 /** `open`, or the client's words. */
 const outcome = async (attempt: Promise<unknown>): Promise<string> =>
   await attempt.then(
@@ -252,8 +258,7 @@ describe('a NamespaceAccess applied with kubectl', () => {
       const outsiders4 = [await addressOf(outsiders.web), await addressOf(outsiders.cart)];
       const tcp = (from: Pair['web'], ip: string): Promise<string> =>
         outcome(echo(api, from, `http://${ip}:${ports.http}/`, 'hello'));
-      const udp = (from: Pair['web'], ip: string): Promise<string> =>
-        outcome(calls(api, from, 1, `udp://${ip}:${ports.udp}/`));
+      const udp = (from: Pair['web'], ip: string): Promise<string> => outcome(answeredByUdp(from, ip));
       const all = async (attempt: typeof tcp): Promise<readonly string[]> =>
         await Promise.all([pair.web, pair.cart].flatMap((from) => outsiders4.map((ip) => attempt(from, ip))));
       expect(await all(tcp)).toEqual(Array(4).fill('open'));
