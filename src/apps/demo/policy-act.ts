@@ -82,7 +82,7 @@ async function refusalOf({ client, pods }: Stage): Promise<string | undefined> {
   return undefined;
 }
 
-/** The rules of the policy for an application, on one line each. */
+/** The policy for an application, without the comments above it, to stand in a column. */
 function proposalFor(yaml: string, app: string): string {
   const policy = yaml.split('---\n').find((each) => each.includes(`name: "${app}-seen"`)) ?? yaml;
   const at = policy.indexOf('apiVersion:');
