@@ -2,17 +2,36 @@
  * Runs the whole test ladder (test/README.md) rung by rung and prints one line for each with its duration; the last
  * line is `N passed, N failed`. A check counts as one test; a jest rung counts its tests, and a skipped test counts
  * as failed: what cannot run must say so. Quiet unless a rung fails or V=1.
+ *
+ * A rung on a real kernel and a real clock may run a file that failed once more, alone: what passes then is reported as
+ * FLAKY with the output of its failure, never silently. RETRY=0 makes the first failure final.
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
+/** The part of `jest --json` that is read here. */
+interface JestReport {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+  readonly numRuntimeErrorTestSuites: number;
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly assertionResults: readonly { readonly fullName: string; readonly status: string }[];
+  }[];
+}
 
 interface Rung {
   readonly name: string;
   readonly command: readonly string[];
   /** A jest project: its tests are counted one by one. */
   readonly jest?: boolean;
+  /** Its tests depend on how busy the machine is: few failed files are run once more. */
+  readonly retry?: boolean;
   /** May take minutes: what it says is shown as it comes. */
   readonly live?: boolean;
 }
@@ -20,6 +39,14 @@ interface Rung {
 interface Tally {
   readonly passed: number;
   readonly failed: number;
+  /** Names of the tests that passed only when run again. */
+  readonly flaky?: readonly string[];
+}
+
+/** What this file reads of jest's report. */
+interface Report extends Tally {
+  readonly failedFiles: readonly string[];
+  readonly failedTests: readonly string[];
 }
 
 const check = (name: string, ...command: string[]): Rung => ({ name, command });
@@ -32,6 +59,7 @@ const jest = (name: string, ...projects: string[]): Rung => ({
   // end by itself: what outlives its tests is a leak.
   command: ['npm', 'run', '--silent', 'jest', '--', workers(name), '--selectProjects', ...projects],
 });
+const onRealMachine = (name: string): Rung => ({ ...jest(name, name), retry: true });
 const workers = (name: string): string => (name === 'unit' ? '--maxWorkers=2' : '--runInBand');
 
 const ladder: readonly Rung[] = [
@@ -45,16 +73,16 @@ const ladder: readonly Rung[] = [
   check('c-format', 'tools/check-c-format.sh'),
   check('build', 'make', 'bpf', 'native', 'cni', 'bundle'),
   jest('unit', 'unit', 'arch'),
-  jest('contract', 'contract'),
+  onRealMachine('contract'),
   jest('native', 'native'),
   check('sanitizers', 'native/sanitize.sh'),
   jest('bpf', 'bpf'),
-  jest('netns', 'netns'),
-  jest('interop', 'interop'),
+  onRealMachine('netns'),
+  onRealMachine('interop'),
   jest('fuzz', 'fuzz'),
   { ...npmScript('cluster-build', 'cluster', 'build'), live: true },
   check('image', 'make', 'image'),
-  jest('cluster', 'cluster'),
+  onRealMachine('cluster'),
 ];
 
 /** Far more than any rung takes: one that hangs fails instead of holding up the others. */
@@ -73,22 +101,51 @@ process.stdout.write(`${total.passed} passed, ${total.failed} failed\n`);
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
 
 async function climb(rung: Rung): Promise<Tally> {
-  const report = join(scratch, `${rung.name}.json`);
-  const extra = rung.jest === true ? ['--json', `--outputFile=${report}`] : [];
   const started = Date.now();
-  const { status, output } = await run([...rung.command, ...extra], rung.live === true);
-  const tally =
-    rung.jest === true
-      ? readReport(report, status)
-      : { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 };
-  if (tally.failed > 0 && rung.live !== true) process.stdout.write(output);
-  const verdict = tally.failed === 0 ? 'ok  ' : 'FAIL';
+  const { tally, output } = rung.jest === true ? await runJest(rung) : await runCheck(rung);
+  const flaky = tally.flaky ?? [];
+  if ((tally.failed > 0 || flaky.length > 0) && rung.live !== true) process.stdout.write(output);
+  const verdict = tally.failed > 0 ? 'FAIL' : flaky.length > 0 ? 'FLAKY' : 'ok';
   const seconds = ((Date.now() - started) / 1000).toFixed(1).padStart(7);
   process.stdout.write(
-    `  ${rung.name.padEnd(13)} ${verdict} ${seconds} s  ${tally.passed} passed, ${tally.failed} failed\n`,
+    `  ${rung.name.padEnd(13)} ${verdict.padEnd(5)} ${seconds} s  ${tally.passed} passed, ${tally.failed} failed\n`,
   );
+  for (const name of flaky) process.stdout.write(`    passed only when run again: ${name}\n`);
   process.stdout.write(measurements(output));
   return tally;
+}
+
+async function runCheck(rung: Rung): Promise<{ tally: Tally; output: string }> {
+  const { status, output } = await run(rung.command, rung.live === true);
+  return { tally: { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 }, output };
+}
+
+async function runJest(rung: Rung): Promise<{ tally: Tally; output: string }> {
+  const first = await reported(rung);
+  const { failedFiles, failedTests } = first.report;
+  if (first.report.failed === 0 || !mayRunAgain(rung, first.report))
+    return { tally: first.report, output: first.output };
+  const second = await reported(rung, '--runTestsByPath', ...failedFiles);
+  const output = `${first.output}\nrun again:\n${second.output}`;
+  if (second.report.failed > 0) return { tally: first.report, output };
+  return {
+    tally: { passed: first.report.passed + first.report.failed, failed: 0, flaky: failedTests },
+    output,
+  };
+}
+
+/** More than two files at once is no accident; a failure without a failed test (a dead runner, a skip) never is one. */
+function mayRunAgain(rung: Rung, { failed, failedFiles, failedTests }: Report): boolean {
+  const wanted = rung.retry === true && process.env['RETRY'] !== '0';
+  return wanted && failedFiles.length <= 2 && failedTests.length === failed;
+}
+
+async function reported(rung: Rung, ...extra: string[]): Promise<{ report: Report; output: string }> {
+  const path = join(scratch, `${rung.name}.json`);
+  rmSync(path, { force: true });
+  const command = [...rung.command, '--json', `--outputFile=${path}`, ...extra];
+  const { status, output } = await run(command, rung.live === true);
+  return { report: readReport(path, status), output };
 }
 
 /** What tests measured (`test/cluster/support/measure.ts`) is worth seeing on a good day too. */
@@ -97,20 +154,24 @@ function measurements(output: string): string {
 }
 
 /** What jest counted; a run that died, ran nothing, or skipped something is a failure, not a silence. */
-function readReport(path: string, status: number): Tally {
-  try {
-    const report = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
-    const count = (key: string): number => Number(report[key] ?? 0);
-    const passed = count('numPassedTests');
-    const failed =
-      count('numFailedTests') +
-      count('numPendingTests') +
-      count('numTodoTests') +
-      count('numRuntimeErrorTestSuites');
-    return { passed, failed: failed === 0 && (status !== 0 || passed === 0) ? 1 : failed };
-  } catch {
-    return { passed: 0, failed: 1 };
-  }
+function readReport(path: string, status: number): Report {
+  const none: Report = { passed: 0, failed: 1, failedFiles: [], failedTests: [] };
+  if (!existsSync(path)) return none;
+  const report = JSON.parse(readFileSync(path, 'utf8')) as JestReport;
+  const passed = report.numPassedTests;
+  const failed =
+    report.numFailedTests + report.numPendingTests + report.numTodoTests + report.numRuntimeErrorTestSuites;
+  if (failed === 0 && (status !== 0 || passed === 0)) return { ...none, passed };
+  const files = report.testResults.filter(({ status: of }) => of === 'failed');
+  const tests = files
+    .flatMap(({ assertionResults }) => assertionResults)
+    .filter(({ status: of }) => of === 'failed');
+  return {
+    passed,
+    failed,
+    failedFiles: files.map(({ name }) => name),
+    failedTests: tests.map(({ fullName }) => fullName),
+  };
 }
 
 function run(command: readonly string[], live: boolean): Promise<{ status: number; output: string }> {
