@@ -69,7 +69,6 @@ const ladder: readonly Rung[] = [
   npmScript('imports', 'arch'),
   npmScript('deadcode', 'deadcode'),
   check('protocol', 'npm', 'run', '--silent', 'proto:check'),
-  check('kinds', 'npm', 'run', '--silent', 'crd:check'),
   check('c-format', 'tools/check-c-format.sh'),
   check('build', 'make', 'bpf', 'native', 'cni', 'bundle'),
   jest('unit', 'unit', 'arch'),

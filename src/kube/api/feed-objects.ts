@@ -8,7 +8,7 @@ import { type Kind, kinds, type ObjectKey, objectKey, type SourcedObject } from 
 import { formatField, type ObjectReference, type Problem } from '../problem.ts';
 import type { ObjectChange } from '../source.ts';
 import { type Feed, keep, strictReading } from './feed.ts';
-import type { RawObject } from './feed-client.ts';
+import type { RawObject } from './raw-object.ts';
 
 const nothing: ObjectChange = { set: [], deleted: [] };
 

@@ -1,6 +1,6 @@
 /**
  * NamespaceAccess, our own kind: what Istio's policies cannot say. The CustomResourceDefinition in
- * `daemonset/base/namespace-access.yaml` is made from this schema (`custom-resource.ts`).
+ * `daemonset/base/namespace-access.yaml` is made from this schema.
  */
 import { type Static, type TSchema, Type } from 'typebox';
 import { DnsLabel, ignored, Labels, NamespacedMetadata, PortNumber } from './fields.ts';
