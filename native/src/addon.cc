@@ -17,6 +17,7 @@
 #include "netns_thread.h"
 #include "ring_buffer.h"
 #include "socket_options.h"
+#include "tcp_socket.h"
 
 namespace mesh {
 
@@ -50,6 +51,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_function<probe_map_type>(exports, "probeMapType");
     export_function<probe_program_type>(exports, "probeProgramType");
     export_async_function<create_socket>(exports, "createSocket");
+    export_async_function<create_sockets>(exports, "createSockets");
     export_async_function<netns_cookie>(exports, "netnsCookie");
     export_async_function<probe_connect>(exports, "probeConnect");
     export_async_function<netns_addresses>(exports, "netnsAddresses");
@@ -62,6 +64,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_function<socket_error>(exports, "socketError");
     export_function<peer_credentials>(exports, "peerCredentials");
     export_function<socket_name>(exports, "socketName");
+    export_function<tune_socket>(exports, "tuneSocket");
+    export_function<connect_socket>(exports, "connectSocket");
     export_function<open_path>(exports, "openPath");
     export_function<dup_fd>(exports, "dup");
     export_function<close_fd>(exports, "closeFd");

@@ -42,6 +42,9 @@ class Args {
     int fd(size_t index, const char *name) const {
         return static_cast<int>(integer(index, name, 0, INT_MAX));
     }
+    bool is_null(size_t index) const {
+        return info_[index].IsNull();
+    }
     bool flag(size_t index, const char *name) const {
         return flag_of(info_[index], name);
     }

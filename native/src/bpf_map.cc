@@ -47,8 +47,9 @@ MapLayout layout_of(int fd, const bpf_map_info &info) {
 // Values of more bytes are not looked up a thousand times a second.
 constexpr size_t usual_value_size = 4096;
 
-// Every connection costs a lookup, and finding out what kind of descriptor it is given takes longer than all the
-// rest of that. So the kind is asked only when sizes look odd; of what is no map the kernel reads nothing.
+// Every connection costs a lookup, and finding out what kind of descriptor it is given takes longer than all
+// the rest of that. So the kind is asked only when sizes look odd; of what is no map the kernel reads
+// nothing.
 MapLayout layout_for_key(const Args &args, int fd, size_t key_size) {
     bpf_map_info info{};
     uint32_t size = sizeof(info);

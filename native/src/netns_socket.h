@@ -7,6 +7,7 @@
 namespace mesh {
 
 Napi::Value create_socket(const Args &args);
+Napi::Value create_sockets(const Args &args);
 Napi::Value netns_cookie(const Args &args);
 Napi::Value probe_connect(const Args &args);
 Napi::Value netns_addresses(const Args &args);

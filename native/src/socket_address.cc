@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "errno_error.h"
+
 namespace mesh {
 
 SocketAddress wildcard_address(int family, uint16_t port) {
@@ -44,6 +46,16 @@ std::optional<std::string> ip_text(const sockaddr *address) {
 uint16_t port_of(const sockaddr *address) {
     return ntohs(address->sa_family == AF_INET ? reinterpret_cast<const sockaddr_in *>(address)->sin_port
                                                : reinterpret_cast<const sockaddr_in6 *>(address)->sin6_port);
+}
+
+SocketName name_of(int fd) {
+    SocketAddress address;
+    address.size = sizeof(address.storage);
+    check(getsockname(fd, reinterpret_cast<sockaddr *>(&address.storage), &address.size), "getsockname");
+    const auto ip = ip_text(address.get());
+    if (!ip)
+        throw ErrnoError(EAFNOSUPPORT, "getsockname", "not an IP socket");
+    return {*ip, port_of(address.get())};
 }
 
 } // namespace mesh

@@ -25,4 +25,12 @@ SocketAddress wildcard_address(int family, uint16_t port);
 std::optional<std::string> ip_text(const sockaddr *address);
 uint16_t port_of(const sockaddr *address);
 
+struct SocketName {
+    std::string ip;
+    uint16_t port;
+};
+
+// The local end of an IP socket; throws EAFNOSUPPORT for others.
+SocketName name_of(int fd);
+
 } // namespace mesh

@@ -55,16 +55,10 @@ Napi::Value peer_credentials(const Args &args) {
 }
 
 Napi::Value socket_name(const Args &args) {
-    SocketAddress address;
-    address.size = sizeof(address.storage);
-    check(getsockname(args.fd(0, "fd"), reinterpret_cast<sockaddr *>(&address.storage), &address.size),
-          "getsockname");
-    const auto ip = ip_text(address.get());
-    if (!ip)
-        throw ErrnoError(EAFNOSUPPORT, "getsockname", "not an IP socket");
+    const SocketName name = name_of(args.fd(0, "fd"));
     Napi::Object result = Napi::Object::New(args.env());
-    result.Set("ip", *ip);
-    result.Set("port", port_of(address.get()));
+    result.Set("ip", name.ip);
+    result.Set("port", name.port);
     return result;
 }
 

@@ -24,7 +24,8 @@ export interface IpPrefix {
   readonly length: number;
 }
 
-export const isIpv4 = (ip: IpAddress): boolean => isIP(ip) === 4;
+/** By its form, which was checked when it became an `IpAddress`: asked a dozen times for each connection. */
+export const isIpv4 = (ip: IpAddress): boolean => !ip.includes(':');
 
 /** @throws MeshError INVALID_ARGUMENT unless `text` is one complete IPv4 or IPv6 address. */
 export function parseIp(text: string): IpAddress {

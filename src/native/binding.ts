@@ -79,6 +79,14 @@ export interface SocketSpec {
   readonly dualStack: boolean;
 }
 
+export interface ConnectStart {
+  /** The local end. */
+  readonly ip: string;
+  readonly port: number;
+  /** Whether the connection stands already, as it does within the host. Else the socket is writable when it does. */
+  readonly connected: boolean;
+}
+
 /** `priority PRIORITY fwmark MARK/MASK lookup TABLE`, and there `local default dev lo`: marked packets are this host's. */
 export interface MarkRoute {
   readonly family: 4 | 6;
@@ -162,6 +170,8 @@ export interface NativeBinding {
   // netns_socket
   /** Makes a TCP socket in a namespace on the dedicated thread: bound, and listening if `backlog` is not 0. */
   createSocket(spec: SocketSpec): Promise<Fd>;
+  /** Several of one kind, in one visit to the namespace; at most 1024. All or none. */
+  createSockets(spec: SocketSpec, count: number): Promise<readonly Fd[]>;
   /** Runs on the same thread: the namespace's cookie (SO_NETNS_COOKIE, Linux 5.14), or null where unsupported. */
   netnsCookie(netns: string): Promise<bigint | null>;
   /**
@@ -188,6 +198,11 @@ export interface NativeBinding {
   peerCredentials(fd: Fd): { readonly pid: number; readonly uid: number; readonly gid: number };
   /** The socket's local address as the kernel has it: `::ffff:a.b.c.d` for IPv4 on a dual-stack socket. */
   socketName(fd: Fd): { readonly ip: string; readonly port: number };
+  // tcp_socket
+  /** TCP_NODELAY and keepalive, for the socket and, if it listens, for all that it accepts. */
+  tuneSocket(fd: Fd, keepaliveSeconds: number): void;
+  /** Binds to an address, if one is given, and connects, without waiting. */
+  connectSocket(fd: Fd, from: string | null, to: string, port: number): ConnectStart;
   // fd
   openPath(path: string): Fd;
   dup(fd: Fd): Fd;

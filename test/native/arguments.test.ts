@@ -77,6 +77,8 @@ const table = (): (readonly [string, readonly unknown[]])[] => [
     ['linkCgroup', [map, fd, 10]] as const,
     ['linkUpdate', [fd, map]] as const,
     ['sendMessage', [fd, 'text', null]] as const,
+    ['tuneSocket', [fd, 60]] as const,
+    ['connectSocket', [fd, null, '127.0.0.1', 1]] as const,
   ]),
   ...[...badBytes, new Uint8Array(3), new Uint8Array(5), new Uint8Array(0), detached(4)].flatMap((bytes) => [
     ['mapLookup', [map, bytes]] as const,
@@ -125,6 +127,15 @@ const table = (): (readonly [string, readonly unknown[]])[] => [
   ...badPaths.map((path) => ['writeInNetns', [netns, [path], '1']] as const),
   ...[null, undefined, '/dev/null', {}, 7].map((paths) => ['writeInNetns', [netns, paths, '1']] as const),
   ...['', 'a\0b', 7, null].map((text) => ['writeInNetns', [netns, ['/dev/null'], text]] as const),
+  ...['', 'localhost', '1.2.3', '::g', 4, undefined].flatMap((ip) => [
+    ['connectSocket', [map, ip, '127.0.0.1', 1]] as const,
+    ['connectSocket', [map, null, ip, 1]] as const,
+  ]),
+  ...[0, 65536, -1, 1.5, '80', null].flatMap((number) => [
+    ['connectSocket', [map, null, '127.0.0.1', number]] as const,
+    ['tuneSocket', [map, number]] as const,
+    ['createSockets', [spec({}), number]] as const,
+  ]),
   ...[4, undefined, '', longPath, '/x\0y'].map((path) => ['createSocket', spec({ netns: path })] as const),
   ...[5, 0, '4', 4n, null, 10].map((family) => ['createSocket', spec({ family })] as const),
   ...['::1', '1.2.3', '1.2.3.4.5', '', undefined, 4].map((ip) => ['createSocket', spec({ bindIp: ip })] as const),

@@ -95,6 +95,12 @@ describe('nothing is left behind by', () => {
     await expectNothingLeft(cycles, () => native.createSocket(spec).catch(() => {}));
   }, 120_000);
 
+  it('several sockets of which one could not be made', async () => {
+    // The first takes the port of the second.
+    const spec = { ...clientSpec, netns: netns.path, bindPort: 7001, backlog: 8 };
+    await expectNothingLeft(cycles, () => native.createSockets(spec, 2).catch(() => {}));
+  }, 120_000);
+
   it('namespace questions', async () => {
     await expectNothingLeft(cycles, async () => {
       await native.netnsCookie(netns.path);

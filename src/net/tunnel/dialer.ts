@@ -1,6 +1,7 @@
 /**
- * TCP connections from inside a pod's network namespace. The namespace matters only when a socket is born, so the
- * addon makes it there and Node binds and connects it.
+ * TCP connections from inside a pod's network namespace. The namespace matters only when a socket is born: the addon makes
+ * it there. It binds and connects it as well: a connection to an application of this host stands, or is refused, as soon as
+ * it was asked for, and Node would go round the event loop to learn that.
  */
 import { closeSync } from 'node:fs';
 import { Socket, type SocketConstructorOpts } from 'node:net';
@@ -16,7 +17,10 @@ import type { OwnDials } from './own-dials.ts';
 import { SocketStock } from './socket-stock.ts';
 
 /** The only things the engine needs of the addon. */
-export type SocketFactory = Pick<NativeBinding, 'createSocket' | 'socketError'>;
+export type SocketFactory = Pick<
+  NativeBinding,
+  'createSocket' | 'createSockets' | 'tuneSocket' | 'connectSocket' | 'socketError'
+>;
 
 /** SO_MARK of sockets that carry a client's address: routes the replies back to this host (see `bpf/README.md`). */
 export const sourceMark = 0x53a;
@@ -42,21 +46,16 @@ export class Dialer {
    * A connected socket, paused, that may be half-closed; it belongs to the caller.
    * @throws MeshError DIAL_FAILED, SYSCALL or NETNS
    */
-  async dial(pod: EnginePod, route: Omit<DirectRoute, 'type'>, wanted: Wanted): Promise<Socket> {
-    const source = usableSource(route);
-    const family = isIpv4(route.target.ip) ? 4 : 6;
-    const fd = await (source === undefined
-      ? this.#deps.sockets.createSocket(specFor(pod, family, false))
-      : this.#stockOf(pod, family).take());
+  async dial(pod: EnginePod, route: Way, wanted: Wanted): Promise<Socket> {
+    const fd = await this.#socketFor(pod, route);
     if (wanted.endedBy !== undefined) {
       closeSync(fd);
       throw wanted.endedBy;
     }
+    const { local, connected } = this.#begin(fd, route);
     const socket = adopt(fd);
-    const connected = this.#connected(socket, { ...route, source }, wanted);
-    // Connecting starts in the next tick, and from then on the kernel knows our end: well before it can be accepted.
-    process.nextTick(() => this.#remember(pod, socket, route.target));
-    return connected;
+    socket.on('close', this.#deps.ownDials.add(pod.uid, local, route.target));
+    return connected ? socket : await this.#connected(socket, route.target, wanted);
   }
 
   /** Nothing of the pod is kept: its namespace may go, and another take its place. */
@@ -72,13 +71,36 @@ export class Dialer {
     const stocks = this.#stocks.get(pod.uid) ?? {};
     this.#stocks.set(pod.uid, stocks);
     stocks[family] ??= new SocketStock({
-      make: () => sockets.createSocket(specFor(pod, family, true)),
+      make: (count) => sockets.createSockets(specFor(pod, family, true), count),
       clock,
     });
     return stocks[family];
   }
 
-  #connected(socket: Socket, { target, source }: Omit<DirectRoute, 'type'>, wanted: Wanted): Promise<Socket> {
+  #socketFor(pod: EnginePod, route: Way): Promise<Fd> {
+    const family = isIpv4(route.target.ip) ? 4 : 6;
+    return usableSource(route) === undefined
+      ? this.#deps.sockets.createSocket(specFor(pod, family, false))
+      : this.#stockOf(pod, family).take();
+  }
+
+  /** From here on the kernel knows our end: well before it can be accepted. */
+  #begin(fd: Fd, route: Way): { local: SocketAddress; connected: boolean } {
+    const { sockets } = this.#deps;
+    const { target } = route;
+    try {
+      sockets.tuneSocket(fd, keepaliveDelayMs / 1000);
+      const from = usableSource(route) ?? null;
+      const { ip, port, connected } = sockets.connectSocket(fd, from, target.ip, target.port);
+      return { local: { ip: parseIp(ip), port: parsePort(port) }, connected };
+    } catch (error) {
+      closeSync(fd);
+      throw dialFailure(error, target);
+    }
+  }
+
+  /** The kernel takes bytes, if only none, when the connection stands. */
+  #connected(socket: Socket, target: SocketAddress, wanted: Wanted): Promise<Socket> {
     return new Promise((resolve, reject) => {
       const settle = (): void => {
         cancelTimer();
@@ -96,21 +118,17 @@ export class Dialer {
       );
       wanted.listen(failed);
       socket.on('error', failed);
-      const from = source === undefined ? {} : { localAddress: source };
-      socket.connect({ host: target.ip, port: target.port, ...from }, () => {
+      socket.write('', (error) => {
+        if (error) return;
         settle();
         resolve(socket);
       });
     });
   }
-
-  #remember(pod: EnginePod, socket: Socket, target: SocketAddress): void {
-    const { localAddress, localPort } = socket;
-    if (localAddress === undefined || localPort === undefined || localPort === 0) return;
-    const from = { ip: parseIp(localAddress), port: parsePort(localPort) };
-    socket.on('close', this.#deps.ownDials.add(pod.uid, from, target));
-  }
 }
+
+/** Where to, and as whom. */
+type Way = Omit<DirectRoute, 'type'>;
 
 const specFor = (pod: EnginePod, family: 4 | 6, carriesSource: boolean): SocketSpec => ({
   netns: pod.netns,
@@ -124,23 +142,15 @@ const specFor = (pod: EnginePod, family: 4 | 6, carriesSource: boolean): SocketS
 });
 
 /** A connection to oneself, or across families, cannot carry the client's address. */
-function usableSource({ source, target }: Omit<DirectRoute, 'type'>): DirectRoute['source'] {
+function usableSource({ source, target }: Way): DirectRoute['source'] {
   if (source === undefined || source === target.ip) return undefined;
   return isIpv4(source) === isIpv4(target.ip) ? source : undefined;
 }
 
-/** Node sets them once the socket is connected. */
-const socketOptions = {
-  allowHalfOpen: true,
-  noDelay: true,
-  keepAlive: true,
-  keepAliveInitialDelay: keepaliveDelayMs,
-} as const;
-
 function adopt(fd: Fd): Socket {
   try {
-    // Without manualStart (in Node since 0.12, missing in its types) it would read before it is connected, and fail.
-    return new Socket({ ...socketOptions, fd, manualStart: true } as SocketConstructorOpts);
+    // Without manualStart (in Node since 0.12, missing in its types) it would read before anybody wants to.
+    return new Socket({ allowHalfOpen: true, fd, manualStart: true } as SocketConstructorOpts);
   } catch (error) {
     closeSync(fd);
     throw asMeshError(error, 'SYSCALL', 'adopting a socket');
@@ -154,9 +164,9 @@ const hints: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL: 'no free local port for that source address',
 };
 
-function dialFailure(error: Error, target: SocketAddress): MeshError {
+function dialFailure(error: unknown, target: SocketAddress): MeshError {
   if (error instanceof MeshError) return error;
-  const reason = (error as NodeJS.ErrnoException).code ?? error.message;
+  const reason = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
   return new MeshError('DIAL_FAILED', `could not connect to ${formatSocketAddress(target)}: ${reason}`, {
     hint: hints[reason] ?? 'is the destination up, and does a NetworkPolicy let this through?',
     cause: error,

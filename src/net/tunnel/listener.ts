@@ -2,7 +2,7 @@
 import { closeSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from '../../base/log.ts';
-import type { Fd } from '../../native/binding.ts';
+import type { Fd, NativeBinding } from '../../native/binding.ts';
 import type { PodListeners } from '../engine.ts';
 import { keepaliveDelayMs } from './options.ts';
 
@@ -13,6 +13,7 @@ interface ListenerUse {
   /** Applications may close one direction; a TLS connection ends as a whole. */
   readonly allowHalfOpen: boolean;
   readonly log: Logger;
+  readonly sockets: Pick<NativeBinding, 'tuneSocket'>;
 }
 
 /** Sockets are handed over paused; the descriptor is the server's from now on. */
@@ -21,12 +22,11 @@ export function listenOn(fd: Fd, use: ListenerUse, accepted: (socket: Socket) =>
     {
       allowHalfOpen: use.allowHalfOpen,
       pauseOnConnect: true,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: keepaliveDelayMs,
     },
     accepted,
   );
+  // Once, for all that it accepts: five system calls less for each.
+  use.sockets.tuneSocket(fd, keepaliveDelayMs / 1000);
   server.on('error', (error) => use.log.error({ error }, 'a listener of a pod failed'));
   server.listen({ fd, backlog });
   return server;

@@ -8,6 +8,7 @@ import { formatSocketAddress, parseIp, parsePort, type SocketAddress } from '../
 import type { Logger } from '../../base/log.ts';
 import type { Arrival, ConnectionDecider, EnginePod, PodListeners, Route } from '../engine.ts';
 import type { ByteEnd, NearEnd } from './byte-end.ts';
+import type { SocketFactory } from './dialer.ts';
 import { Ending, type Wanted } from './ending.ts';
 import { Flow, type FlowDeps } from './flow.ts';
 import { HboneDialer, type HboneDialerDeps } from './hbone-dialer.ts';
@@ -23,6 +24,7 @@ export interface PodServerDeps extends Omit<HboneDialerDeps, 'memory'>, Omit<Tcp
   readonly decider: ConnectionDecider;
   readonly log: Logger;
   readonly ownDials: OwnDials;
+  readonly sockets: SocketFactory;
 }
 
 interface Ends {
@@ -56,7 +58,7 @@ export class PodServer {
       maxHandshakes: deps.options.maxHandshakesPerPod,
     });
     this.#hbone = new HboneDialer(this.#deps, this.#life);
-    const { log } = deps;
+    const { log, sockets } = deps;
     this.#flowDeps = {
       ...deps,
       halfCloseLingerMs: deps.options.halfCloseLingerMs,
@@ -69,9 +71,11 @@ export class PodServer {
       },
     };
     this.#servers = [
-      listenOn(listeners.outbound, { allowHalfOpen: true, log }, (socket) => this.#outbound(socket)),
-      listenOn(listeners.plaintext, { allowHalfOpen: true, log }, (socket) => this.#plaintext(socket)),
-      listenOn(listeners.hbone, { allowHalfOpen: false, log }, (socket) => this.#tunnel(socket)),
+      listenOn(listeners.outbound, { allowHalfOpen: true, log, sockets }, (socket) => this.#outbound(socket)),
+      listenOn(listeners.plaintext, { allowHalfOpen: true, log, sockets }, (socket) =>
+        this.#plaintext(socket),
+      ),
+      listenOn(listeners.hbone, { allowHalfOpen: false, log, sockets }, (socket) => this.#tunnel(socket)),
     ];
   }
 

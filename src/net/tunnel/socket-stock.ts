@@ -5,10 +5,11 @@
  */
 import { closeSync } from 'node:fs';
 import type { Clock } from '../../base/clock.ts';
+import { MeshError } from '../../base/errors.ts';
 import type { Fd } from '../../native/binding.ts';
 
 export interface SocketStockDeps {
-  readonly make: () => Promise<Fd>;
+  readonly make: (count: number) => Promise<readonly Fd[]>;
   readonly close?: (fd: Fd) => void;
   readonly clock: Clock;
 }
@@ -43,7 +44,13 @@ export class SocketStock {
     this.#lastTaken = now;
     const fd = this.#ready.pop();
     if (2 * this.#ready.length < this.#size) void this.#refill();
-    return fd ?? this.#deps.make();
+    return fd ?? this.#makeOne();
+  }
+
+  async #makeOne(): Promise<Fd> {
+    const [fd] = await this.#deps.make(1);
+    if (fd === undefined) throw new MeshError('INTERNAL', 'one socket was asked for, and none was made');
+    return fd;
   }
 
   close(): void {
@@ -55,10 +62,9 @@ export class SocketStock {
   async #refill(): Promise<void> {
     if (this.#refilling || this.#closed) return;
     this.#refilling = true;
-    const missing = Array.from({ length: this.#size - this.#ready.length }, () => this.#deps.make());
-    const made = await Promise.allSettled(missing);
+    const made = await this.#deps.make(this.#size - this.#ready.length).catch(() => []);
     this.#refilling = false;
-    for (const result of made) if (result.status === 'fulfilled') this.#ready.push(result.value);
+    this.#ready.push(...made);
     if (this.#closed) this.#giveUp();
     else this.#watchIdle();
   }

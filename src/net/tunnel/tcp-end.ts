@@ -66,6 +66,8 @@ export class TcpEnd implements NearEnd, Reader, Stalled, TurnTask {
   #batch: WriteBatch | undefined;
   /** Given to the socket and not yet taken by the kernel. */
   #unsent = 0;
+  /** Both directions have ended, and everything written is the kernel's. */
+  #closing = false;
   /** Nothing is told any more: the end finished, failed or was reset. */
   #silent = false;
 
@@ -124,9 +126,16 @@ export class TcpEnd implements NearEnd, Reader, Stalled, TurnTask {
     return new WriteBatch(this.#deps.writeBuffers);
   }
 
+  /** If the other direction has ended too, closing the socket ends this one: nobody has to go round for a half-close. */
   end(): void {
     this.endTurn();
-    this.#socket.end();
+    if (this.#socket.readableEnded && this.#socket.writableLength === 0) this.#close();
+    else this.#socket.end();
+  }
+
+  #close(): void {
+    this.#closing = true;
+    this.#socket.destroy();
   }
 
   accept(): void {
@@ -194,7 +203,7 @@ export class TcpEnd implements NearEnd, Reader, Stalled, TurnTask {
 
   closed(): void {
     if (this.#silent) return;
-    if (!this.#socket.readableEnded || !this.#socket.writableFinished) {
+    if (!this.#closing && !(this.#socket.readableEnded && this.#socket.writableFinished)) {
       this.failed(undefined);
       return;
     }

@@ -82,6 +82,12 @@ export class Rig {
           this.dials++;
           return this.#native.createSocket({ ...spec, netns: null });
         },
+        createSockets: (spec, count) => {
+          this.dials += count;
+          return this.#native.createSockets({ ...spec, netns: null }, count);
+        },
+        tuneSocket: (fd, keepaliveSeconds) => this.#native.tuneSocket(fd, keepaliveSeconds),
+        connectSocket: (fd, from, to, port) => this.#native.connectSocket(fd, from, to, port),
         socketError: (fd) => this.#native.socketError(fd),
       },
       credentials: {

@@ -10,11 +10,11 @@ function setup() {
   const state = { made: 0, failing: false };
   const stock = new SocketStock({
     clock,
-    make: () => {
+    make: (count) => {
       if (state.failing) return Promise.reject(new Error('the namespace is gone'));
-      const fd = ++state.made as Fd;
-      open.add(fd);
-      return Promise.resolve(fd);
+      const made = Array.from({ length: count }, () => ++state.made as Fd);
+      for (const fd of made) open.add(fd);
+      return Promise.resolve(made);
     },
     close: (fd) => void open.delete(fd),
   });
