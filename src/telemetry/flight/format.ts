@@ -169,6 +169,15 @@ const peerPart = ({ address, workload, identity }: ConnectionPeer): Static<typeo
   ...(identity === undefined ? {} : { identity }),
 });
 
+/** Of records, of pairs and of pods, the last: twice what the program remembers of any. A file may have many times as many. */
+const maxKept = 16 * 1024;
+
+/** Trimmed now and then, not each time. */
+function keep<T>(list: T[], item: T): void {
+  list.push(item);
+  if (list.length >= 2 * maxKept) list.splice(0, list.length - maxKept);
+}
+
 /** Reads lines one by one, strictly; what is none counts as damaged and is left out. */
 export class FlightReader {
   readonly records: KeptRecord[] = [];
@@ -202,12 +211,19 @@ export class FlightReader {
 
   #takeLine(value: unknown): boolean {
     if (validators.record.Check(value))
-      this.records.push({ sequence: value.sequence, record: this.#record(value) });
-    else if (validators.pod.Check(value)) this.#pods.set(value.uid as WorkloadUid, podOf(value));
-    else if (validators.pair.Check(value)) this.pairs.push(pairOf(value));
+      keep(this.records, { sequence: value.sequence, record: this.#record(value) });
+    else if (validators.pod.Check(value)) this.#keepPod(podOf(value));
+    else if (validators.pair.Check(value)) keep(this.pairs, pairOf(value));
     else if (validators.header.Check(value) && value.node === this.#node) this.isOwn = true;
     else return false;
     return true;
+  }
+
+  #keepPod(pod: Workload): void {
+    this.#pods.set(pod.uid, pod);
+    if (this.#pods.size <= maxKept) return;
+    const [oldest] = this.#pods.keys();
+    if (oldest !== undefined) this.#pods.delete(oldest);
   }
 
   #record(given: Static<typeof RecordLine>): ConnectionRecord {
