@@ -4,7 +4,8 @@ import { MeshError } from '../../../../src/base/errors.ts';
 import { median } from '../../../bench/stats.ts';
 import { Knocker } from '../knocker.ts';
 import { type ClusterRow, meshAlone } from '../row.ts';
-import { deployment, minutes, type Stage } from '../stage.ts';
+import { serverManifest } from '../../support/servers.ts';
+import { minutes, type Stage } from '../stage.ts';
 
 const repetitions = 10;
 
@@ -60,7 +61,7 @@ const label: ClusterRow = {
     const { api } = stage;
     try {
       await api.apply(`{apiVersion: v1, kind: Namespace, metadata: {name: ${labelled}}}`);
-      await api.apply(deployment(labelled, 'seven', pods));
+      await api.apply(serverManifest(labelled, 'seven', { replicas: pods }));
       await api.whenPodsReady(labelled, 'app=seven', pods, 4 * minutes);
       const before = await enrolledPods(stage);
       const enrolled: number[] = [];
