@@ -8,10 +8,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { loadNative } from '../../src/native/load.ts';
 import { machineFacts, ownVersions } from '../bench/facts.ts';
 import { median } from '../bench/stats.ts';
+import { openMaps } from '../cluster/support/kernel-maps.ts';
 import { startAuthority } from './authority.ts';
 import { type BareCluster, startCluster } from './cluster.ts';
 import { figures, judge, type Report, renderReport, type Values } from './figures.ts';
-import { openMaps } from './kernel-maps.ts';
 import { measureChanges, measureLabels, measureRest, measureSnapshot, type Subject } from './measures.ts';
 import { type Credentials, NodeProgram, removeSnapshot } from './node-program.ts';
 import { foundation, morePods, slices, toggled } from './objects.ts';
@@ -91,7 +91,7 @@ async function atWork({ cluster, credentials, options, signal }: Run): Promise<V
   const program = await NodeProgram.start(cluster, credentials);
   try {
     await program.whenReady();
-    using maps = openMaps(loadNative(), cluster);
+    using maps = openMaps(loadNative(), cluster.init);
     const subject: Subject = { cluster, program, maps, signal };
     const labels = await measureLabels(subject, options.labels);
     const changes = await measureChanges(subject, options.changes, 0);

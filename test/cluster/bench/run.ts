@@ -52,12 +52,24 @@ export async function bench({ rows, rounds, keep, maxMinutes }: BenchOptions): P
     const facts = { ...machine, versions: await versionsHere() };
     const stage = await setStage();
     const begunAt = performance.now();
-    const { measurements, problems } = await play(stage, turnsOf(rows, rounds), begunAt + maxMinutes * 60_000);
+    const { measurements, problems } = await play(
+      stage,
+      turnsOf(rows, rounds),
+      begunAt + maxMinutes * 60_000,
+    );
     const took = `took ${seconds(performance.now() - begunAt)}`;
     context.progress(took);
     const results = collect(rows, measurements);
     const targets = judge(results, clusterTargets);
-    return { facts, method: `${method}; ${took}`, rounds, variants: ['none', 'mesh'], rows: results, targets, problems };
+    return {
+      facts,
+      method: `${method}; ${took}`,
+      rounds,
+      variants: ['none', 'mesh'],
+      rows: results,
+      targets,
+      problems,
+    };
   } finally {
     if (!keep && !isUp) await down(context);
   }
