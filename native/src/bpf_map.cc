@@ -39,16 +39,37 @@ Napi::Object describe(Napi::Env env, const bpf_map_info &info) {
     return result;
 }
 
+MapLayout layout_of(int fd, const bpf_map_info &info) {
+    const size_t value_size = is_per_cpu(info.type) ? per_cpu_size(info.value_size) : info.value_size;
+    return {fd, info.type, info.key_size, value_size, info.max_entries};
+}
+
+// Values of more bytes are not looked up a thousand times a second.
+constexpr size_t usual_value_size = 4096;
+
+// Every connection costs a lookup, and finding out what kind of descriptor it is given takes longer than all the
+// rest of that. So the kind is asked only when sizes look odd; of what is no map the kernel reads nothing.
+MapLayout layout_for_key(const Args &args, int fd, size_t key_size) {
+    bpf_map_info info{};
+    uint32_t size = sizeof(info);
+    const bool fits = bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.key_size == key_size &&
+                      info.value_size <= usual_value_size;
+    return fits ? layout_of(fd, info) : map_layout(args, fd);
+}
+
 // Null for ENOENT, the value otherwise.
 template <typename Read> Napi::Value read_value(const Args &args, const char *syscall, Read read) {
-    const MapLayout map = map_layout(args, args.fd(0, "fd"));
+    const int fd = args.fd(0, "fd");
+    const MapLayout map = layout_for_key(args, fd, args.bytes(1, "key").size());
     const Bytes key = args.bytes_of_size(1, "key", map.key_size);
     std::vector<uint8_t> value(map.value_size);
     if (read(map, key_pointer(map, key.data()), value.data()) == 0)
         return to_js(args.env(), value);
-    if (errno == ENOENT)
+    const int error = errno;
+    if (error == ENOENT)
         return args.env().Null();
-    throw ErrnoError(errno, syscall);
+    map_info_of(args, fd);
+    throw ErrnoError(error, syscall);
 }
 
 // Kernels before 5.14 have no lookup-and-delete for hash maps (ENOTSUPP). Of several racing callers only the
@@ -62,9 +83,7 @@ int look_up_then_delete(int fd, const void *key, void *value) {
 } // namespace
 
 MapLayout map_layout(const Args &args, int fd) {
-    const bpf_map_info info = map_info_of(args, fd);
-    const size_t value_size = is_per_cpu(info.type) ? per_cpu_size(info.value_size) : info.value_size;
-    return {fd, info.type, info.key_size, value_size, info.max_entries};
+    return layout_of(fd, map_info_of(args, fd));
 }
 
 Napi::Value open_map(const Args &args) {

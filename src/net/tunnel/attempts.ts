@@ -9,6 +9,7 @@ import { formatSocketAddress, type SocketAddress } from '../../base/ip.ts';
 import type { Route } from '../engine.ts';
 import type { ByteEnd } from './byte-end.ts';
 import type { Departures } from './departures.ts';
+import { Ending, type Wanted } from './ending.ts';
 
 export interface AttemptDeps {
   readonly clock: Clock;
@@ -16,7 +17,7 @@ export interface AttemptDeps {
   /** An attempt gets company after this. */
   readonly nextRouteAfterMs: number;
   /** @throws MeshError */
-  readonly open: (route: Route, signal: AbortSignal) => Promise<ByteEnd>;
+  readonly open: (route: Route, wanted: Wanted) => Promise<ByteEnd>;
   readonly failed: (route: Route, error: MeshError) => void;
   readonly slow: (route: Route) => void;
 }
@@ -28,30 +29,30 @@ export interface Answer {
 
 /**
  * @param next the next route to try; undefined when there is none just now
- * @throws MeshError the failure of the attempt that failed last, or the signal's reason
+ * @throws MeshError the failure of the attempt that failed last, or why it is not wanted any more
  */
 export function firstToAnswer(
   next: () => Route | undefined,
   deps: AttemptDeps,
-  signal: AbortSignal,
+  wanted: Wanted,
 ): Promise<Answer> {
-  const attempts = new Attempts(next, deps);
-  const aborted = (): void => attempts.end(asMeshError(signal.reason));
-  signal.addEventListener('abort', aborted);
-  return attempts.run().finally(() => signal.removeEventListener('abort', aborted));
+  return new Attempts(next, deps, wanted).run();
 }
 
 class Attempts {
   readonly #next: () => Route | undefined;
   readonly #deps: AttemptDeps;
-  readonly #running = new Set<AbortController>();
+  readonly #wanted: Wanted;
+  readonly #running = new Set<Ending>();
   readonly #outcome = Promise.withResolvers<Answer>();
   #isOver = false;
   #failure: MeshError | undefined;
 
-  constructor(next: () => Route | undefined, deps: AttemptDeps) {
+  constructor(next: () => Route | undefined, deps: AttemptDeps, wanted: Wanted) {
     this.#next = next;
     this.#deps = deps;
+    this.#wanted = wanted;
+    wanted.listen(this.#end);
   }
 
   run(): Promise<Answer> {
@@ -59,16 +60,16 @@ class Attempts {
     return this.#outcome.promise;
   }
 
-  end(error: MeshError): void {
+  readonly #end = (error: MeshError): void => {
     this.#settle(error);
     this.#outcome.reject(error);
-  }
+  };
 
   #startNext(): void {
     const route = this.#choose();
     if (route !== undefined) void this.#attempt(route);
     else if (this.#running.size === 0) {
-      this.end(this.#failure ?? new MeshError('INTERNAL', 'a decision to forward named no route'));
+      this.#end(this.#failure ?? new MeshError('INTERNAL', 'a decision to forward named no route'));
     }
   }
 
@@ -83,7 +84,7 @@ class Attempts {
   }
 
   async #attempt(route: Route): Promise<void> {
-    const ending = new AbortController();
+    const ending = new Ending();
     this.#running.add(ending);
     let hasCompany = false;
     const accompany = (): void => {
@@ -93,7 +94,7 @@ class Attempts {
     };
     const stopWatching = this.#watch(route, ending, accompany);
     try {
-      const end = await this.#deps.open(route, ending.signal);
+      const end = await this.#deps.open(route, ending);
       this.#running.delete(ending);
       this.#answered({ route, end });
     } catch (thrown) {
@@ -104,7 +105,7 @@ class Attempts {
     }
   }
 
-  #watch(route: Route, ending: AbortController, accompany: () => void): () => void {
+  #watch(route: Route, ending: Ending, accompany: () => void): () => void {
     const { clock, departures, nextRouteAfterMs, slow } = this.#deps;
     const cancelTimer = clock.after(nextRouteAfterMs, () => {
       slow(route);
@@ -112,7 +113,7 @@ class Attempts {
     });
     const peer = route.type === 'hbone' ? route.via : route.target;
     const forget = departures.listen(peer.ip, (departure) =>
-      departure === 'gone' ? ending.abort(peerGone(peer)) : accompany(),
+      departure === 'gone' ? ending.end(peerGone(peer)) : accompany(),
     );
     return () => {
       cancelTimer();
@@ -121,9 +122,8 @@ class Attempts {
   }
 
   #answered(answer: Answer): void {
-    const late = new MeshError('STREAM_RESET', 'another endpoint answered first');
-    if (this.#isOver) return answer.end.reset(late);
-    this.#settle(late);
+    if (this.#isOver) return answer.end.reset(tooLate());
+    this.#settle(tooLate);
     this.#outcome.resolve(answer);
   }
 
@@ -134,11 +134,17 @@ class Attempts {
   }
 
   /** Those that still run end with `error`, and nobody hears of it. */
-  #settle(error: MeshError): void {
+  #settle(error: MeshError | (() => MeshError)): void {
     this.#isOver = true;
-    for (const ending of this.#running) ending.abort(error);
+    this.#wanted.forget(this.#end);
+    if (this.#running.size === 0) return;
+    // An error has a stack trace, which costs more than the rest of this: one is made only where somebody hears of it.
+    const reason = typeof error === 'function' ? error() : error;
+    for (const ending of this.#running) ending.end(reason);
   }
 }
+
+const tooLate = (): MeshError => new MeshError('STREAM_RESET', 'another endpoint answered first');
 
 /** For whoever waits for a connection to a peer that has left. */
 export const peerGone = (peer: SocketAddress): MeshError =>

@@ -10,6 +10,7 @@ import { formatSocketAddress, isIpv4, parseIp, parsePort, type SocketAddress } f
 import type { WorkloadUid } from '../../model/mesh.ts';
 import type { DirectRoute, EnginePod } from '../engine.ts';
 import type { Fd, NativeBinding, SocketSpec } from '../../native/binding.ts';
+import type { Wanted } from './ending.ts';
 import { keepaliveDelayMs } from './options.ts';
 import type { OwnDials } from './own-dials.ts';
 import { SocketStock } from './socket-stock.ts';
@@ -41,18 +42,18 @@ export class Dialer {
    * A connected socket, paused, that may be half-closed; it belongs to the caller.
    * @throws MeshError DIAL_FAILED, SYSCALL or NETNS
    */
-  async dial(pod: EnginePod, route: Omit<DirectRoute, 'type'>, signal: AbortSignal): Promise<Socket> {
+  async dial(pod: EnginePod, route: Omit<DirectRoute, 'type'>, wanted: Wanted): Promise<Socket> {
     const source = usableSource(route);
     const family = isIpv4(route.target.ip) ? 4 : 6;
     const fd = await (source === undefined
       ? this.#deps.sockets.createSocket(specFor(pod, family, false))
       : this.#stockOf(pod, family).take());
-    if (signal.aborted) {
+    if (wanted.endedBy !== undefined) {
       closeSync(fd);
-      throw asMeshError(signal.reason);
+      throw wanted.endedBy;
     }
     const socket = adopt(fd);
-    const connected = this.#connected(socket, { ...route, source }, signal);
+    const connected = this.#connected(socket, { ...route, source }, wanted);
     // Connecting starts in the next tick, and from then on the kernel knows our end: well before it can be accepted.
     process.nextTick(() => this.#remember(pod, socket, route.target));
     return connected;
@@ -77,15 +78,11 @@ export class Dialer {
     return stocks[family];
   }
 
-  #connected(
-    socket: Socket,
-    { target, source }: Omit<DirectRoute, 'type'>,
-    signal: AbortSignal,
-  ): Promise<Socket> {
+  #connected(socket: Socket, { target, source }: Omit<DirectRoute, 'type'>, wanted: Wanted): Promise<Socket> {
     return new Promise((resolve, reject) => {
       const settle = (): void => {
         cancelTimer();
-        signal.removeEventListener('abort', aborted);
+        wanted.forget(failed);
         socket.off('error', failed);
       };
       const failed = (error: Error): void => {
@@ -94,11 +91,10 @@ export class Dialer {
         socket.destroy();
         reject(dialFailure(error, target));
       };
-      const aborted = (): void => failed(asMeshError(signal.reason));
       const cancelTimer = this.#deps.clock.after(this.#timeoutMs, () =>
         failed(new Error(`no answer within ${this.#timeoutMs / 1000} s`)),
       );
-      signal.addEventListener('abort', aborted);
+      wanted.listen(failed);
       socket.on('error', failed);
       const from = source === undefined ? {} : { localAddress: source };
       socket.connect({ host: target.ip, port: target.port, ...from }, () => {

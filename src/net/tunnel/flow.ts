@@ -17,6 +17,7 @@ import type {
 import { type Answer, firstToAnswer } from './attempts.ts';
 import type { ByteEnd, NearEnd } from './byte-end.ts';
 import type { Departures } from './departures.ts';
+import { Ending, type Wanted } from './ending.ts';
 import { failureOf } from './hop-of.ts';
 import { Relay, type RelayDeps, type RelayOwner } from './relay.ts';
 
@@ -27,7 +28,7 @@ export interface FlowDeps extends RelayDeps {
   readonly nextRouteAfterMs: number;
   readonly departures: Departures;
   /** @throws MeshError */
-  readonly open: (arrival: Arrival, route: Route, signal: AbortSignal) => Promise<ByteEnd>;
+  readonly open: (arrival: Arrival, route: Route, wanted: Wanted) => Promise<ByteEnd>;
   /** The flow is over. */
   readonly over: (flow: Flow) => void;
 }
@@ -46,8 +47,8 @@ const nothing: ByteCounts = { sent: 0, received: 0 };
 export class Flow implements LiveControl, RelayOwner {
   readonly #near: NearEnd;
   readonly #deps: FlowDeps;
-  /** Fires when the connection ends before there is a relay to end. */
-  #ending: AbortController | undefined;
+  /** For when the connection ends before there is a relay to end. */
+  #ending: Ending | undefined;
   #relay: Relay | undefined;
   /** Of the connection that is carried. */
   #observer: ConnectionObserver | undefined;
@@ -63,10 +64,10 @@ export class Flow implements LiveControl, RelayOwner {
   }
 
   start(arrival: Arrival): void {
-    const ending = new AbortController();
+    const ending = new Ending();
     this.#ending = ending;
-    this.#near.attach({ ...ignoring, failed: (error) => ending.abort(error) });
-    this.#decide(arrival, ending.signal).catch((error: unknown) => {
+    this.#near.attach({ ...ignoring, failed: (error) => ending.end(error) });
+    this.#decide(arrival, ending).catch((error: unknown) => {
       this.#deps.log.error({ error }, 'a connection could not be served because of a bug');
       this.#near.refuse(asMeshError(error));
       this.#deps.over(this);
@@ -84,10 +85,10 @@ export class Flow implements LiveControl, RelayOwner {
       return;
     }
     this.#near.refuse(error);
-    this.#ending?.abort(error);
+    this.#ending?.end(error);
   }
 
-  async #decide(arrival: Arrival, signal: AbortSignal): Promise<void> {
+  async #decide(arrival: Arrival, wanted: Wanted): Promise<void> {
     let decision: Decision;
     try {
       const answer = this.#deps.decider.decide(arrival);
@@ -96,9 +97,9 @@ export class Flow implements LiveControl, RelayOwner {
       this.#reject(arrival, asMeshError(thrown, 'INTERNAL', 'deciding on a connection'));
       return;
     }
-    if (signal.aborted) this.#refuse(decision.observer, failureOf(asMeshError(signal.reason)));
+    if (wanted.endedBy !== undefined) this.#refuse(decision.observer, failureOf(wanted.endedBy));
     else if (decision.type === 'refuse') this.#refuse(decision.observer, decision);
-    else await this.#forward(arrival, decision, signal);
+    else await this.#forward(arrival, decision, wanted);
   }
 
   /** An answer that comes too late is dropped: the connection was rejected by then. */
@@ -115,12 +116,12 @@ export class Flow implements LiveControl, RelayOwner {
     }
   }
 
-  async #forward(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<void> {
+  async #forward(arrival: Arrival, decision: Forward, wanted: Wanted): Promise<void> {
     try {
-      const { route, end: far } = await this.#openFirst(arrival, decision, signal);
-      if (signal.aborted) {
-        far.reset(asMeshError(signal.reason));
-        this.#refuse(decision.observer, failureOf(asMeshError(signal.reason)));
+      const { route, end: far } = await this.#openFirst(arrival, decision, wanted);
+      if (wanted.endedBy !== undefined) {
+        far.reset(wanted.endedBy);
+        this.#refuse(decision.observer, failureOf(wanted.endedBy));
         return;
       }
       this.#carry(decision, route, far);
@@ -129,16 +130,16 @@ export class Flow implements LiveControl, RelayOwner {
     }
   }
 
-  #openFirst(arrival: Arrival, decision: Forward, signal: AbortSignal): Promise<Answer> {
+  #openFirst(arrival: Arrival, decision: Forward, wanted: Wanted): Promise<Answer> {
     const { observer } = decision;
     const deps = {
       ...this.#deps,
-      open: (route: Route, ending: AbortSignal) => this.#deps.open(arrival, route, ending),
+      open: (route: Route, ending: Wanted) => this.#deps.open(arrival, route, ending),
       failed: (route: Route, error: MeshError) =>
         this.#tell(() => observer.routeFailed(route, failureOf(error))),
       slow: (route: Route) => this.#tell(() => observer.routeSlow(route)),
     };
-    return firstToAnswer(routesOf(decision), deps, signal);
+    return firstToAnswer(routesOf(decision), deps, wanted);
   }
 
   #carry({ observer, responseHeaders = [] }: Forward, route: Route, far: ByteEnd): void {

@@ -5,12 +5,13 @@
  */
 import { MeshError } from '../../base/errors.ts';
 import { formatSocketAddress } from '../../base/ip.ts';
-import type { CredentialSource } from '../../model/credentials.ts';
+import type { Credentials, CredentialSource } from '../../model/credentials.ts';
 import type { EnginePod, HboneRoute } from '../engine.ts';
 import { peerGone } from './attempts.ts';
 import { deadline } from './deadline.ts';
 import type { Departures } from './departures.ts';
 import type { Dialer } from './dialer.ts';
+import { throwIfEnded, toSignal, type Wanted } from './ending.ts';
 import { Pool } from './pool.ts';
 import type { StreamEnd } from './stream-end.ts';
 import { secureClient } from './tls-client.ts';
@@ -35,9 +36,9 @@ export class HboneDialer {
   readonly #pool = new Pool<TunnelClient>();
   readonly #tunnels = new Set<TunnelClient>();
   /** Ends dials in flight, which belong to nobody in particular. */
-  readonly #life: AbortSignal;
+  readonly #life: Wanted;
 
-  constructor(deps: HboneDialerDeps, life: AbortSignal) {
+  constructor(deps: HboneDialerDeps, life: Wanted) {
     this.#deps = deps;
     this.#life = life;
   }
@@ -47,7 +48,7 @@ export class HboneDialer {
   }
 
   /** @throws MeshError with the code of the hop that failed */
-  async open(pod: EnginePod, route: HboneRoute, signal: AbortSignal): Promise<StreamEnd> {
+  async open(pod: EnginePod, route: HboneRoute, wanted: Wanted): Promise<StreamEnd> {
     const key = poolKey(pod, route);
     for (let repeats = 0; ;) {
       const end = await this.#pool.use(
@@ -55,9 +56,9 @@ export class HboneDialer {
         () => this.#dial(key, pod, route),
         (connection, reused) => {
           if (!reused) repeats += 1;
-          return openOn(connection, route, { signal, again: reused || repeats <= maxRepeats });
+          return openOn(connection, route, { wanted, again: reused || repeats <= maxRepeats });
         },
-        signal,
+        wanted,
       );
       if (end !== undefined) return end;
     }
@@ -71,8 +72,8 @@ export class HboneDialer {
     );
     const forget = this.#whenGone(route, () => limit.end(peerGone(route.via)));
     try {
-      const tunnel = await this.#connect(key, pod, route, limit.signal);
-      await tunnel.start(limit.signal);
+      const tunnel = await this.#connect(key, pod, route, limit.wanted);
+      await tunnel.start(limit.wanted);
       return tunnel;
     } finally {
       limit.cancel();
@@ -80,18 +81,18 @@ export class HboneDialer {
     }
   }
 
-  async #connect(key: string, pod: EnginePod, route: HboneRoute, signal: AbortSignal): Promise<TunnelClient> {
-    const { credentials: source, contexts, dialer, clock } = this.#deps;
+  async #connect(key: string, pod: EnginePod, route: HboneRoute, wanted: Wanted): Promise<TunnelClient> {
+    const { contexts, dialer, clock } = this.#deps;
     const peer = formatSocketAddress(route.via);
-    const credentials = await source.get(pod.identity, { signal });
-    const raw = await dialer.dial(pod, { target: route.via, source: undefined }, signal);
+    const credentials = await this.#credentials(pod, wanted);
+    const raw = await dialer.dial(pod, { target: route.via, source: undefined }, wanted);
     const expected = {
       trustDomain: credentials.trustDomain,
       identities: route.expectedIdentities,
       peer,
       now: clock.now(),
     };
-    const secure = await secureClient(raw, contexts.of(credentials), expected, signal);
+    const secure = await secureClient(raw, contexts.of(credentials), expected, wanted);
     const tunnel = new TunnelClient(secure, peer, this.#deps, {
       closed: () => this.#pool.remove(key, tunnel),
       gone: () => {
@@ -105,6 +106,15 @@ export class HboneDialer {
     return tunnel;
   }
 
+  async #credentials({ identity }: EnginePod, wanted: Wanted): Promise<Credentials> {
+    const { signal, done } = toSignal(wanted);
+    try {
+      return await this.#deps.credentials.get(identity, { signal });
+    } finally {
+      done();
+    }
+  }
+
   #whenGone({ via }: HboneRoute, act: () => void): () => void {
     return this.#deps.departures.listen(via.ip, (departure) => {
       if (departure === 'gone') act();
@@ -116,13 +126,14 @@ export class HboneDialer {
 async function openOn(
   connection: TunnelClient,
   route: HboneRoute,
-  { signal, again }: { readonly signal: AbortSignal; readonly again: boolean },
+  { wanted, again }: { readonly wanted: Wanted; readonly again: boolean },
 ): Promise<StreamEnd | undefined> {
-  signal.throwIfAborted();
+  throwIfEnded(wanted);
   try {
-    return await connection.open(route, signal);
+    return await connection.open(route, wanted);
   } catch (error) {
-    if (again && connection.available === 0 && isLoss(error) && !signal.aborted) return undefined;
+    if (again && connection.available === 0 && isLoss(error) && wanted.endedBy === undefined)
+      return undefined;
     throw error;
   }
 }

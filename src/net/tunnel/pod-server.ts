@@ -8,6 +8,7 @@ import { formatSocketAddress, parseIp, parsePort, type SocketAddress } from '../
 import type { Logger } from '../../base/log.ts';
 import type { Arrival, ConnectionDecider, EnginePod, PodListeners, Route } from '../engine.ts';
 import type { ByteEnd, NearEnd } from './byte-end.ts';
+import { Ending, type Wanted } from './ending.ts';
 import { Flow, type FlowDeps } from './flow.ts';
 import { HboneDialer, type HboneDialerDeps } from './hbone-dialer.ts';
 import { failureOf } from './hop-of.ts';
@@ -39,8 +40,8 @@ export class PodServer {
   readonly #flows = new Set<Flow>();
   readonly #flowDeps: FlowDeps;
   readonly #inbound = new Set<TunnelServer>();
-  /** Fires when the pod is removed: ends handshakes and dials in flight. */
-  readonly #life = new AbortController();
+  /** Over when the pod is removed: ends handshakes and dials in flight. */
+  readonly #life = new Ending();
 
   constructor(pod: EnginePod, listeners: PodListeners, deps: PodServerDeps) {
     this.#pod = pod;
@@ -54,14 +55,14 @@ export class PodServer {
       certificateTimeoutMs: deps.options.certificateTimeoutMs,
       maxHandshakes: deps.options.maxHandshakesPerPod,
     });
-    this.#hbone = new HboneDialer(this.#deps, this.#life.signal);
+    this.#hbone = new HboneDialer(this.#deps, this.#life);
     const { log } = deps;
     this.#flowDeps = {
       ...deps,
       halfCloseLingerMs: deps.options.halfCloseLingerMs,
       decisionTimeoutMs: deps.options.decisionTimeoutMs,
       nextRouteAfterMs: deps.options.nextRouteAfterMs,
-      open: (arrival, route, signal) => this.#open(arrival, route, signal),
+      open: (arrival, route, wanted) => this.#open(arrival, route, wanted),
       over: (ended) => {
         this.#flows.delete(ended);
         this.#deps.changed();
@@ -105,7 +106,7 @@ export class PodServer {
 
   destroy(error: MeshError): void {
     this.drain();
-    this.#life.abort(error);
+    this.#life.end(error);
     for (const flow of this.#flows) flow.close(error);
     for (const tunnel of [...this.#hbone.tunnels, ...this.#inbound]) tunnel.destroy(error);
     this.#deps.dialer.forget(this.#pod.uid);
@@ -154,7 +155,7 @@ export class PodServer {
     }
     const pod = this.#pod;
     const peer = formatSocketAddress(ends.client);
-    const { socket, ...proved } = await this.#acceptor.accept(raw, peer, pod.identity, this.#life.signal);
+    const { socket, ...proved } = await this.#acceptor.accept(raw, peer, pod.identity, this.#life);
     const tunnel = new TunnelServer(socket, { ...ends, ...proved }, this.#deps, {
       connect: (request, near) => this.#serve({ type: 'hbone', pod: this.#pod, ...request }, near),
       rejected: (error) => this.#reject(ends, error),
@@ -185,9 +186,9 @@ export class PodServer {
     flow.start(arrival);
   }
 
-  async #open(arrival: Arrival, route: Route, signal: AbortSignal): Promise<ByteEnd> {
-    if (route.type === 'hbone') return this.#hbone.open(arrival.pod, route, signal);
-    const socket = await this.#deps.dialer.dial(arrival.pod, route, signal);
+  async #open(arrival: Arrival, route: Route, wanted: Wanted): Promise<ByteEnd> {
+    if (route.type === 'hbone') return this.#hbone.open(arrival.pod, route, wanted);
+    const socket = await this.#deps.dialer.dial(arrival.pod, route, wanted);
     return new TcpEnd(socket, arrival.type === 'outbound' ? 'peer' : 'application', this.#deps);
   }
 

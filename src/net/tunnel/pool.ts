@@ -3,7 +3,8 @@
  * who needs it waits for it; when a connection is full, the next dial starts.
  */
 import { MeshError } from '../../base/errors.ts';
-import { unlessAborted } from './deadline.ts';
+import { whileWanted } from './deadline.ts';
+import type { Wanted } from './ending.ts';
 
 /** What the pool must know of a connection. */
 export interface Poolable {
@@ -23,19 +24,19 @@ export class Pool<C extends Poolable> {
    * Calls `open` with a connection that has room, and in the same breath in which that was checked: of a hundred who
    * waited for one dial, each sees the room that those before it left. `reused` says that the connection had been
    * standing before, and may have died unnoticed.
-   * Who no longer wants it leaves by `signal`; the dial goes on for the others, and for those to come.
-   * @throws what `dial` throws, to everybody who waited for that dial; what `open` throws; and the signal's reason
+   * Who no longer wants it leaves; the dial goes on for the others, and for those to come.
+   * @throws what `dial` throws, to everybody who waited for that dial; what `open` throws; why it is not wanted
    */
   async use<T>(
     key: string,
     dial: () => Promise<C>,
     open: (connection: C, reused: boolean) => T | Promise<T>,
-    signal: AbortSignal,
+    wanted: Wanted,
   ): Promise<T> {
     const standing = this.#withRoom(key);
     if (standing !== undefined) return open(standing, true);
     for (;;) {
-      const dialled = await unlessAborted(this.#dialOnce(key, dial), signal);
+      const dialled = await whileWanted(this.#dialOnce(key, dial), wanted);
       const connection = dialled.available > 0 ? dialled : this.#withRoom(key);
       if (connection !== undefined) return open(connection, false);
     }

@@ -5,11 +5,12 @@
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Clock } from '../../base/clock.ts';
-import { asMeshError, MeshError } from '../../base/errors.ts';
+import { MeshError } from '../../base/errors.ts';
 import type { Credentials, CredentialSource } from '../../model/credentials.ts';
 import { identityParts, type SpiffeId } from '../../model/identity.ts';
 import { authenticate, handshakeFailure } from './authenticate.ts';
 import { deadline } from './deadline.ts';
+import { throwIfEnded, toSignal, type Wanted } from './ending.ts';
 import { alpn, certificateUnobtainable, contextOptions, usable } from './tls-contexts.ts';
 
 interface TlsAcceptorDeps {
@@ -49,23 +50,18 @@ export class TlsAcceptor {
 
   /**
    * Takes over `raw`, and destroys it on failure.
-   * @throws MeshError OVERLOADED, CERTIFICATE_UNAVAILABLE, TLS_FAILED, CERTIFICATE_INVALID, TRUST_DOMAIN, or the signal's reason
+   * @throws MeshError OVERLOADED, CERTIFICATE_UNAVAILABLE, TLS_FAILED, CERTIFICATE_INVALID, TRUST_DOMAIN, or why it is not wanted any more
    */
-  async accept(
-    raw: Socket,
-    peer: string,
-    identity: SpiffeId,
-    signal: AbortSignal,
-  ): Promise<AuthenticatedSocket> {
+  async accept(raw: Socket, peer: string, identity: SpiffeId, wanted: Wanted): Promise<AuthenticatedSocket> {
     raw.on('error', () => {}); // 'close' follows and is what counts
     if (this.#inFlight >= this.#options.maxHandshakes) {
       raw.resetAndDestroy();
       throw new MeshError('OVERLOADED', `${this.#inFlight} TLS handshakes of this pod are under way already`);
     }
-    const limit = deadline(this.#deps.clock, this.#options.handshakeTimeoutMs, signal, () => tooSlow(peer));
+    const limit = deadline(this.#deps.clock, this.#options.handshakeTimeoutMs, wanted, () => tooSlow(peer));
     this.#inFlight++;
     try {
-      return await this.#authenticated(raw, peer, identity, limit.signal);
+      return await this.#authenticated(raw, peer, identity, limit.wanted);
     } catch (error) {
       turnAway(raw, error);
       throw handshakeFailure(error instanceof Error ? error : new Error(String(error)), peer);
@@ -79,22 +75,24 @@ export class TlsAcceptor {
     raw: Socket,
     peer: string,
     identity: SpiffeId,
-    signal: AbortSignal,
+    wanted: Wanted,
   ): Promise<AuthenticatedSocket> {
-    const credentials = await this.#credentials(identity, signal);
-    signal.throwIfAborted();
-    const socket = await this.#handshake(this.#serverFor(credentials), raw, peer, signal);
+    const credentials = await this.#credentials(identity, wanted);
+    throwIfEnded(wanted);
+    const socket = await this.#handshake(this.#serverFor(credentials), raw, peer, wanted);
     const { trustDomain } = identityParts(identity);
     const expected = { trustDomain, identities: undefined, peer, now: this.#deps.clock.now() };
     const { identity: peerIdentity, validUntil } = authenticate(socket, expected);
     return { socket, peerIdentity, validUntil };
   }
 
-  async #credentials(identity: SpiffeId, signal: AbortSignal): Promise<Credentials> {
-    const limit = deadline(this.#deps.clock, this.#options.certificateTimeoutMs, signal, noCertificate);
+  async #credentials(identity: SpiffeId, wanted: Wanted): Promise<Credentials> {
+    const limit = deadline(this.#deps.clock, this.#options.certificateTimeoutMs, wanted, noCertificate);
+    const { signal, done } = toSignal(limit.wanted);
     try {
-      return await this.#deps.credentials.get(identity, { signal: limit.signal });
+      return await this.#deps.credentials.get(identity, { signal });
     } finally {
+      done();
       limit.cancel();
     }
   }
@@ -121,22 +119,21 @@ export class TlsAcceptor {
     return server;
   }
 
-  #handshake(server: Server, raw: Socket, peer: string, signal: AbortSignal): Promise<TLSSocket> {
+  #handshake(server: Server, raw: Socket, peer: string, wanted: Wanted): Promise<TLSSocket> {
     const key = keyOf(raw);
     return new Promise<TLSSocket>((resolve, reject) => {
       const settle = (): void => {
         this.#handshakes.delete(key);
         raw.off('close', closed);
-        signal.removeEventListener('abort', aborted);
+        wanted.forget(fail);
       };
       const fail = (error: Error): void => {
         settle();
         reject(error);
       };
       const closed = (): void => fail(new MeshError('TLS_FAILED', `${peer} closed during the handshake`));
-      const aborted = (): void => fail(asMeshError(signal.reason));
       raw.on('close', closed);
-      signal.addEventListener('abort', aborted);
+      wanted.listen(fail);
       this.#handshakes.set(key, {
         resolve: (socket) => {
           settle();

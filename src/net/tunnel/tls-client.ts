@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
 import { asMeshError, MeshError } from '../../base/errors.ts';
 import { authenticate, handshakeFailure } from './authenticate.ts';
+import type { Wanted } from './ending.ts';
 import { alpnOffer } from './tls-contexts.ts';
 import type { PeerExpectation } from './verify-peer.ts';
 
@@ -13,13 +14,13 @@ export interface SecureSocket {
 
 /**
  * Takes over `raw`, and destroys it on failure.
- * @throws MeshError TLS_FAILED, CERTIFICATE_INVALID, TRUST_DOMAIN, PEER_IDENTITY, or the signal's reason
+ * @throws MeshError TLS_FAILED, CERTIFICATE_INVALID, TRUST_DOMAIN, PEER_IDENTITY, or why it is not wanted any more
  */
 export function secureClient(
   raw: Socket,
   secureContext: SecureContext,
   expected: PeerExpectation,
-  signal: AbortSignal,
+  wanted: Wanted,
 ): Promise<SecureSocket> {
   const socket = connect({
     socket: raw,
@@ -31,7 +32,7 @@ export function secureClient(
   });
   return new Promise((resolve, reject) => {
     const settle = (): void => {
-      signal.removeEventListener('abort', aborted);
+      wanted.forget(failed);
       socket.off('close', closed);
     };
     const failed = (error: Error): void => {
@@ -39,10 +40,9 @@ export function secureClient(
       socket.destroy();
       reject(handshakeFailure(error, expected.peer));
     };
-    const aborted = (): void => failed(asMeshError(signal.reason));
     const closed = (): void =>
       failed(new MeshError('TLS_FAILED', `${expected.peer} closed during the handshake`));
-    signal.addEventListener('abort', aborted);
+    wanted.listen(failed);
     socket.on('error', failed);
     socket.on('close', closed);
     socket.once('secureConnect', () => {

@@ -2,10 +2,11 @@
  * An HBONE connection we dialled, with a stream for each application connection it carries. It releases itself when it
  * had no stream for a while.
  */
-import { asMeshError, MeshError } from '../../base/errors.ts';
+import { MeshError } from '../../base/errors.ts';
 import { formatSocketAddress } from '../../base/ip.ts';
 import type { HboneRoute } from '../engine.ts';
 import type { HeaderList, StreamId } from '../h2/contract.ts';
+import type { Wanted } from './ending.ts';
 import { connectRefused } from './hbone-status.ts';
 import type { Poolable } from './pool.ts';
 import type { StreamEnd } from './stream-end.ts';
@@ -54,17 +55,17 @@ export class TunnelClient implements Poolable {
 
   /**
    * Resolves when the peer has sent its SETTINGS: only then has it accepted our certificate.
-   * @throws MeshError TLS_FAILED, H2_PROTOCOL, or the signal's reason
+   * @throws MeshError TLS_FAILED, H2_PROTOCOL, or why it is not wanted any more
    */
-  async start(signal: AbortSignal): Promise<void> {
-    const aborted = (): void => this.destroy(asMeshError(signal.reason));
-    signal.addEventListener('abort', aborted);
+  async start(wanted: Wanted): Promise<void> {
+    const ended = (reason: MeshError): void => this.destroy(reason);
+    wanted.listen(ended);
     try {
       this.#tunnel.start();
       await this.#ready.promise;
       this.#watchIdle();
     } finally {
-      signal.removeEventListener('abort', aborted);
+      wanted.forget(ended);
     }
   }
 
@@ -78,9 +79,9 @@ export class TunnelClient implements Poolable {
 
   /**
    * A stream to the route's target, after the peer's ztunnel has connected it.
-   * @throws MeshError CONNECT_REFUSED, STREAM_RESET, PEER_GONE, OVERLOADED, or the signal's reason
+   * @throws MeshError CONNECT_REFUSED, STREAM_RESET, PEER_GONE, OVERLOADED, or why it is not wanted any more
    */
-  open(route: HboneRoute, signal: AbortSignal): Promise<StreamEnd> {
+  open(route: HboneRoute, wanted: Wanted): Promise<StreamEnd> {
     const target = formatSocketAddress(route.target);
     const stream = this.#tunnel.session.openStream([
       [':method', 'CONNECT'],
@@ -91,7 +92,7 @@ export class TunnelClient implements Poolable {
     return new Promise((resolve, reject) => {
       const settle = (): void => {
         this.#asked.delete(stream);
-        signal.removeEventListener('abort', aborted);
+        wanted.forget(failed);
         cancelTimer();
       };
       const failed = (error: MeshError): void => {
@@ -99,11 +100,10 @@ export class TunnelClient implements Poolable {
         end.reset(error);
         reject(error);
       };
-      const aborted = (): void => failed(asMeshError(signal.reason));
       const cancelTimer = this.#deps.clock.after(this.#deps.options.responseTimeoutMs, () =>
         failed(new MeshError('PEER_GONE', `ztunnel at ${this.#peer} did not answer CONNECT in time`)),
       );
-      signal.addEventListener('abort', aborted);
+      wanted.listen(failed);
       end.attach({ ...ignoring, failed });
       this.#asked.set(stream, {
         answered: (headers, ended) => {

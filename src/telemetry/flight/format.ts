@@ -11,7 +11,14 @@ import { crc32 } from 'node:zlib';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type ErrorCode, errorCodes } from '../../base/errors.ts';
-import { formatSocketAddress, parseIp, parsePort, parseSocketAddress } from '../../base/ip.ts';
+import {
+  formatSocketAddress,
+  parseIp,
+  parsePort,
+  parseSocketAddress,
+  type Port,
+  type SocketAddress,
+} from '../../base/ip.ts';
 import type { ConnectionId, ConnectionPeer, ConnectionRecord, Verdict } from '../../model/connection.ts';
 import { parseSpiffeId } from '../../model/identity.ts';
 import type { NodeName, ServiceKey, Workload, WorkloadUid } from '../../model/mesh.ts';
@@ -210,7 +217,7 @@ export class FlightReader {
       id: given.id as ConnectionId,
       source: this.#peer(given.source),
       destination: this.#peer(given.destination),
-      originalDestination: parseSocketAddress(given.originalDestination),
+      originalDestination: endAddress(given.originalDestination),
       hboneAddress: given.hboneAddress === undefined ? undefined : parseSocketAddress(given.hboneAddress),
       service: given.service as ServiceKey | undefined,
       verdict: verdict === undefined ? undefined : verdictOf(verdict),
@@ -223,11 +230,19 @@ export class FlightReader {
   #peer({ address, pod, identity }: Static<typeof PeerPart>): ConnectionPeer {
     const uid = pod as WorkloadUid | undefined;
     return {
-      address: parseSocketAddress(address),
+      address: endAddress(address),
       workload: uid === undefined ? undefined : (this.#currentPod(uid) ?? this.#pods.get(uid)),
       identity: identity === undefined ? undefined : parseSpiffeId(identity),
     };
   }
+}
+
+/** What the kernel refused had no port of its own yet, and a datagram may be for port 0. */
+function endAddress(given: string): SocketAddress {
+  const base = /^(.*):0$/.exec(given)?.[1];
+  return base === undefined
+    ? parseSocketAddress(given)
+    : { ip: parseSocketAddress(`${base}:1`).ip, port: 0 as Port };
 }
 
 function parsedLine(given: string): unknown {

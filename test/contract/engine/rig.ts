@@ -8,7 +8,6 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { MeshError } from '../../../src/base/errors.ts';
 import { parseIp, parsePort, parseSocketAddress, type SocketAddress } from '../../../src/base/ip.ts';
 import { silentLogger } from '../../../src/base/log.ts';
-import { unlessAborted } from '../../../src/net/tunnel/deadline.ts';
 import type { Credentials, CredentialSource } from '../../../src/model/credentials.ts';
 import { parseSpiffeId, type SpiffeId } from '../../../src/model/identity.ts';
 import type { WorkloadUid } from '../../../src/model/mesh.ts';
@@ -238,7 +237,7 @@ export class Rig {
 
   async #credentialsOf(identity: SpiffeId, signal: AbortSignal): Promise<Credentials> {
     const pending = this.pending.get(identity);
-    if (pending !== undefined) await unlessAborted(pending, signal);
+    if (pending !== undefined) await Promise.race([pending, aborted(signal)]);
     const found = this.credentials.get(identity);
     if (found === undefined) throw new MeshError('CERTIFICATE_UNAVAILABLE', `none for ${identity}`);
     return found;
@@ -303,3 +302,8 @@ export async function echo(socket: Socket, text: string): Promise<string> {
   const [answer] = (await once(socket, 'data')) as [Buffer];
   return String(answer);
 }
+
+const aborted = async (signal: AbortSignal): Promise<never> => {
+  if (!signal.aborted) await once(signal, 'abort');
+  throw signal.reason as Error;
+};

@@ -4,6 +4,7 @@ import type { Route } from '../../../../src/net/engine.ts';
 import { firstToAnswer } from '../../../../src/net/tunnel/attempts.ts';
 import type { ByteEnd } from '../../../../src/net/tunnel/byte-end.ts';
 import { Departures } from '../../../../src/net/tunnel/departures.ts';
+import { Ending } from '../../../../src/net/tunnel/ending.ts';
 import { FakeClock, flushPromises } from '../../../support/fake-clock.ts';
 import { at } from '../../../support/mesh-builder.ts';
 
@@ -20,7 +21,7 @@ function connecting(...routes: readonly Route[]) {
   const left = [...routes];
   const clock = new FakeClock();
   const departures = new Departures();
-  const giveUp = new AbortController();
+  const giveUp = new Ending();
   const dialled: Route[] = [];
   const pending = new Map<Route, PromiseWithResolvers<ByteEnd>>();
   const ended: [Route, string][] = [];
@@ -33,20 +34,20 @@ function connecting(...routes: readonly Route[]) {
       clock,
       departures,
       nextRouteAfterMs: 1000,
-      open(route, signal) {
+      open(route, wanted) {
         const dial = Promise.withResolvers<ByteEnd>();
         pending.set(route, dial);
         dialled.push(route);
-        signal.addEventListener('abort', () => {
-          ended.push([route, (signal.reason as MeshError).message]);
-          dial.reject(signal.reason);
+        wanted.listen((reason) => {
+          ended.push([route, reason.message]);
+          dial.reject(reason);
         });
         return dial.promise;
       },
       failed: (route) => failed.push(route),
       slow: (route) => slow.push(route),
     },
-    giveUp.signal,
+    giveUp,
   );
   outcome.catch(() => {});
   const answer = (route: Route): void =>
@@ -167,7 +168,7 @@ describe('a connection whose endpoint departs', () => {
 it('a connection whose application goes away tries nothing any more', async () => {
   const { outcome, clock, giveUp, dialled, ended, failed } = connecting(first, second, third);
   await clock.advance(1000);
-  giveUp.abort(new MeshError('APPLICATION_RESET', 'the application reset the connection'));
+  giveUp.end(new MeshError('APPLICATION_RESET', 'the application reset the connection'));
   await expect(outcome).rejects.toMatchObject({ code: 'APPLICATION_RESET' });
   expect(ended).toHaveLength(2);
   await clock.advance(60_000);

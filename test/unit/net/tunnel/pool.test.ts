@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { MeshError } from '../../../../src/base/errors.ts';
+import { Ending } from '../../../../src/net/tunnel/ending.ts';
 import { Pool, type Poolable } from '../../../../src/net/tunnel/pool.ts';
 
 class Connection implements Poolable {
@@ -11,17 +12,12 @@ class Connection implements Poolable {
 }
 
 /** Takes a stream. */
-function take(
-  pool: Pool<Connection>,
-  key: string,
-  dial: () => Promise<Connection>,
-  signal = new AbortController().signal,
-) {
+function take(pool: Pool<Connection>, key: string, dial: () => Promise<Connection>, wanted = new Ending()) {
   const open = (connection: Connection, reused: boolean) => {
     connection.available--;
     return { connection, reused };
   };
-  return pool.use(key, dial, open, signal);
+  return pool.use(key, dial, open, wanted);
 }
 
 function dialer(available?: number) {
@@ -100,10 +96,10 @@ describe('the pool of tunnels', () => {
   it('lets go who no longer waits for a dial, which goes on for the others', async () => {
     const dialled = Promise.withResolvers<Connection>();
     const pool = new Pool<Connection>();
-    const impatience = new AbortController();
-    const impatient = take(pool, 'k', () => dialled.promise, impatience.signal);
+    const impatience = new Ending();
+    const impatient = take(pool, 'k', () => dialled.promise, impatience);
     const patient = take(pool, 'k', () => dialled.promise);
-    impatience.abort(new MeshError('DIAL_FAILED', 'enough'));
+    impatience.end(new MeshError('DIAL_FAILED', 'enough'));
     await expect(impatient).rejects.toMatchObject({ code: 'DIAL_FAILED' });
     const connection = new Connection();
     dialled.resolve(connection);
