@@ -42,10 +42,9 @@ function body(schema: Schema, validations: Validations, path: string): Schema {
   return { type, ...limits(schema) };
 }
 
-const kept = [
-  ...['enum', 'const', 'description', 'pattern', 'minLength', 'maxLength'],
-  ...['minItems', 'maxItems', 'minimum', 'maximum'],
-];
+const kept = 'enum const description pattern minLength maxLength minItems maxItems minimum maximum'.split(
+  ' ',
+);
 
 const limits = (schema: Schema): Schema =>
   Object.fromEntries(Object.entries(schema).filter(([name]) => kept.includes(name)));

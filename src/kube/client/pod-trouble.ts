@@ -79,7 +79,10 @@ const isStuck = ({ waiting, terminated }: ContainerState = {}): boolean =>
 /** Of a container that waits, or has ended. */
 function wordsFor({ waiting, terminated }: ContainerState): string {
   if (waiting === undefined) {
-    return said(terminated?.reason, `its program ended with exit status ${terminated?.exitCode ?? 'unknown'}`);
+    return said(
+      terminated?.reason,
+      `its program ended with exit status ${terminated?.exitCode ?? 'unknown'}`,
+    );
   }
   const { reason, message } = waiting;
   return message === undefined ? (reason ?? 'waiting') : said(reason, message);

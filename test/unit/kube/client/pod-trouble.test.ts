@@ -35,10 +35,11 @@ describe('what is wrong with a pod', () => {
   });
 });
 
+const inState = (state: object) => ({ phase: 'Pending', containerStatuses: [{ name: 'node', state }] });
+
 describe('why a container of a pod does not run', () => {
   const metadata = { name: 'mesh-ebpf-node-x1' };
   const of = (status: object): string | undefined => whyNotRunning({ metadata, status }, 'node');
-  const inState = (state: object) => ({ phase: 'Pending', containerStatuses: [{ name: 'node', state }] });
 
   it.each([
     [inState({ waiting: { reason: 'ErrImagePull', message: 'not found' } }), 'ErrImagePull: not found'],
