@@ -34,8 +34,8 @@ static __always_inline struct mesh_flow_key flow_key(struct bpf_sock_ops *ctx) {
     return key;
 }
 
-/* Fails closed when the map is full: sk_lookup drops a captured connection without a record, and takes one of
- * the host or of ztunnel for plaintext. */
+/* Fails closed when the map is full: sk_lookup drops a captured connection without a record, and a stray
+ * of the kernel path, and takes one of the host or of ztunnel for plaintext. */
 static __always_inline void publish(struct bpf_sock_ops *ctx) {
     struct bpf_sock *sk = ctx->sk;
     if (!sk)
@@ -45,13 +45,42 @@ static __always_inline void publish(struct bpf_sock_ops *ctx) {
         return;
 
     struct mesh_flow_key key = flow_key(ctx);
-    struct mesh_flow flow = {.socket_cookie = bpf_get_socket_cookie(ctx), .origin = *origin};
+    struct mesh_flow flow = {
+        .socket_cookie = bpf_get_socket_cookie(ctx),
+        .origin = *origin,
+        .opened_at = bpf_ktime_get_ns(),
+    };
     if (bpf_map_update_elem(&flows, &key, &flow, BPF_ANY) != 0) {
         count(MESH_COUNTER_FLOWS_FULL);
+        if (origin->kind == MESH_ORIGIN_KERNEL)
+            bpf_map_update_elem(&strays, &key, &flow.opened_at, BPF_ANY);
         return;
     }
     /* Added to the flags, not instead of them: another program may have asked for more. */
     bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+/* Not inline, so that the type of the record is in the object's BTF. */
+static __noinline long tell(const struct mesh_ended *record) {
+    return bpf_ringbuf_output(&ended, (void *)record, sizeof(*record), 0);
+}
+
+static __always_inline void account(struct bpf_sock_ops *ctx, const struct mesh_flow_key *key,
+                                    const struct mesh_flow *flow) {
+    struct mesh_ended record = {
+        .opened_at = flow->opened_at,
+        .ended_at = bpf_ktime_get_ns(),
+        .socket_cookie = flow->socket_cookie,
+        .flow = *key,
+        .source_pod_id = flow->origin.pod_id,
+        .bytes_acked = ctx->bytes_acked,
+        .bytes_received = ctx->bytes_received,
+        .srtt_us = ctx->srtt_us,
+        .retransmits = ctx->total_retrans,
+        .last_state = ctx->args[0],
+    };
+    if (tell(&record) != 0)
+        count(MESH_COUNTER_ENDED_UNTOLD);
 }
 
 /* The record must last until the handshake is over, which only the accepting side knows (with SYN cookies the
@@ -60,9 +89,17 @@ static __always_inline void publish(struct bpf_sock_ops *ctx) {
  * published under the same tuple, and the cookie keeps that one's record. */
 static __always_inline void withdraw(struct bpf_sock_ops *ctx) {
     struct mesh_flow_key key = flow_key(ctx);
-    const struct mesh_flow *flow = bpf_map_lookup_elem(&flows, &key);
-    if (flow && flow->socket_cookie == bpf_get_socket_cookie(ctx))
-        bpf_map_delete_elem(&flows, &key);
+    struct mesh_flow *flow = bpf_map_lookup_elem(&flows, &key);
+    if (!flow || flow->socket_cookie != bpf_get_socket_cookie(ctx))
+        return;
+    if (flow->origin.kind == MESH_ORIGIN_KERNEL && flow->stage == MESH_FLOW_ADMITTED)
+        account(ctx, &key, flow);
+    /* Waits in ztunnel's listen queue: without its record it would pass for a stranger's plaintext. */
+    if (flow->origin.kind == MESH_ORIGIN_KERNEL && flow->stage == MESH_FLOW_ASKED) {
+        flow->closed = 1;
+        return;
+    }
+    bpf_map_delete_elem(&flows, &key);
 }
 
 /* Records each connection that has an origin, for as long as it exists. */

@@ -12,7 +12,13 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type ErrorCode, errorCodes } from '../../base/errors.ts';
 import { formatSocketAddress, parseIp, parsePort, parseSocketAddress } from '../../base/ip.ts';
-import type { ConnectionId, ConnectionPeer, ConnectionRecord, Verdict } from '../../model/connection.ts';
+import {
+  type ConnectionId,
+  connectionPaths,
+  type ConnectionPeer,
+  type ConnectionRecord,
+  type Verdict,
+} from '../../model/connection.ts';
 import { parseSpiffeId } from '../../model/identity.ts';
 import type { NodeName, ServiceKey, Workload, WorkloadUid } from '../../model/mesh.ts';
 import type { PolicyKey } from '../../model/policy.ts';
@@ -59,7 +65,7 @@ const RecordLine = Type.Object({
   sequence: Type.Integer({ minimum: 1 }),
   id: text,
   direction: Type.Enum(['outbound', 'inbound']),
-  path: Type.Enum(['tunnel', 'direct']),
+  path: Type.Enum([...connectionPaths]),
   transport: Type.Optional(Type.Enum(['tcp', 'udp'])),
   source: PeerPart,
   destination: PeerPart,

@@ -14,7 +14,7 @@ const at = (state: Partial<MeshState>, ip: string): ReturnType<typeof destinatio
 
 describe('an address is captured', () => {
   it('when a workload in the mesh has it, in either family', () => {
-    const expected = { flags: { workload: true, service: false }, label: 'shop/web' };
+    const expected = { flags: { workload: true, service: false, kernel: false }, label: 'shop/web' };
     expect(at({ workloads: [web] }, '10.0.0.1')).toEqual(expected);
     expect(at({ workloads: [web] }, 'fd00::1')).toEqual(expected);
   });
@@ -25,7 +25,7 @@ describe('an address is captured', () => {
       { address: '10.0.0.1', ready: false },
     ]);
     expect(at({ workloads: [web, plain], services: [mixed] }, '10.96.0.1')).toEqual({
-      flags: { workload: false, service: true },
+      flags: { workload: false, service: true, kernel: false },
       label: 'shop/api',
     });
   });

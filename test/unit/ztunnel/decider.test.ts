@@ -7,6 +7,7 @@ import type { Arrival, Decision, EnginePod, HboneRoute } from '../../../src/net/
 import type { LiveConnection } from '../../../src/ztunnel/account.ts';
 import type { AccessRequest } from '../../../src/policy/authorize.ts';
 import { createDecider } from '../../../src/ztunnel/decider.ts';
+import type { KernelPathDoor } from '../../../src/ztunnel/local.ts';
 import { at, meshOf, type MeshSpec, pod, service } from '../../support/mesh-builder.ts';
 
 const web = pod('shop/web', { ips: ['10.244.1.5', 'fd00::1:5'] });
@@ -43,7 +44,21 @@ const world: MeshSpec = {
 const allow: Verdict = { allowed: true, policy: undefined, reason: 'no policy applies' };
 const deny: Verdict = { allowed: false, policy: undefined, reason: 'no rule matched' };
 
-function setup(options: { verdict?: Verdict; original?: SocketAddress; random?: () => number } = {}) {
+/** Whoever dials without HBONE is a stranger. */
+const noKernelPath: KernelPathDoor = {
+  dialler: () => ({ type: 'stranger' }),
+  generation: 0n,
+  allow: () => {},
+};
+
+interface SetupOptions {
+  readonly verdict?: Verdict;
+  readonly original?: SocketAddress;
+  readonly random?: () => number;
+  readonly kernelPath?: KernelPathDoor;
+}
+
+function setup(options: SetupOptions = {}) {
   const opened: LiveConnection[] = [];
   const records: ConnectionRecord[] = [];
   const asked: AccessRequest[] = [];
@@ -52,6 +67,7 @@ function setup(options: { verdict?: Verdict; original?: SocketAddress; random?: 
   const decider = createDecider({
     mesh,
     originalDestination: () => options.original,
+    kernelPath: options.kernelPath ?? noKernelPath,
     authorizer: (_view, request) => {
       asked.push(request);
       return options.verdict ?? allow;
