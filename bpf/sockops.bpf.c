@@ -50,14 +50,29 @@ static __always_inline void publish(struct bpf_sock_ops *ctx) {
         .origin = *origin,
         .opened_at = bpf_ktime_get_ns(),
     };
+    /* Added to the flags, not instead of them: another program may have asked for more. */
+    bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
     if (bpf_map_update_elem(&flows, &key, &flow, BPF_ANY) != 0) {
         count(MESH_COUNTER_FLOWS_FULL);
         if (origin->kind == MESH_ORIGIN_KERNEL)
             bpf_map_update_elem(&strays, &key, &flow.opened_at, BPF_ANY);
-        return;
     }
-    /* Added to the flags, not instead of them: another program may have asked for more. */
-    bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+#define SOL_SOCKET 1
+#define SO_BINDTODEVICE 25
+
+/* Two pods that dial each other from the ports that they dial connect without anybody listening, so nobody
+ * asks sk_lookup. Bound to `lo`, such a socket neither sends to another pod any more nor hears from it; that
+ * the kernel sends an answer to the first packet before is of no use to the other one, which is bound too. */
+static __always_inline void refuse_crossing(struct bpf_sock_ops *ctx) {
+    struct bpf_sock *sk = ctx->sk;
+    const struct mesh_origin *origin = sk ? bpf_sk_storage_get(&sockets, sk, NULL, 0) : NULL;
+    if (!origin || origin->kind != MESH_ORIGIN_KERNEL)
+        return;
+    char loopback[] = "lo";
+    bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTODEVICE, loopback, sizeof(loopback));
+    count(MESH_COUNTER_REFUSED_CROSSING);
 }
 
 /* Not inline, so that the type of the record is in the object's BTF. */
@@ -109,5 +124,8 @@ int mesh_sockops(struct bpf_sock_ops *ctx) {
         publish(ctx);
     else if (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] == BPF_TCP_CLOSE)
         withdraw(ctx);
+    else if (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[0] == BPF_TCP_SYN_SENT &&
+             ctx->args[1] == BPF_TCP_SYN_RECV)
+        refuse_crossing(ctx);
     return DONE;
 }

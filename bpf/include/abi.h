@@ -69,6 +69,7 @@ enum mesh_counter {
     MESH_COUNTER_ADMITTED_KERNEL,     /* inbound on the kernel path, with a verdict: to the application */
     MESH_COUNTER_KERNEL_ASKED,        /* inbound on the kernel path, without one: to ztunnel, which decides */
     MESH_COUNTER_DROPPED_UNRECORDED,  /* inbound on the kernel path, and its record did not fit into `flows` */
+    MESH_COUNTER_REFUSED_CROSSING,    /* on the kernel path, pods that dialled each other at the same time */
     MESH_COUNTER_ENDED_UNTOLD,        /* kernel-path connections that ended and are in no record of `ended` */
     MESH_COUNTER_COUNT,
 };

@@ -61,6 +61,8 @@ export const counterHelp = {
   kernelAsked: 'inbound connections on the kernel path without a verdict in force: ztunnel decides',
   droppedUnrecorded:
     'inbound connections on the kernel path dropped: their record did not fit into the flows map',
+  refusedCrossing:
+    'connections on the kernel path refused: two pods dialled each other from the ports they dialled',
   endedUntold: 'kernel-path connections that ended and are in no log: the agent did not read in time',
 } as const;
 

@@ -75,8 +75,13 @@ export const readers: Readonly<Record<string, Reader>> = {
   destinations: reader(mapSpecs.destinations, (address, { label, flags }) => ({
     address,
     name: label,
-    kind: [flags.service ? 'service' : '', flags.workload ? 'workload' : ''].filter(Boolean).join(', '),
-    kernelPath: flags.kernel,
+    kind: [
+      flags.service ? 'service' : '',
+      flags.workload ? 'workload' : '',
+      flags.kernel ? 'kernel path' : '',
+    ]
+      .filter(Boolean)
+      .join(', '),
   })),
   egress: reader(mapSpecs.egress, ({ set, bits, base }, { open }, names) => ({
     pods: names.underSet(set),
