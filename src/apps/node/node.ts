@@ -100,6 +100,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
       ...cniProblems(cniInstaller),
     ],
     sourceStatus: () => source.status(),
+    kernelPath: datapath.kernelPath.isOn ? { node: config.nodeName } : undefined,
     objectProblems: () => source.problems,
     setLogLevel: (level) => log.setLevel(level),
     now: () => foundation.clock.now(),
