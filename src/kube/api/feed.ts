@@ -79,7 +79,12 @@ const KeptOwnPod = Type.Object({
   metadata: Type.Object({
     ...KeptNamespacedMetadata.properties,
     annotations: Type.Optional(
-      keptAnnotations('sidecar.istio.io/status', 'kubernetes.io/config.hash', 'ambient.istio.io/redirection'),
+      keptAnnotations(
+        'sidecar.istio.io/status',
+        'mesh-ebpf.io/same-node',
+        'kubernetes.io/config.hash',
+        'ambient.istio.io/redirection',
+      ),
     ),
   }),
 });

@@ -19,7 +19,13 @@ import {
   type Port,
   type SocketAddress,
 } from '../../base/ip.ts';
-import type { ConnectionId, ConnectionPeer, ConnectionRecord, Verdict } from '../../model/connection.ts';
+import {
+  type ConnectionId,
+  connectionPaths,
+  type ConnectionPeer,
+  type ConnectionRecord,
+  type Verdict,
+} from '../../model/connection.ts';
 import { parseSpiffeId } from '../../model/identity.ts';
 import type { NodeName, ServiceKey, Workload, WorkloadUid } from '../../model/mesh.ts';
 import type { PolicyKey } from '../../model/policy.ts';
@@ -66,7 +72,7 @@ const RecordLine = Type.Object({
   sequence: Type.Integer({ minimum: 1 }),
   id: text,
   direction: Type.Enum(['outbound', 'inbound']),
-  path: Type.Enum(['tunnel', 'direct']),
+  path: Type.Enum([...connectionPaths]),
   transport: Type.Optional(Type.Enum(['tcp', 'udp'])),
   source: PeerPart,
   destination: PeerPart,

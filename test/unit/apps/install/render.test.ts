@@ -41,6 +41,7 @@ describe('settings', () => {
       clusterId: 'c-1',
       'node.liftMemlock': 'true',
       'node.clusterDns': '169.254.20.10',
+      'node.sameNode': 'kernel',
       'node.drainSeconds': '3',
       'controller.replicas': '5',
     };
