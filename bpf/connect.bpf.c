@@ -93,10 +93,10 @@ static __always_inline enum verdict capture(struct bpf_sock_addr *ctx, const str
     return CAPTURE;
 }
 
-/* A pod of this node that takes the kernel path: as the agent wants it, and enrolled at this moment. */
+/* A pod of this node that takes the kernel path: as the agent wants it, and with sk_lookup in front of it. */
 static __always_inline bool takes_kernel_path(const struct mesh_addr *ip) {
     const struct mesh_destination *known = bpf_map_lookup_elem(&destinations, ip);
-    return known && known->flags & MESH_DESTINATION_KERNEL && bpf_map_lookup_elem(&local_pods, ip);
+    return known && known->flags & MESH_DESTINATION_KERNEL && bpf_map_lookup_elem(&guarded, ip);
 }
 
 static __always_inline bool is_kernel_path(const struct mesh_config *node, const struct mesh_pod *pod,

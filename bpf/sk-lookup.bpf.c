@@ -83,9 +83,10 @@ static __always_inline int by_verdict(struct bpf_sk_lookup *ctx, const struct me
         flow->stage = MESH_FLOW_ADMITTED;
         return pass(MESH_COUNTER_ADMITTED_KERNEL);
     }
-    flow->stage = MESH_FLOW_ASKED;
     count(MESH_COUNTER_KERNEL_ASKED);
-    return to_ztunnel(ctx, &key->destination_ip);
+    int outcome = to_ztunnel(ctx, &key->destination_ip);
+    flow->stage = outcome == SK_PASS ? MESH_FLOW_ASKED : MESH_FLOW_NEW;
+    return outcome;
 }
 
 /* Admits to the application, hands to ztunnel, or drops. */

@@ -36,6 +36,16 @@ struct {
     __type(value, __u32);
 } local_pods SEC(".maps") __weak;
 
+/* Those of `local_pods` that have sk_lookup in front of them at this moment, which judges what is left to the
+ * kernel. Written by the agent: after the link is there, and before it goes. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, struct mesh_addr);
+    __type(value, __u32);
+} guarded SEC(".maps") __weak;
+
 /* Addresses an enrolled pod may reach through ztunnel only, in the whole mesh. Written by the agent. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);

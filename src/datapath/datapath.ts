@@ -129,6 +129,7 @@ async function start(
   const tables = {
     pods: installation.table(mapSpecs.pods),
     localPods: installation.table(mapSpecs.localPods),
+    guarded: installation.table(mapSpecs.guarded),
     destinations: installation.table(mapSpecs.destinations),
     egress: installation.table(mapSpecs.egress),
     listeners: installation.table(mapSpecs.listeners),
@@ -145,6 +146,7 @@ async function start(
   const pods: EnrolledPods = new EnrolledPods({
     pods: tables.pods,
     localPods: tables.localPods,
+    guarded: tables.guarded,
     listeners: tables.listeners,
     links: installation,
     netnsInode: (netns) => native.netnsId(netns).inode,

@@ -112,6 +112,17 @@ export const mapSpecs = {
     key: address,
     value: u32,
   }),
+  guarded: spec({
+    name: 'guarded',
+    purpose: 'addresses of local_pods with sk_lookup in front of them: those the kernel path may reach',
+    whenFull: 'further pods are not enrolled',
+    sizedBy: 'pods',
+    type: 'hash',
+    entries: (sizes) => sizes.pods * addressesPerPod,
+    holds: 'policy',
+    key: address,
+    value: u32,
+  }),
   destinations: spec({
     name: 'destinations',
     purpose: 'addresses that enrolled pods reach through ztunnel only',

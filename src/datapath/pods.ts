@@ -6,7 +6,8 @@
  *
  * 1. listener into `listeners`, addresses into `local_pods`: nothing reads them yet;
  * 2. the sk_lookup link: inbound plaintext goes to ztunnel from here on (without 1 it would be dropped);
- * 3. the entry in `pods`: outbound connections are captured from here on, and what may not leave the mesh is refused.
+ * 3. addresses into `guarded`: pods of the node may reach it on the kernel path, which the link now watches;
+ * 4. the entry in `pods`: outbound connections are captured from here on, and what may not leave the mesh is refused.
  */
 import type { IpAddress } from '../base/ip.ts';
 import { isIpv4 } from '../base/ip.ts';
@@ -51,6 +52,7 @@ type Table<K, V> = Pick<MapTable<K, V>, 'get' | 'set' | 'setAll' | 'delete' | 'd
 export interface PodDeps {
   readonly pods: Table<bigint, Pod>;
   readonly localPods: Table<IpAddress, number>;
+  readonly guarded: Table<IpAddress, number>;
   readonly listeners: Table<number, bigint>;
   readonly links: {
     attachPod(inode: bigint, netns: string): void;
@@ -145,13 +147,19 @@ export class EnrolledPods {
 
   /** Removes links and entries that belong to no enrolled pod: what a crash or a hand left behind. */
   sweep(): void {
-    const { links, localPods, listeners, log } = this.#deps;
+    const { links, localPods, guarded, listeners, log } = this.#deps;
     const pods = this.list();
     const ids = new Set(pods.map(({ podId }) => podId));
     const inodes = new Set(pods.map(({ netnsInode }) => netnsInode));
     const orphanLinks = links.attachedPods().filter((inode) => !inodes.has(inode));
     const orphanAddresses = localPods.entries().filter(([, id]) => !ids.has(id));
     const orphanListeners = listeners.entries().filter(([id]) => !ids.has(id));
+    guarded.deleteAll(
+      guarded
+        .entries()
+        .filter(([, id]) => !ids.has(id))
+        .map(([ip]) => ip),
+    );
     orphanLinks.forEach((inode) => links.detachPod(inode));
     localPods.deleteAll(orphanAddresses.map(([ip]) => ip));
     listeners.deleteAll(orphanListeners.map(([id]) => id));
@@ -183,10 +191,12 @@ export class EnrolledPods {
 
   /** The steps of the comment at the top. */
   #admit(pod: EnrolledPod, request: PodEnrolment): void {
-    const { pods, localPods, listeners, links } = this.#deps;
+    const { pods, localPods, guarded, listeners, links } = this.#deps;
+    const addresses = pod.addresses.map((ip) => [ip, pod.podId] as const);
     listeners.set(pod.podId, BigInt(request.plaintextListener));
-    localPods.setAll(pod.addresses.map((ip) => [ip, pod.podId]));
+    localPods.setAll(addresses);
     links.attachPod(pod.netnsInode, request.netns);
+    guarded.setAll(addresses);
     pods.set(pod.cookie, entryOf(pod));
   }
 
@@ -194,24 +204,23 @@ export class EnrolledPods {
   #withdraw(pod: EnrolledPod): void {
     const { pods, listeners, links } = this.#deps;
     if (pods.get(pod.cookie)?.uid === pod.uid) pods.delete(pod.cookie);
+    release(this.#deps.guarded, pod, pod.addresses);
     links.detachPod(pod.netnsInode);
-    this.#releaseAddresses(pod, pod.addresses);
+    release(this.#deps.localPods, pod, pod.addresses);
     listeners.delete(pod.podId);
   }
 
   #dropLeftovers(before: EnrolledPod, now: EnrolledPod): void {
+    const given = before.addresses.filter((ip) => !now.addresses.includes(ip));
+    release(this.#deps.guarded, before, given);
     if (before.cookie !== now.cookie) this.#deps.pods.delete(before.cookie);
     if (before.netnsInode !== now.netnsInode) this.#deps.links.detachPod(before.netnsInode);
-    this.#releaseAddresses(
-      before,
-      before.addresses.filter((ip) => !now.addresses.includes(ip)),
-    );
+    release(this.#deps.localPods, before, given);
   }
+}
 
-  #releaseAddresses(pod: EnrolledPod, addresses: readonly IpAddress[]): void {
-    const { localPods } = this.#deps;
-    localPods.deleteAll(addresses.filter((ip) => localPods.get(ip) === pod.podId));
-  }
+function release(table: PodDeps['localPods'], { podId }: EnrolledPod, addresses: readonly IpAddress[]): void {
+  table.deleteAll(addresses.filter((ip) => table.get(ip) === podId));
 }
 
 const entryOf = (pod: EnrolledPod): Pod => ({

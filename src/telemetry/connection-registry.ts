@@ -51,6 +51,7 @@ export class ConnectionRegistry {
   #kept = 0;
   #last = 0;
   #noticed: () => void = () => {};
+  #elsewhere: () => readonly ConnectionSummary[] = () => [];
 
   constructor(options: RegistryOptions = {}) {
     this.#capacity = options.capacity ?? 4096;
@@ -67,6 +68,11 @@ export class ConnectionRegistry {
 
   opened(connection: LiveConnection): void {
     this.#live.set(connection.id, connection);
+  }
+
+  /** Connections that nobody here opens: read whenever somebody asks for those alive. */
+  alsoLive(read: () => readonly ConnectionSummary[]): void {
+    this.#elsewhere = read;
   }
 
   /** Called after each record. */
@@ -110,7 +116,7 @@ export class ConnectionRegistry {
       const summary = connection.summary();
       if (matches(summary, filter)) found.push(summary);
     }
-    return found;
+    return [...found, ...this.#elsewhere().filter((summary) => matches(summary, filter))];
   }
 
   recent(query: RecentQuery = {}): RecentAnswer {

@@ -6,7 +6,13 @@ import type { Clock } from '../base/clock.ts';
 import type { SocketAddress } from '../base/ip.ts';
 import type { EndedConnection } from '../datapath/kernel-path/ended.ts';
 import type { KernelConnection } from '../datapath/kernel-path/kernel-path.ts';
-import type { ConnectionId, ConnectionPeer, ConnectionRecord, Verdict } from '../model/connection.ts';
+import type {
+  ConnectionId,
+  ConnectionPeer,
+  ConnectionRecord,
+  ConnectionSummary,
+  Verdict,
+} from '../model/connection.ts';
 import type { NodeName, WorkloadUid } from '../model/mesh.ts';
 import type { MeshReader, MeshView } from '../model/view.ts';
 import { mayChangeVerdicts } from '../policy/verdict-changes.ts';
@@ -27,6 +33,8 @@ export interface KernelConnectionsDeps {
     connections(): readonly KernelConnection[];
     cut(connections: readonly KernelConnection[]): Promise<void>;
   };
+  /** Nanoseconds of the kernel's monotonic clock. */
+  readonly monotonicNs: () => bigint;
   /** Told of how many were ended at once. */
   readonly wereCut: (count: number) => void;
 }
@@ -62,6 +70,22 @@ export class KernelConnections {
     if (doomed.length === 0) return;
     this.#deps.wereCut(doomed.length);
     void this.#deps.kernel.cut(doomed);
+  }
+
+  /** Those that the kernel carries now, with whose they are. Of the bytes it tells at the end only. */
+  live(): readonly ConnectionSummary[] {
+    const { kernel, mesh, clock, monotonicNs } = this.#deps;
+    const [now, monotonic] = [clock.now(), monotonicNs()];
+    return kernel
+      .connections()
+      .filter(({ isAdmitted }) => isAdmitted)
+      .map((connection) => ({
+        ...factsOf(mesh.view, connection, connection.destinationUid),
+        id: `s-${connection.cookie.toString(36)}` as ConnectionId,
+        openedAt: now - Number(monotonic - connection.openedAt) / 1e6,
+        bytesSent: 0,
+        bytesReceived: 0,
+      }));
   }
 
   ended(connection: EndedConnection): void {

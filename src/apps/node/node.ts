@@ -63,6 +63,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     ...watched,
     policySetFor,
   });
+  observability.registry.alsoLive(() => kernelConnections.live());
   const pods = buildEnrolment(foundation, store, datapath, engine, watched);
   const { enrolment } = pods;
   const cniInstaller = buildCniInstaller(foundation);

@@ -3,6 +3,7 @@
  * calls them in the order in which they need each other.
  */
 import { join } from 'node:path';
+import { hrtime } from 'node:process';
 import type { CaptureProbe } from '../../agent/capture-probe.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
@@ -234,7 +235,7 @@ export function startZtunnel(
 }
 
 /** How often records of connections that never got as far as ztunnel are looked for. */
-const sweepEveryMs = 60_000;
+const sweepEveryMs = 30_000;
 
 function startKernelConnections(
   {
@@ -252,6 +253,7 @@ function startKernelConnections(
     mesh: store,
     node: config.nodeName,
     clock,
+    monotonicNs: () => hrtime.bigint(),
     kernel: {
       connections: () => (datapath.kernelPath.isOn ? datapath.kernelPath.connections() : []),
       cut: (doomed) => datapath.cut(doomed),

@@ -72,6 +72,11 @@ export const readers: Readonly<Record<string, Reader>> = {
     podId,
     pod: names.pod(podId),
   })),
+  guarded: reader(mapSpecs.guarded, (address, podId, names) => ({
+    address,
+    podId,
+    pod: names.pod(podId),
+  })),
   destinations: reader(mapSpecs.destinations, (address, { label, flags }) => ({
     address,
     name: label,

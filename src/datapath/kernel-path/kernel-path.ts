@@ -32,6 +32,8 @@ export interface KernelConnection {
   readonly openedAt: bigint;
   /** The dialling socket's. */
   readonly cookie: bigint;
+  /** By a verdict. If not, it is on its way, or ztunnel is to be asked about it. */
+  readonly isAdmitted: boolean;
 }
 
 export interface KernelPathDeps {
@@ -48,7 +50,7 @@ export interface KernelPathDeps {
 }
 
 /** What a connection waits at most in ztunnel's listen queue, with room. */
-const abandonedAfterNs = 120_000_000_000n;
+const abandonedAfterNs = 60_000_000_000n;
 
 export class KernelPath {
   readonly #deps: KernelPathDeps;
@@ -104,7 +106,7 @@ export class KernelPath {
   connections(): KernelConnection[] {
     const { pods, flows } = this.#deps;
     const byAddress = new Map(pods.list().flatMap(({ uid, addresses }) => addresses.map((ip) => [ip, uid])));
-    return flows.entries().flatMap(([key, { origin, openedAt, socketCookie, closed }]) =>
+    return flows.entries().flatMap(([key, { origin, openedAt, socketCookie, stage, closed }]) =>
       origin.kind !== 'kernel' || closed
         ? []
         : {
@@ -114,6 +116,7 @@ export class KernelPath {
             destinationUid: byAddress.get(key.destinationIp),
             openedAt,
             cookie: socketCookie,
+            isAdmitted: stage === 'admitted',
           },
     );
   }

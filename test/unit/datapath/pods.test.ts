@@ -59,12 +59,14 @@ const nodeCookie = 1n;
 let lastPodId = 0;
 let pods: FakeTable<bigint, Pod>;
 let localPods: FakeTable<IpAddress, number>;
+let guarded: FakeTable<IpAddress, number>;
 let listeners: FakeTable<number, bigint>;
 let links: Map<bigint, string>;
 
 const deps = (): PodDeps => ({
   pods,
   localPods,
+  guarded,
   listeners,
   links: {
     attachPod(inode, netns) {
@@ -96,11 +98,12 @@ const request = (name: string, change: Partial<PodEnrolment> = {}): PodEnrolment
 const contents = (): unknown => ({
   pods: [...pods.content.keys()],
   localPods: [...localPods.content],
+  guarded: [...guarded.content],
   listeners: [...listeners.content],
   links: [...links.keys()],
 });
 
-const nothing = { pods: [], localPods: [], listeners: [], links: [] };
+const nothing = { pods: [], localPods: [], guarded: [], listeners: [], links: [] };
 
 let enrolled: EnrolledPods;
 beforeEach(() => {
@@ -109,6 +112,7 @@ beforeEach(() => {
   lastPodId = 0;
   pods = new FakeTable('pods');
   localPods = new FakeTable('local_pods');
+  guarded = new FakeTable('guarded');
   listeners = new FakeTable('listeners');
   links = new Map();
   enrolled = new EnrolledPods(deps());
@@ -117,7 +121,7 @@ beforeEach(() => {
 describe('enrolling a pod', () => {
   it('prepares where connections go before it captures any', () => {
     expect(enrolled.enrol(request('a'))).toBe(1);
-    expect(log).toEqual(['+listeners', '+local_pods', '+link', '+pods']);
+    expect(log).toEqual(['+listeners', '+local_pods', '+link', '+guarded', '+pods']);
     expect(pods.get(100n)).toEqual({
       egressSet: 0n,
       netnsInode: 7n,
@@ -129,12 +133,15 @@ describe('enrolling a pod', () => {
     });
   });
 
-  it.each(['+listeners', '+local_pods', '+link', '+pods'])('leaves nothing behind if %s fails', (name) => {
-    failAt = name;
-    expect(() => enrolled.enrol(request('a'))).toThrow(expect.objectContaining({ code: 'BPF_MAP_FULL' }));
-    expect(contents()).toEqual(nothing);
-    expect(enrolled.list()).toEqual([]);
-  });
+  it.each(['+listeners', '+local_pods', '+link', '+guarded', '+pods'])(
+    'leaves nothing behind if %s fails',
+    (name) => {
+      failAt = name;
+      expect(() => enrolled.enrol(request('a'))).toThrow(expect.objectContaining({ code: 'BPF_MAP_FULL' }));
+      expect(contents()).toEqual(nothing);
+      expect(enrolled.list()).toEqual([]);
+    },
+  );
 
   it('again keeps its id, and keeps it enrolled even if that fails', () => {
     enrolled.enrol(request('a'));
@@ -157,7 +164,7 @@ describe('enrolling a pod', () => {
     enrolled.enrol(request('a'));
     log = [];
     enrolled.enrol(request('a', { cookie: 200n, netns: '/run/netns/8' }));
-    expect(log).toEqual(['+listeners', '+local_pods', '+link', '+pods', '-pods', '-link']);
+    expect(log).toEqual(['+listeners', '+local_pods', '+link', '+guarded', '+pods', '-pods', '-link']);
     expect(contents()).toMatchObject({ pods: [200n], links: [8n] });
   });
 
@@ -182,7 +189,7 @@ describe('a pod that leaves', () => {
     enrolled.enrol(request('a'));
     log = [];
     expect(enrolled.unenrol('uid-a' as WorkloadUid)).toBe(true);
-    expect(log).toEqual(['-pods', '-link', '-local_pods', '-listeners']);
+    expect(log).toEqual(['-pods', '-guarded', '-link', '-local_pods', '-listeners']);
     expect(contents()).toEqual(nothing);
     expect(enrolled.unenrol('uid-a' as WorkloadUid)).toBe(false);
   });

@@ -397,23 +397,24 @@ describe('the record of a connection', () => {
   });
 });
 
+const kernelPath = (dialler: ReturnType<KernelPathDoor['dialler']>) => {
+  const allowed: unknown[][] = [];
+  const door: KernelPathDoor = {
+    dialler: () => dialler,
+    generation: 7n,
+    allow: (...answer) => void allowed.push(answer),
+  };
+  return { door, allowed };
+};
+
 describe('a connection that the kernel hands over because it has no verdict', () => {
   const client = at('10.0.0.1:4000');
-  const kernelPath = (dialler: ReturnType<KernelPathDoor['dialler']>) => {
-    const allowed: unknown[][] = [];
-    const door: KernelPathDoor = {
-      dialler: () => dialler,
-      generation: 7n,
-      allow: (...answer) => void allowed.push(answer),
-    };
-    return { door, allowed };
-  };
   const arriveFrom = (dialler: ReturnType<KernelPathDoor['dialler']>, verdict = allow) => {
     const { door, allowed } = kernelPath(dialler);
-    const it = setup({ kernelPath: door, verdict });
+    const known = setup({ kernelPath: door, verdict });
     const local = { ip: cart.addresses[0] ?? client.ip, port: at('10.0.0.1:8080').port };
-    const decision = it.decide({ type: 'plaintext', pod: enginePod(cart), client, local });
-    return { ...it, decision, allowed, local };
+    const decision = known.decide({ type: 'plaintext', pod: enginePod(cart), client, local });
+    return { ...known, decision, allowed, local };
   };
   const fromWeb = { type: 'pod', uid: web.uid, podId: 3 } as const;
 

@@ -32,6 +32,7 @@ const from = (source: string, sourceUid: WorkloadUid | undefined, cookie: bigint
   destinationUid: cart.uid,
   openedAt: 0n,
   cookie,
+  isAdmitted: true,
 });
 
 function setup(live: readonly KernelConnection[]) {
@@ -53,6 +54,7 @@ function setup(live: readonly KernelConnection[]) {
         return Promise.resolve();
       },
     },
+    monotonicNs: () => 4_000_000_000n,
     wereCut: () => {},
   });
   const enact = (...policies: readonly AuthorizationPolicy[]): void =>
@@ -114,6 +116,16 @@ it('while nobody was there to follow the mesh, it may have changed: all are judg
   late.connections.judge(late.mesh.view);
   expect(late.cut).toEqual([]);
   connections.stop();
+});
+
+describe('connections that are open', () => {
+  it('are told with whose they are, once the kernel has let them in', () => {
+    const { connections } = setup([ofWeb, { ...ofGuest, isAdmitted: false }]);
+    expect(connections.live()).toEqual([
+      expect.objectContaining({ id: 's-1', path: 'kernel', openedAt: 6000, direction: 'inbound' }),
+    ]);
+    expect(connections.live()[0]?.source).toMatchObject({ identity: web.identity });
+  });
 });
 
 describe('a connection that has ended', () => {

@@ -45,10 +45,10 @@ function ask(known: Known, from = 'shop/web', to = 'pod/shop/far:80'): Explanati
   return explain({ from, to }) as ExplanationBody;
 }
 
-describe('a connection within the node', () => {
-  const pathTo = (kernelPath?: Known['kernelPath']): unknown =>
-    ask(kernelPath === undefined ? {} : { kernelPath }, 'shop/web', '10.0.0.3:80').ways[0]?.path;
+const pathTo = (kernelPath?: Known['kernelPath']): unknown =>
+  ask(kernelPath === undefined ? {} : { kernelPath }, 'shop/web', '10.0.0.3:80').ways[0]?.path;
 
+describe('a connection within the node', () => {
   it('takes the kernel path where that is switched on, and HBONE where it is not', () => {
     expect(pathTo({ node: 'node-a' as NodeName })).toBe('kernel');
     expect(pathTo()).toBe('hbone');
