@@ -145,7 +145,6 @@ format: modules ## Rewrite sources in the house format
 .PHONY: gen
 gen: modules ## Generate the gRPC stubs from proto/, and the manifests of kinds from their schemas
 	$(Q)node_modules/.bin/node tools/gen-proto.ts
-	$(Q)node_modules/.bin/node tools/gen-crd.ts
 	$(Q)node_modules/.bin/node tools/gen-crds.ts
 
 .PHONY: clean

@@ -12,6 +12,7 @@ const rung = (name, extra = {}) => ({
 export default {
   // For what hangs, not for what is slow: a busy machine may take ten times as long as a quiet one.
   testTimeout: 60_000,
+  testSequencer: '<rootDir>/tools/jest-sequencer.mjs',
   projects: [
     rung('unit'),
     rung('contract'),

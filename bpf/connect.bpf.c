@@ -93,6 +93,26 @@ static __always_inline enum verdict capture(struct bpf_sock_addr *ctx, const str
     return CAPTURE;
 }
 
+/* A pod of this node that takes the kernel path: as the agent wants it, and enrolled at this moment. */
+static __always_inline bool takes_kernel_path(const struct mesh_addr *ip) {
+    const struct mesh_destination *known = bpf_map_lookup_elem(&destinations, ip);
+    return known && known->flags & MESH_DESTINATION_KERNEL && bpf_map_lookup_elem(&local_pods, ip);
+}
+
+static __always_inline bool is_kernel_path(const struct mesh_config *node, const struct mesh_pod *pod,
+                                           const struct mesh_addr *dst, __u16 port) {
+    if (!(node->flags & MESH_CONFIG_KERNEL_PATH) || is_mesh_port(port))
+        return false;
+    return takes_kernel_path(addr_is_v4(dst) ? &pod->ip4 : &pod->ip6) && takes_kernel_path(dst);
+}
+
+/* Goes where it was going, announced as this pod's. Should the announcement not fit, the pod that is dialled drops
+ * it; and it asks ztunnel unless a verdict is there. */
+static __always_inline bool leave_to_kernel(struct bpf_sock_addr *ctx, const struct mesh_pod *pod) {
+    struct mesh_origin origin = {.pod_id = pod->id, .kind = MESH_ORIGIN_KERNEL};
+    return remember(ctx, &origin);
+}
+
 /* A connection of an enrolled pod's application. */
 static __always_inline enum verdict decide_for_pod(struct bpf_sock_addr *ctx, const struct mesh_config *node,
                                                    const struct mesh_pod *pod, struct mesh_addr *dst) {
@@ -101,6 +121,10 @@ static __always_inline enum verdict decide_for_pod(struct bpf_sock_addr *ctx, co
     if (addr_is_loopback(dst) || is_own(pod, dst))
         return is_mesh_port(port) ? refuse(MESH_COUNTER_REFUSED_MESH_PORT) : direct(ctx);
     if (bpf_map_lookup_elem(&destinations, dst)) {
+        if (is_kernel_path(node, pod, dst, port) && leave_to_kernel(ctx, pod)) {
+            count(MESH_COUNTER_KERNEL);
+            return ALLOW;
+        }
         count(MESH_COUNTER_CAPTURED);
         return capture(ctx, pod, dst, port);
     }

@@ -31,11 +31,6 @@ static __always_inline struct mesh_flow_key flow_key(struct bpf_sk_lookup *ctx) 
     return key;
 }
 
-static __always_inline enum mesh_origin_kind origin_of(const struct mesh_flow_key *key) {
-    const struct mesh_flow *flow = bpf_map_lookup_elem(&flows, key);
-    return flow ? flow->origin.kind : MESH_ORIGIN_NONE;
-}
-
 static __always_inline int pass(enum mesh_counter why) {
     count(why);
     return SK_PASS;
@@ -61,6 +56,38 @@ static __always_inline int to_ztunnel(struct bpf_sk_lookup *ctx, const struct me
     return failed ? drop(MESH_COUNTER_DROPPED_NO_LISTENER) : pass(MESH_COUNTER_PLAINTEXT);
 }
 
+/* Whether ztunnel has said yes to this pair, of the mesh as it still is. The source is the pod whose socket it
+ * is, and must use an address of its own: addresses have a say in policies, too. */
+static __always_inline bool has_verdict(const struct mesh_config *node, const struct mesh_flow_key *key,
+                                        __u32 source_pod_id) {
+    __u32 *source = bpf_map_lookup_elem(&local_pods, &key->source_ip);
+    __u32 *destination = bpf_map_lookup_elem(&local_pods, &key->destination_ip);
+    if (!source || *source != source_pod_id || !destination)
+        return false;
+    struct mesh_verdict_key pair = {
+        .source_ip = key->source_ip,
+        .destination_ip = key->destination_ip,
+        .source_pod_id = source_pod_id,
+        .destination_pod_id = *destination,
+        .port = key->destination_port,
+    };
+    const struct mesh_verdict *verdict = bpf_map_lookup_elem(&verdicts, &pair);
+    return verdict && verdict->generation == node->verdict_generation;
+}
+
+/* From a pod of this node, by its own socket's record. The kernel may ask again for the handshake's last
+ * packet, and then the later answer counts. */
+static __always_inline int by_verdict(struct bpf_sk_lookup *ctx, const struct mesh_config *node,
+                                      const struct mesh_flow_key *key, struct mesh_flow *flow) {
+    if (node->flags & MESH_CONFIG_KERNEL_PATH && has_verdict(node, key, flow->origin.pod_id)) {
+        flow->stage = MESH_FLOW_ADMITTED;
+        return pass(MESH_COUNTER_ADMITTED_KERNEL);
+    }
+    flow->stage = MESH_FLOW_ASKED;
+    count(MESH_COUNTER_KERNEL_ASKED);
+    return to_ztunnel(ctx, &key->destination_ip);
+}
+
 /* Admits to the application, hands to ztunnel, or drops. */
 SEC("sk_lookup")
 int mesh_sk_lookup(struct bpf_sk_lookup *ctx) {
@@ -76,7 +103,12 @@ int mesh_sk_lookup(struct bpf_sk_lookup *ctx) {
     if (key.destination_port == MESH_PORT_HBONE)
         return SK_PASS;
 
-    enum mesh_origin_kind origin = origin_of(&key);
+    __u32 zero = 0;
+    const struct mesh_config *node = bpf_map_lookup_elem(&config, &zero);
+    if (!node)
+        return drop(MESH_COUNTER_DROPPED_UNKNOWN); /* never: an array has all its elements */
+    struct mesh_flow *flow = bpf_map_lookup_elem(&flows, &key);
+    enum mesh_origin_kind origin = flow ? flow->origin.kind : MESH_ORIGIN_NONE;
     if (key.destination_port == MESH_PORT_OUTBOUND && origin == MESH_ORIGIN_CAPTURED)
         return SK_PASS;
     if (key.destination_port == MESH_PORT_OUTBOUND || key.destination_port == MESH_PORT_PLAINTEXT)
@@ -88,5 +120,10 @@ int mesh_sk_lookup(struct bpf_sk_lookup *ctx) {
         return SK_PASS;
     if (origin == MESH_ORIGIN_HOST || origin == MESH_ORIGIN_ZTUNNEL)
         return pass(MESH_COUNTER_ADMITTED_ORIGIN);
+    if (flow && origin == MESH_ORIGIN_KERNEL)
+        return by_verdict(ctx, node, &key, flow);
+    /* Must not pass for plaintext: rules against its identity would not be asked. */
+    if (origin == MESH_ORIGIN_NONE && bpf_map_lookup_elem(&strays, &key))
+        return drop(MESH_COUNTER_DROPPED_UNRECORDED);
     return to_ztunnel(ctx, &key.destination_ip);
 }

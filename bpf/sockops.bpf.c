@@ -34,8 +34,8 @@ static __always_inline struct mesh_flow_key flow_key(struct bpf_sock_ops *ctx) {
     return key;
 }
 
-/* Fails closed when the map is full: sk_lookup drops a captured connection without a record, and takes one of
- * the host or of ztunnel for plaintext. */
+/* Fails closed when the map is full: sk_lookup drops a captured connection without a record, and a stray
+ * of the kernel path, and takes one of the host or of ztunnel for plaintext. */
 static __always_inline void publish(struct bpf_sock_ops *ctx) {
     struct bpf_sock *sk = ctx->sk;
     if (!sk)
@@ -45,13 +45,57 @@ static __always_inline void publish(struct bpf_sock_ops *ctx) {
         return;
 
     struct mesh_flow_key key = flow_key(ctx);
-    struct mesh_flow flow = {.socket_cookie = bpf_get_socket_cookie(ctx), .origin = *origin};
-    if (bpf_map_update_elem(&flows, &key, &flow, BPF_ANY) != 0) {
-        count(MESH_COUNTER_FLOWS_FULL);
-        return;
-    }
+    struct mesh_flow flow = {
+        .socket_cookie = bpf_get_socket_cookie(ctx),
+        .origin = *origin,
+        .opened_at = bpf_ktime_get_ns(),
+    };
     /* Added to the flags, not instead of them: another program may have asked for more. */
     bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+    if (bpf_map_update_elem(&flows, &key, &flow, BPF_ANY) != 0) {
+        count(MESH_COUNTER_FLOWS_FULL);
+        if (origin->kind == MESH_ORIGIN_KERNEL)
+            bpf_map_update_elem(&strays, &key, &flow.opened_at, BPF_ANY);
+    }
+}
+
+#define SOL_SOCKET 1
+#define SO_BINDTODEVICE 25
+
+/* Two pods that dial each other from the ports that they dial connect without anybody listening, so nobody
+ * asks sk_lookup. Bound to `lo`, such a socket neither sends to another pod any more nor hears from it; that
+ * the kernel sends an answer to the first packet before is of no use to the other one, which is bound too. */
+static __always_inline void refuse_crossing(struct bpf_sock_ops *ctx) {
+    struct bpf_sock *sk = ctx->sk;
+    const struct mesh_origin *origin = sk ? bpf_sk_storage_get(&sockets, sk, NULL, 0) : NULL;
+    if (!origin || origin->kind != MESH_ORIGIN_KERNEL)
+        return;
+    char loopback[] = "lo";
+    bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTODEVICE, loopback, sizeof(loopback));
+    count(MESH_COUNTER_REFUSED_CROSSING);
+}
+
+/* Not inline, so that the type of the record is in the object's BTF. */
+static __noinline long tell(const struct mesh_ended *record) {
+    return bpf_ringbuf_output(&ended, (void *)record, sizeof(*record), 0);
+}
+
+static __always_inline void account(struct bpf_sock_ops *ctx, const struct mesh_flow_key *key,
+                                    const struct mesh_flow *flow) {
+    struct mesh_ended record = {
+        .opened_at = flow->opened_at,
+        .ended_at = bpf_ktime_get_ns(),
+        .socket_cookie = flow->socket_cookie,
+        .flow = *key,
+        .source_pod_id = flow->origin.pod_id,
+        .bytes_acked = ctx->bytes_acked,
+        .bytes_received = ctx->bytes_received,
+        .srtt_us = ctx->srtt_us,
+        .retransmits = ctx->total_retrans,
+        .last_state = ctx->args[0],
+    };
+    if (tell(&record) != 0)
+        count(MESH_COUNTER_ENDED_UNTOLD);
 }
 
 /* The record must last until the handshake is over, which only the accepting side knows (with SYN cookies the
@@ -60,9 +104,17 @@ static __always_inline void publish(struct bpf_sock_ops *ctx) {
  * published under the same tuple, and the cookie keeps that one's record. */
 static __always_inline void withdraw(struct bpf_sock_ops *ctx) {
     struct mesh_flow_key key = flow_key(ctx);
-    const struct mesh_flow *flow = bpf_map_lookup_elem(&flows, &key);
-    if (flow && flow->socket_cookie == bpf_get_socket_cookie(ctx))
-        bpf_map_delete_elem(&flows, &key);
+    struct mesh_flow *flow = bpf_map_lookup_elem(&flows, &key);
+    if (!flow || flow->socket_cookie != bpf_get_socket_cookie(ctx))
+        return;
+    if (flow->origin.kind == MESH_ORIGIN_KERNEL && flow->stage == MESH_FLOW_ADMITTED)
+        account(ctx, &key, flow);
+    /* Waits in ztunnel's listen queue: without its record it would pass for a stranger's plaintext. */
+    if (flow->origin.kind == MESH_ORIGIN_KERNEL && flow->stage == MESH_FLOW_ASKED) {
+        flow->closed = 1;
+        return;
+    }
+    bpf_map_delete_elem(&flows, &key);
 }
 
 /* Records each connection that has an origin, for as long as it exists. */
@@ -72,5 +124,8 @@ int mesh_sockops(struct bpf_sock_ops *ctx) {
         publish(ctx);
     else if (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[1] == BPF_TCP_CLOSE)
         withdraw(ctx);
+    else if (ctx->op == BPF_SOCK_OPS_STATE_CB && ctx->args[0] == BPF_TCP_SYN_SENT &&
+             ctx->args[1] == BPF_TCP_SYN_RECV)
+        refuse_crossing(ctx);
     return DONE;
 }

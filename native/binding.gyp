@@ -23,6 +23,7 @@
         'src/netns_thread.cc',
         'src/ring_buffer.cc',
         'src/socket_address.cc',
+        'src/socket_diag.cc',
         'src/socket_options.cc',
         'src/tcp_socket.cc',
       ],

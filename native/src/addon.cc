@@ -16,6 +16,7 @@
 #include "netns_socket.h"
 #include "netns_thread.h"
 #include "ring_buffer.h"
+#include "socket_diag.h"
 #include "socket_options.h"
 #include "tcp_socket.h"
 
@@ -59,6 +60,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_async_function<add_mark_route>(exports, "addMarkRoute");
     export_async_function<remove_mark_route>(exports, "removeMarkRoute");
     export_async_function<write_in_netns>(exports, "writeInNetns");
+    export_async_function<destroy_sockets>(exports, "destroySockets");
+    export_function<probe_socket_destroy>(exports, "probeSocketDestroy");
     export_function<socket_cookie>(exports, "socketCookie");
     export_function<tcp_info_of>(exports, "tcpInfo");
     export_function<socket_error>(exports, "socketError");

@@ -88,6 +88,14 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
       `prefixes that NamespaceAccess objects name for this node’s pods (default: ${defaultMapSizes.egress})`,
     )
     .option(
+      '--max-verdicts <n>',
+      `pairs of this node’s pods on the kernel path, by address and port (default: ${defaultMapSizes.verdicts})`,
+    )
+    .option(
+      '--same-node <path>',
+      'pods of this node reach each other by "hbone", or by "kernel": without ztunnel (default: hbone)',
+    )
+    .option(
       '--cluster-dns <a,b>',
       'who answers DNS, addresses or NAMESPACE/NAME of Services: open to all pods (default: kube-system/kube-dns)',
     )

@@ -133,6 +133,8 @@ export function parsePrefix(text: string): IpPrefix {
   return { base, length };
 }
 
+export const formatPrefix = ({ base, length }: IpPrefix): string => `${base}/${length}`;
+
 export function prefixContains(prefix: IpPrefix, ip: IpAddress): boolean {
   if (isIpv4(prefix.base) !== isIpv4(ip)) return false;
   const bits = isIpv4(ip) ? prefix.length + 96 : prefix.length;

@@ -1,4 +1,5 @@
 /** How a connection reads in a table. */
+import type { ConnectionPath } from '../model/connection.ts';
 import type { ConnectionEnd, ConnectionItem } from '../telemetry/admin-api.ts';
 import { formatAge, formatBytes, formatDuration } from './format.ts';
 import type { Cell, Column } from './table.ts';
@@ -62,11 +63,16 @@ function target(item: ConnectionItem): string {
   return `${service}${port}${pod === undefined ? '' : ` (${pod})`}`;
 }
 
+const pathCells: Readonly<Record<ConnectionPath, Cell>> = {
+  tunnel: { text: 'mTLS tunnel', style: 'green' },
+  kernel: { text: 'kernel', style: 'green' },
+  local: { text: 'same node', style: 'green' },
+  direct: { text: 'plaintext', style: 'yellow' },
+};
+
 function path({ path: taken, transport }: ConnectionItem): Cell {
   if (transport === 'udp') return 'UDP';
-  return taken === 'tunnel'
-    ? { text: 'mTLS tunnel', style: 'green' }
-    : { text: 'plaintext', style: 'yellow' };
+  return pathCells[taken];
 }
 
 /** What policies in dry run would have done, where that differs. */

@@ -40,6 +40,7 @@ interface UpFlags extends OutputOptions, WaitFlags {
   readonly nodes: number;
   readonly mesh: boolean;
   readonly certificateLifetime?: number;
+  readonly sameNode?: string;
   readonly clockOffset?: Readonly<Record<string, number>>;
 }
 
@@ -54,6 +55,12 @@ function addUp(lab: Command, context: CommandContext, deps: LabDeps): void {
       new Option('--certificate-lifetime <duration>', 'of workloads, as the controller has it').argParser(
         parseDuration,
       ),
+    )
+    .addOption(
+      new Option(
+        '--same-node <path>',
+        'how pods of a node reach each other, as the node program has it',
+      ).choices(['hbone', 'kernel']),
     )
     .addOption(
       new Option(
@@ -84,6 +91,7 @@ const upOptions = (flags: UpFlags): UpOptions => ({
   nodes: flags.nodes,
   mesh: flags.mesh,
   certificateLifetimeMs: flags.certificateLifetime,
+  sameNode: flags.sameNode,
   ...(flags.clockOffset === undefined ? {} : { clockOffsets: flags.clockOffset }),
   waitMs: flags.wait === true ? flags.timeout : undefined,
 });

@@ -5,16 +5,23 @@
 import { realpathSync } from 'node:fs';
 import { hrtime } from 'node:process';
 import type { SocketAddress } from '../base/ip.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
 import { MeshError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { WorkloadUid } from '../model/mesh.ts';
 import type { MeshDiff, MeshView } from '../model/view.ts';
 import type { NativeBinding } from '../native/binding.ts';
+import { mayChangeVerdicts } from '../policy/verdict-changes.ts';
 import type { CounterName } from './abi/layout.ts';
 import { readCounters } from './counters.ts';
+import type { KernelPathScope } from './desired.ts';
 import { type Denial, followDenials } from './egress/denials.ts';
 import { EgressReconciler } from './egress/reconcile.ts';
 import { Installation } from './installation.ts';
+import { createCutter } from './kernel-path/cutter.ts';
+import { type EndedConnection, followEnded } from './kernel-path/ended.ts';
+import { type KernelConnection, KernelPath } from './kernel-path/kernel-path.ts';
+import { VerdictCache } from './kernel-path/verdict-cache.ts';
 import { cgroupTarget } from './links.ts';
 import { defaultMapSizes, mapSpecs, type MapSizes } from './maps.ts';
 import type { MapOccupancy } from './occupancy.ts';
@@ -37,12 +44,15 @@ export interface DatapathOptions {
   /** The compiled object, `mesh.bpf.o`. */
   readonly objectPath: string;
   readonly sizes?: MapSizes;
+  /** Whose pods reach each other without ztunnel; undefined: nobody's. */
+  readonly kernelPath?: KernelPathScope;
+  readonly clock?: Pick<Clock, 'after'>;
   readonly log: Logger;
 }
 
 export interface Datapath {
   /**
-   * Brings the `destinations` and `egress` maps to the mesh's state. With `diff`, costs what the diff touches; without, repairs
+   * Takes back the kernel's verdicts if they may have changed, before anything else. Then brings the `destinations` and `egress` maps to the mesh's state. With `diff`, costs what the diff touches; without, repairs
    * the whole map: at start, and now and then.
    */
   apply(view: MeshView, diff?: MeshDiff): ReconcileResult;
@@ -59,6 +69,11 @@ export interface Datapath {
   activate(): void;
   /** The record of a connection accepted on a pod's capture port, once; undefined: refuse it. */
   originalDestination(client: SocketAddress, local: SocketAddress): CapturedConnection | undefined;
+  readonly kernelPath: KernelPath;
+  /** Ends connections on the kernel path; a moment later, those too that were only being made. */
+  cut(connections: readonly KernelConnection[]): Promise<void>;
+  /** Tells of connections that the kernel carried by itself, when they have ended. Once. */
+  followEnded(heard: (connection: EndedConnection) => void): () => void;
   /** Id of the cgroup of the node program before this one, while what it does counts as the mesh's, too. */
   drainedCgroup(): bigint | undefined;
   /** From now on what it does counts as anybody's. */
@@ -87,13 +102,20 @@ export async function openDatapath(options: DatapathOptions): Promise<Datapath> 
   }
 }
 
+/** Nanoseconds, as the programs count them. */
+const monotonicNs = (): bigint => hrtime.bigint();
+
 async function start(
   installation: Installation,
   options: DatapathOptions,
   sizes: MapSizes,
 ): Promise<Datapath> {
   const { native, log } = options;
-  const config = new NodeConfig(installation, cgroupTarget(options.ztunnelCgroup).id);
+  const { kernelPath: scope, clock = systemClock } = options;
+  const config = new NodeConfig(installation, {
+    ztunnelCgroupId: cgroupTarget(options.ztunnelCgroup).id,
+    kernelPath: scope !== undefined,
+  });
   installation.start();
   // Before 5.14 only programs tell cookies, and those in force may not know this node program.
   if (installation.staged && (await native.netnsCookie(options.nodeNetns)) === null) {
@@ -116,6 +138,7 @@ async function start(
   const reconciler = new DestinationReconciler({
     destinations: tables.destinations,
     capacity: sizes.destinations,
+    kernelPath: scope,
     setCaptureUnknown: (on) => config.setCaptureUnknown(on),
     log,
   });
@@ -126,10 +149,32 @@ async function start(
     links: installation,
     netnsInode: (netns) => native.netnsId(netns).inode,
     egressSet: (uid) => egress.setFor(uid),
+    newPodId: (atLeast) => config.newPodId(atLeast),
     nodeCookie,
     log,
   });
   const egress = new EgressReconciler({ egress: tables.egress, pods, log });
+
+  const verdicts = new VerdictCache({ verdicts: installation.table(mapSpecs.verdicts), config, log });
+  verdicts.clear();
+  const kernelPath = new KernelPath({
+    flows: tables.flows,
+    verdicts,
+    pods,
+    isOn: scope !== undefined,
+    monotonicNs,
+  });
+  const cut = createCutter({
+    native,
+    netnsOf: (uid) => pods.list().find((pod) => pod.uid === uid)?.netns,
+    clock,
+    log,
+  });
+  const takeBackVerdicts = (view: MeshView, diff: MeshDiff | undefined): void => {
+    if (scope === undefined) return;
+    if (diff === undefined) verdicts.catchUp();
+    else if (mayChangeVerdicts(view, diff, ({ node }) => node === scope.node)) verdicts.invalidate();
+  };
 
   // The largest ones, whose writers know.
   const counted = new Map<string, { readonly entries: number }>([
@@ -138,6 +183,7 @@ async function start(
   ]);
   return {
     apply(view, diff) {
+      takeBackVerdicts(view, diff);
       // Whatever becomes of one, the other follows.
       try {
         return reconciler.apply(view, diff);
@@ -156,8 +202,12 @@ async function start(
     drainedCgroup: () => config.drainedCgroup,
     endDraining: () => config.endDraining(),
     followDenials: (heard) =>
-      followDenials(
-        { ring: installation.ring(mapSpecs.denials.name), pods, monotonicNs: () => hrtime.bigint() },
+      followDenials({ ring: installation.ring(mapSpecs.denials.name), pods, monotonicNs }, heard),
+    kernelPath,
+    cut,
+    followEnded: (heard) =>
+      followEnded(
+        { ring: installation.ring(mapSpecs.ended.name), uidOf: (podId) => pods.uidOf(podId), monotonicNs },
         heard,
       ),
     netnsCookie,
@@ -168,7 +218,10 @@ async function start(
         capacity: table.spec.entries(sizes),
         entries: counted.get(table.spec.name)?.entries ?? table.count(),
       })),
-    close: () => installation.close(),
+    close() {
+      verdicts.close();
+      installation.close();
+    },
   };
 }
 

@@ -5,12 +5,21 @@
  * mesh of 100 000 workloads costs what it touches.
  */
 import type { IpAddress } from '../base/ip.ts';
-import type { Endpoint, Service, Workload } from '../model/mesh.ts';
+import type { Endpoint, NodeName, Service, Workload } from '../model/mesh.ts';
 import type { MeshDiff, MeshView } from '../model/view.ts';
 import { type Destination, fitLabel } from './abi/layout.ts';
 
+/** Whose pods take the kernel path among themselves; where there is none, nobody's do. */
+export interface KernelPathScope {
+  readonly node: NodeName;
+}
+
 /** What the map shall say about one address; undefined: nothing, it is outside the mesh. */
-export function destinationAt(view: MeshView, ip: IpAddress): Destination | undefined {
+export function destinationAt(
+  view: MeshView,
+  ip: IpAddress,
+  kernelPath?: KernelPathScope,
+): Destination | undefined {
   const service = view.serviceByVip(ip);
   const capturedService = service !== undefined && isCapturedService(view, service) ? service : undefined;
   const workload = view.workloadByIp(ip);
@@ -19,13 +28,20 @@ export function destinationAt(view: MeshView, ip: IpAddress): Destination | unde
   return named === undefined
     ? undefined
     : {
-        flags: { workload: capturedWorkload !== undefined, service: capturedService !== undefined },
+        flags: {
+          workload: capturedWorkload !== undefined,
+          service: capturedService !== undefined,
+          kernel: capturedService === undefined && takesKernelPath(capturedWorkload, kernelPath),
+        },
         label: fitLabel(`${named.namespace}/${named.name}`),
       };
 }
 
-export function desiredDestinations(view: MeshView): Map<IpAddress, Destination> {
-  return destinationsOf(view, allAddresses(view)).wanted;
+export function desiredDestinations(
+  view: MeshView,
+  kernelPath?: KernelPathScope,
+): Map<IpAddress, Destination> {
+  return destinationsOf(view, allAddresses(view), kernelPath).wanted;
 }
 
 export interface DestinationChange {
@@ -34,15 +50,23 @@ export interface DestinationChange {
 }
 
 /** What to write and what to delete after `diff`, which led to `view`. Entries that did not change may be among it. */
-export function changedDestinations(view: MeshView, diff: MeshDiff): DestinationChange {
-  return destinationsOf(view, touchedAddresses(view, diff));
+export function changedDestinations(
+  view: MeshView,
+  diff: MeshDiff,
+  kernelPath?: KernelPathScope,
+): DestinationChange {
+  return destinationsOf(view, touchedAddresses(view, diff), kernelPath);
 }
 
-function destinationsOf(view: MeshView, addresses: ReadonlySet<IpAddress>): DestinationChange {
+function destinationsOf(
+  view: MeshView,
+  addresses: ReadonlySet<IpAddress>,
+  kernelPath: KernelPathScope | undefined,
+): DestinationChange {
   const wanted = new Map<IpAddress, Destination>();
   const unwanted: IpAddress[] = [];
   for (const ip of addresses) {
-    const destination = destinationAt(view, ip);
+    const destination = destinationAt(view, ip, kernelPath);
     if (destination === undefined) unwanted.push(ip);
     else wanted.set(ip, destination);
   }
@@ -72,6 +96,16 @@ function touchedAddresses(view: MeshView, diff: MeshDiff): Set<IpAddress> {
 }
 
 const isMeshed = (workload: Workload): boolean => workload.protocol === 'hbone' && !workload.hostNetwork;
+
+/** Both ends must, which the connect hook asks of each: who asked for HBONE neither dials nor is dialled otherwise. */
+export const takesKernelPath = (
+  workload: Workload | undefined,
+  scope: KernelPathScope | undefined,
+): boolean =>
+  workload !== undefined &&
+  workload.node === scope?.node &&
+  isMeshed(workload) &&
+  workload.sameNode !== 'hbone';
 
 /**
  * A Service is captured if any endpoint is in the mesh, ready or not. One without endpoints is too: ztunnel refuses

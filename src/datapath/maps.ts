@@ -15,10 +15,19 @@ export interface MapSizes {
   readonly flows: number;
   /** Prefixes that NamespaceAccess objects name, an address of a Service or a pod each counting, for this node's pods. */
   readonly egress: number;
+  /** Pairs of pods of this node, by address and port, that reach each other on the kernel path. */
+  readonly verdicts: number;
 }
 
 // Entries cost memory when they are used; an empty map costs 16 bytes for each possible entry.
-export const defaultMapSizes: MapSizes = { pods: 1024, destinations: 262_144, flows: 65_536, egress: 65_536 };
+export const defaultMapSizes: MapSizes = {
+  pods: 1024,
+  destinations: 262_144,
+  flows: 65_536,
+  egress: 65_536,
+  // Of a kind that takes its memory at once: 2 MB.
+  verdicts: 16_384,
+};
 
 /** Addresses a pod may have: two families, twice. */
 const addressesPerPod = 4;
@@ -26,6 +35,12 @@ const addressesPerPod = 4;
 /** Some thousand refusals; a power of two, in bytes. */
 const denialBytes = 262_144;
 const denialRateEntries = 4096;
+
+/** Some thousand ended connections; a power of two, in bytes. */
+const endedBytes = 524_288;
+
+/** Connections whose SYN has not been looked up yet. */
+const strayEntries = 1024;
 
 /** Questions for a namespace's cookie that may be open at a time. */
 const cookieEntries = 64;
@@ -145,13 +160,47 @@ export const mapSpecs = {
   flows: spec({
     name: 'flows',
     purpose: 'origin and original destination of connections, by tuple',
-    whenFull: 'new captured connections are refused',
+    whenFull: 'new captured connections are refused, and those between pods of this node',
     sizedBy: 'flows',
     type: 'hash',
     entries: (sizes) => sizes.flows,
     holds: 'transient',
     key: layout.flowKey,
     value: layout.flow,
+  }),
+  verdicts: spec({
+    name: 'verdicts',
+    purpose: 'which pods of this node may reach which without asking ztunnel',
+    whenFull: 'never: the oldest goes, and ztunnel is asked again',
+    sizedBy: null,
+    type: 'lru_hash',
+    entries: (sizes) => sizes.verdicts,
+    holds: 'transient',
+    key: layout.verdictKey,
+    value: layout.verdict,
+  }),
+  strays: spec({
+    name: 'strays',
+    purpose: 'connections on the kernel path whose record did not fit into flows, by tuple',
+    whenFull: 'never: the oldest goes',
+    sizedBy: null,
+    type: 'lru_hash',
+    entries: () => strayEntries,
+    holds: 'transient',
+    key: layout.flowKey,
+    // When, by the monotonic clock.
+    value: u64,
+  }),
+  ended: spec({
+    name: 'ended',
+    purpose: 'kernel-path connections that ended and the agent has not read yet',
+    whenFull: 'further ones are counted only',
+    sizedBy: null,
+    type: 'ringbuf',
+    entries: () => endedBytes,
+    holds: 'transient',
+    key: nothing,
+    value: nothing,
   }),
   cookies: spec({
     name: 'cookies',

@@ -2,10 +2,17 @@
  * The one entry of the `config` map. Its delicate part is `captureUnknown`, which tells the programs that absence
  * from `destinations` means nothing: it is on whenever programs read a map that may be incomplete.
  */
+import { randomInt } from 'node:crypto';
 import { abiVersion, type Config } from './abi/layout.ts';
 import type { Installation } from './installation.ts';
 import type { MapTable } from './map-table.ts';
 import { mapSpecs } from './maps.ts';
+
+export interface NodeConfigOptions {
+  readonly ztunnelCgroupId: bigint;
+  /** Whether pods of this node may reach each other without ztunnel. */
+  readonly kernelPath: boolean;
+}
 
 export class NodeConfig {
   readonly #installation: Installation;
@@ -16,9 +23,10 @@ export class NodeConfig {
   /**
    * Written at once. Who was in charge before from another cgroup (an upgraded pod's) may still be finishing its
    * connections: it stays part of the mesh until `endDraining`.
+   * What was allowed before is asked again: the mesh may have changed while nobody followed it.
    * An installation that knows nothing of the mesh captures everything until it does.
    */
-  constructor(installation: Installation, ztunnelCgroupId: bigint) {
+  constructor(installation: Installation, { ztunnelCgroupId, kernelPath }: NodeConfigOptions) {
     this.#installation = installation;
     this.#table = installation.table(mapSpecs.config);
     const inForce = this.#earlier();
@@ -27,8 +35,10 @@ export class NodeConfig {
       nodeNetnsCookie: inForce?.nodeNetnsCookie ?? 0n,
       ztunnelCgroupId,
       drainedCgroupId: drainedCgroup(inForce, ztunnelCgroupId),
-      flags: { captureUnknown: this.#captureUnknown },
+      flags: { captureUnknown: this.#captureUnknown, kernelPath },
       abi: abiVersion,
+      verdictGeneration: inForce === undefined ? anyGeneration() : inForce.verdictGeneration + 1n,
+      lastPodId: inForce?.lastPodId ?? 0,
     };
     this.#table.set(0, this.#current);
   }
@@ -43,6 +53,22 @@ export class NodeConfig {
     this.#write({ drainedCgroupId: 0n });
   }
 
+  get verdictGeneration(): bigint {
+    return this.#current.verdictGeneration;
+  }
+
+  /** Whatever was allowed so far has to be asked again, from the moment this returns. @throws MeshError BPF_MAP */
+  nextVerdictGeneration(): void {
+    this.#write({ verdictGeneration: this.#current.verdictGeneration + 1n });
+  }
+
+  /** One that no pod ever had, and that none will have after it, whatever becomes of this process. */
+  newPodId(atLeast: number): number {
+    const lastPodId = Math.max(this.#current.lastPodId + 1, atLeast);
+    this.#write({ lastPodId });
+    return lastPodId;
+  }
+
   setNode(nodeNetnsCookie: bigint): void {
     this.#write({ nodeNetnsCookie });
   }
@@ -50,14 +76,18 @@ export class NodeConfig {
   /** Turning it off is kept back while earlier programs are in force: what is complete is not what they read. */
   setCaptureUnknown(on: boolean): void {
     this.#captureUnknown = on;
-    if (on || this.#installation.live) this.#write({ flags: { captureUnknown: on } });
+    if (on || this.#installation.live) this.#writeFlags(on);
   }
 
   /** The links change one by one: meanwhile nothing is taken for unmeshed, by the old programs or the new ones. */
   switchOver(): void {
-    this.#write({ flags: { captureUnknown: true } });
+    this.#writeFlags(true);
     this.#installation.switchOver();
-    this.#write({ flags: { captureUnknown: this.#captureUnknown } });
+    this.#writeFlags(this.#captureUnknown);
+  }
+
+  #writeFlags(captureUnknown: boolean): void {
+    this.#write({ flags: { ...this.#current.flags, captureUnknown } });
   }
 
   #write(change: Partial<Config>): void {
@@ -72,6 +102,9 @@ export class NodeConfig {
     return isRead ? this.#table.get(0) : undefined;
   }
 }
+
+/** A new map may stand beside verdicts of an old one. Leaves room for more changes than there will ever be. */
+const anyGeneration = (): bigint => BigInt(randomInt(1, 2 ** 47)) << 16n;
 
 /** The one before; a restart in the same cgroup has the predecessor that it had. */
 function drainedCgroup(inForce: Config | undefined, own: bigint): bigint {

@@ -37,10 +37,14 @@ export interface EnrolledPod {
   readonly label: string;
   readonly cookie: bigint;
   readonly netnsInode: bigint;
+  /** Path of its network namespace; undefined: an earlier agent's, not enrolled by this one yet. */
+  readonly netns: string | undefined;
   readonly addresses: readonly IpAddress[];
   /** Whose entries in the `egress` map restrict it; 0n: none do. */
   readonly egressSet: bigint;
 }
+
+const maxFormer = 4096;
 
 type Table<K, V> = Pick<MapTable<K, V>, 'get' | 'set' | 'setAll' | 'delete' | 'deleteAll' | 'entries'>;
 
@@ -56,6 +60,8 @@ export interface PodDeps {
   netnsInode(netns: string): bigint;
   /** What restricts a pod from its first moment on; complete in the `egress` map when it is returned. */
   egressSet(uid: WorkloadUid): bigint;
+  /** For a pod that has none: never one that any pod has had. */
+  newPodId(atLeast: number): number;
   /** The node's own namespace, which must not be captured. */
   readonly nodeCookie: bigint;
   readonly log: Logger;
@@ -64,17 +70,22 @@ export interface PodDeps {
 export class EnrolledPods {
   readonly #deps: PodDeps;
   readonly #byUid: Map<WorkloadUid, EnrolledPod>;
-  #lastId: number;
+  /** Ids of pods that left, the newest last: some of their connections go on. */
+  readonly #former = new Map<number, WorkloadUid>();
 
   /** Takes over the pods that an earlier agent enrolled, as the maps have them. */
   constructor(deps: PodDeps) {
     this.#deps = deps;
     this.#byUid = recover(deps);
-    this.#lastId = Math.max(0, ...[...this.#byUid.values()].map(({ podId }) => podId));
   }
 
   list(): readonly EnrolledPod[] {
     return [...this.#byUid.values()];
+  }
+
+  /** Whose id it is, or was not long ago. */
+  uidOf(podId: number): WorkloadUid | undefined {
+    return this.byId(podId)?.uid ?? this.#former.get(podId);
   }
 
   byId(podId: number): EnrolledPod | undefined {
@@ -92,10 +103,11 @@ export class EnrolledPods {
     const before = this.#byUid.get(request.uid);
     const pod: EnrolledPod = {
       uid: request.uid,
-      podId: before?.podId ?? ++this.#lastId,
+      podId: before?.podId ?? this.#newId(),
       label: fitLabel(request.label),
       cookie: request.cookie,
       netnsInode: this.#deps.netnsInode(request.netns),
+      netns: request.netns,
       addresses: request.addresses,
       egressSet: this.#deps.egressSet(request.uid),
     };
@@ -125,6 +137,9 @@ export class EnrolledPods {
     if (pod === undefined) return false;
     this.#withdraw(pod);
     this.#byUid.delete(uid);
+    this.#former.set(pod.podId, uid);
+    const [oldest] = this.#former.keys();
+    if (this.#former.size > maxFormer && oldest !== undefined) this.#former.delete(oldest);
     return true;
   }
 
@@ -160,6 +175,10 @@ export class EnrolledPods {
     if (Buffer.byteLength(uid) > maxUidBytes) {
       throw new MeshError('INVALID_ARGUMENT', `"${uid}" has more than ${maxUidBytes} bytes`);
     }
+  }
+
+  #newId(): number {
+    return this.#deps.newPodId(1 + Math.max(0, ...this.list().map(({ podId }) => podId)));
   }
 
   /** The steps of the comment at the top. */
@@ -213,7 +232,10 @@ function recover({ pods, localPods }: PodDeps): Map<WorkloadUid, EnrolledPod> {
       const own = addresses.get(entry.id)?.map(([ip]) => ip) ?? [];
       const all = new Set([entry.ip4, entry.ip6, ...own].filter((ip) => ip !== undefined));
       const { id: podId, label, netnsInode, egressSet } = entry;
-      return [uid, { uid, podId, label, cookie, netnsInode, addresses: [...all], egressSet }];
+      return [
+        uid,
+        { uid, podId, label, cookie, netnsInode, netns: undefined, addresses: [...all], egressSet },
+      ];
     }),
   );
 }

@@ -138,6 +138,13 @@ const probes: readonly Probe[] = [
     find: (native) => native.probeHelper(...connect, helper.coarseTime),
   },
   {
+    name: 'ending pods’ connections (INET_DIAG_DESTROY)',
+    since: '4.5, where it is built in',
+    required: false,
+    without: 'pods of one node reach each other through ztunnel only, whatever --same-node says',
+    find: (native) => native.probeSocketDestroy(),
+  },
+  {
     name: 'SO_NETNS_COOKIE',
     since: '5.14',
     required: false,

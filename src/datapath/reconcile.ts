@@ -8,7 +8,7 @@ import type { IpAddress } from '../base/ip.ts';
 import type { Logger } from '../base/log.ts';
 import type { MeshDiff, MeshView } from '../model/view.ts';
 import type { Destination } from './abi/layout.ts';
-import { changedDestinations, desiredDestinations, destinationAt } from './desired.ts';
+import { changedDestinations, desiredDestinations, destinationAt, type KernelPathScope } from './desired.ts';
 import type { MapTable } from './map-table.ts';
 
 export interface ReconcileResult {
@@ -22,6 +22,8 @@ export interface ReconcilerDeps {
   readonly destinations: Pick<MapTable<IpAddress, Destination>, 'entries' | 'setAll' | 'deleteAll'>;
   /** The map's size. */
   readonly capacity: number;
+  /** Undefined: no pods take it. */
+  readonly kernelPath?: KernelPathScope | undefined;
   /** Tells the programs whether absence from the map means anything. */
   setCaptureUnknown(on: boolean): void;
   readonly log: Logger;
@@ -52,7 +54,7 @@ export class DestinationReconciler {
   }
 
   #follow(view: MeshView, diff: MeshDiff, before: MeshView): ReconcileResult {
-    const { wanted, unwanted } = changedDestinations(view, diff);
+    const { wanted, unwanted } = changedDestinations(view, diff, this.#deps.kernelPath);
     const had = [...wanted.keys(), ...unwanted].filter((ip) => destinationAt(before, ip) !== undefined);
     const result = this.#write([...wanted], unwanted);
     this.#note(view, result, this.#entries - had.length + wanted.size);
@@ -65,7 +67,7 @@ export class DestinationReconciler {
   }
 
   #repair(view: MeshView): ReconcileResult {
-    const wanted = desiredDestinations(view);
+    const wanted = desiredDestinations(view, this.#deps.kernelPath);
     const found = new Map(this.#deps.destinations.entries());
     const missing = [...wanted].filter(([ip, entry]) => !isSame(found.get(ip), entry));
     const extra = [...found.keys()].filter((ip) => !wanted.has(ip));
@@ -98,4 +100,5 @@ export class DestinationReconciler {
 const isSame = (found: Destination | undefined, wanted: Destination): boolean =>
   found?.label === wanted.label &&
   found.flags.workload === wanted.flags.workload &&
-  found.flags.service === wanted.flags.service;
+  found.flags.service === wanted.flags.service &&
+  found.flags.kernel === wanted.flags.kernel;

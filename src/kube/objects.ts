@@ -14,7 +14,6 @@ import {
 } from './resources/cluster.ts';
 import {
   accessVersion,
-  denyingAccess,
   type NamespaceAccessObject,
   NamespaceAccessSchema,
 } from './resources/namespace-access.ts';
@@ -54,8 +53,6 @@ export interface KindInfo {
   readonly schema: TObject;
   readonly apiVersions: readonly string[];
   readonly namespaced: boolean;
-  /** What is in force in place of an object that was never in order; absent: nothing. */
-  readonly standIn?: (namespace: string, name: string) => KubeObject;
 }
 
 const core = { apiVersions: ['v1'] } as const;
@@ -81,7 +78,6 @@ export const kinds: Readonly<Record<Kind, KindInfo>> = {
     schema: NamespaceAccessSchema,
     apiVersions: [accessVersion],
     namespaced: true,
-    standIn: denyingAccess,
   },
 };
 

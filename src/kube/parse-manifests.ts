@@ -1,6 +1,7 @@
 /**
  * Manifest files to objects: the pure half of every file source, used by the node's directory source and by the
- * lab. Every problem of every file is reported; an object with a problem is left out, the others are returned.
+ * lab. Every problem of every file is reported; an object with a problem is left out (of a kind that restricts, its
+ * strictest reading takes its place), the others are returned.
  */
 import { decode, type Fault } from './decode.ts';
 import {
@@ -20,6 +21,7 @@ import {
   type Problem,
   type SourcePosition,
 } from './problem.ts';
+import { strictestReading } from './strictest.ts';
 import { suggest } from './suggest.ts';
 import { maxFileBytes, parseYaml, type YamlDocument } from './yaml-documents.ts';
 
@@ -142,6 +144,10 @@ interface Place {
   readonly path: FieldPath;
 }
 
+interface KnownReference extends ObjectReference {
+  readonly kind: Kind;
+}
+
 interface ParsedObject {
   readonly object: SourcedObject | undefined;
   readonly errors: readonly Problem[];
@@ -151,16 +157,27 @@ function parseObject(place: Place, value: unknown, options: ManifestOptions): Pa
   const header = kindOf(value);
   const reference = looseReference(value);
   if (!('kind' in header)) return { object: undefined, errors: [asProblem(place, reference, header.fault)] };
-  const { schema, standIn } = kinds[header.kind];
+  const { schema } = kinds[header.kind];
   const decoded = decode(schema, value, options);
   const position = place.document.locate(place.path, 'value');
   if (decoded.faults.length > 0) {
     const errors = decoded.faults.map((fault) => asProblem(place, reference, fault));
-    if (standIn === undefined || reference === undefined) return { object: undefined, errors };
-    return { object: { object: standIn(reference.namespace, reference.name), position }, errors };
+    const object =
+      isRecord(value) && reference !== undefined ? strictest(reference, value, options) : undefined;
+    return { object: object === undefined ? undefined : { object, position }, errors };
   }
   return { object: { object: decoded.value as KubeObject, position }, errors: [] };
 }
+
+const strictest = (
+  reference: KnownReference,
+  value: Readonly<Record<string, unknown>>,
+  options: ManifestOptions,
+): KubeObject | undefined =>
+  strictestReading(reference, value, (candidate) => {
+    const { value: read, faults } = decode(kinds[reference.kind].schema, candidate, options);
+    return faults.length === 0 ? (read as KubeObject) : undefined;
+  });
 
 function asProblem({ document, path }: Place, object: ObjectReference | undefined, fault: Fault): Problem {
   const full = [...path, ...fault.path];
@@ -225,7 +242,7 @@ function isForeign(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 /** What a faulty object calls itself, for the message only. */
-function looseReference(value: unknown): ObjectReference | undefined {
+function looseReference(value: unknown): KnownReference | undefined {
   if (!isRecord(value) || !isRecord(value['metadata'])) return undefined;
   const { kind } = value;
   const { name, namespace } = value['metadata'];

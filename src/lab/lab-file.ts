@@ -19,6 +19,8 @@ export interface LabState {
   readonly mesh: boolean;
   /** Of the workloads' certificates; absent: as the controller has it. */
   readonly certificateLifetimeMs?: number;
+  /** `--same-node` of the node programs; absent: as they have it. */
+  readonly sameNode?: string;
   /** By node: how far the clock of its mesh programs is wrong, in milliseconds. */
   readonly clockOffsets: Readonly<Record<string, number>>;
   /** Mount point of cgroup v2. */

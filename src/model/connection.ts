@@ -10,8 +10,12 @@ import type { PolicyKey } from './policy.ts';
 /** Unique within a node for the life of its process, short enough to type: `c-81f2`. */
 export type ConnectionId = Brand<string, 'ConnectionId'>;
 
-/** `tunnel`: HBONE on one side; `direct`: plain TCP on both (unmeshed peer). The kernel path never gets here. */
-export type ConnectionPath = 'tunnel' | 'direct';
+/**
+ * `tunnel`: HBONE on one side; `direct`: plain TCP on both (unmeshed peer). Between pods of one node where it is switched
+ * on: `kernel`: without ztunnel; `local`: through ztunnel, which was asked whether the kernel may.
+ */
+export const connectionPaths = ['tunnel', 'direct', 'local', 'kernel'] as const;
+export type ConnectionPath = (typeof connectionPaths)[number];
 
 /** Which ztunnel tells the story: the source's (`outbound`) or the destination's (`inbound`). */
 export type Direction = 'outbound' | 'inbound';
@@ -19,7 +23,7 @@ export type Direction = 'outbound' | 'inbound';
 export interface ConnectionPeer {
   readonly address: SocketAddress;
   readonly workload: Workload | undefined;
-  /** Proved by a certificate in this connection; never inferred from an address. */
+  /** Proved by a certificate in this connection, or by the kernel as the owner of its socket; never inferred from an address. */
   readonly identity: SpiffeId | undefined;
 }
 
@@ -66,6 +70,8 @@ export interface ConnectionSummary extends ConnectionFacts {
 
 export interface ConnectionRecord extends ConnectionSummary {
   readonly durationMs: number;
+  /** Of one that the kernel carried by itself. */
+  readonly kernel?: { readonly rttMs: number | undefined; readonly retransmits: number };
   /** undefined: both sides closed in order. */
   readonly error: ConnectionFailure | undefined;
 }

@@ -32,6 +32,8 @@ export interface Workload {
   readonly hostNetwork: boolean;
   /** Its annotation tells everybody that it is in the mesh. Known of the own node's pods only. */
   readonly annotated?: true;
+  /** Asks for HBONE between itself and pods of its own node, too. */
+  readonly sameNode?: 'hbone';
   /** Being deleted: takes no new connections when another endpoint can. */
   readonly terminating: boolean;
   /** The owner's name and kind where known, for telemetry ("web", "deployment"). */

@@ -98,6 +98,14 @@ export interface MarkRoute {
   readonly priority: number;
 }
 
+/** One end of a connection, as the namespace it is in knows it. */
+export interface DoomedConnection {
+  readonly local: { readonly ip: string; readonly port: number };
+  readonly remote: { readonly ip: string; readonly port: number };
+  /** The socket's own, so that a successor is spared; null: whoever it is. */
+  readonly cookie: bigint | null;
+}
+
 /** An object handle: opaque, closed explicitly, closed by the garbage collector as a last resort. */
 export interface BpfObject {
   /** Parses and loads the whole ELF. `maxEntries` and `rodata` are applied before the kernel sees it. */
@@ -190,6 +198,14 @@ export interface NativeBinding {
   removeMarkRoute(netns: string, route: MarkRoute): Promise<void>;
   /** Writes `text` to each of the files, which must exist, as seen from the namespace: `/proc/sys/net/…`. */
   writeInNetns(netns: string, paths: readonly string[], text: string): Promise<void>;
+  // socket_diag
+  /**
+   * Ends TCP connections of any process in a namespace, each of which sees a reset; returns how many. What is not there
+   * (any more) is passed over, and so is whoever listens there. Runs on the same thread.
+   */
+  destroySockets(netns: string, connections: readonly DoomedConnection[]): Promise<number>;
+  /** Whether the kernel can do that at all. */
+  probeSocketDestroy(): boolean;
   // socket_options
   socketCookie(fd: Fd): bigint;
   tcpInfo(fd: Fd): TcpInfo;

@@ -2,7 +2,7 @@
  * How policies, and the rules of each, fare, for people: nothing is skipped once the decision is clear. What matches is
  * always told, and so is what a refusal names as the nearest. Pure.
  */
-import type { IpPrefix } from '../base/ip.ts';
+import { formatPrefix } from '../base/ip.ts';
 import type { Verdict } from '../model/connection.ts';
 import {
   type AuthorizationPolicy,
@@ -183,7 +183,5 @@ const conditionFinding = (condition: Condition, attributes: Attributes): Conditi
 
 const writtenValues = (condition: Condition): readonly string[] =>
   condition.type === 'address'
-    ? condition.given.slice(0, limits.values).map(prefixText)
+    ? condition.given.slice(0, limits.values).map(formatPrefix)
     : condition.values.slice(0, limits.values).map(String);
-
-const prefixText = ({ base, length }: IpPrefix): string => `${base}/${length}`;

@@ -8,6 +8,7 @@ import type { SpiffeId } from '../model/identity.ts';
 import type { Workload } from '../model/mesh.ts';
 import type { MeshView } from '../model/view.ts';
 import { createAuthorizer } from './authorize.ts';
+import { type EgressRequest, egressVerdict } from './egress.ts';
 
 /** Connections that no policy can tell apart, but for addresses of the source's pods. */
 export interface SeenConnection {
@@ -55,3 +56,38 @@ export function rehearse(
     return verdicts.before.allowed === verdicts.after.allowed ? [] : [{ connection, ...verdicts }];
   });
 }
+
+/** What a pod sent, or would have sent, out of the mesh. */
+export interface SeenEgress {
+  readonly source: Workload;
+  readonly request: EgressRequest;
+  /** Milliseconds since the epoch. */
+  readonly lastSeen: number;
+}
+
+export interface ChangedEgress {
+  readonly egress: SeenEgress;
+  readonly before: Verdict;
+  readonly after: Verdict;
+}
+
+/** Those that may leave by the one and not by the other. */
+export function rehearseEgress(
+  before: MeshView,
+  after: MeshView,
+  seen: readonly SeenEgress[],
+): readonly ChangedEgress[] {
+  return seen.flatMap((egress) => {
+    const verdicts = { before: verdictOn(before, egress), after: verdictOn(after, egress) };
+    return verdicts.before.allowed === verdicts.after.allowed ? [] : [{ egress, ...verdicts }];
+  });
+}
+
+const verdictOn = (view: MeshView, { source, request }: SeenEgress): Verdict =>
+  egressVerdict(view, source, request) ?? unrestricted;
+
+const unrestricted: Verdict = {
+  allowed: true,
+  policy: undefined,
+  reason: 'no NamespaceAccess has a say in it',
+};

@@ -55,6 +55,10 @@ export class AccessLog {
       bytes_sent: outbound ? record.bytesSent : record.bytesReceived,
       bytes_recv: outbound ? record.bytesReceived : record.bytesSent,
       duration: `${Math.round(record.durationMs)}ms`,
+      ...(record.kernel !== undefined && {
+        rtt: record.kernel.rttMs === undefined ? undefined : `${record.kernel.rttMs}ms`,
+        retransmits: record.kernel.retransmits,
+      }),
       ...verdictFields(record),
       ...(error !== undefined && {
         error: error.message,
@@ -86,10 +90,14 @@ export class AccessLog {
       'dst.cluster': destination.workload && clusterId,
       direction: summary.direction,
       protocol: summary.transport,
+      path: isWithinNode(summary) ? summary.path : undefined,
       trace_id: summary.traceId,
     };
   }
 }
+
+/** Istio's has no word for it, so only what Istio's does not have is named. */
+const isWithinNode = ({ path }: ConnectionSummary): boolean => path === 'kernel' || path === 'local';
 
 /** Only where a policy had a say. */
 function verdictFields({ verdict }: ConnectionSummary): LineFields {

@@ -196,12 +196,17 @@ export interface PairItem {
 
 /** Connections seen lately that other policies would judge differently. */
 export interface ChangedVerdictItem {
+  /** `egress`: out of the mesh, or a datagram. */
+  readonly direction: 'inbound' | 'egress';
   readonly identity: string | null;
   readonly sourceIp: string;
   readonly sourceName: string | null;
+  /** The pods whose policies decide: the destination of inbound, the source of egress. */
   readonly namespace: string;
   readonly owner: string;
   readonly port: number;
+  /** Of egress, as the application dialled it: `203.0.113.7:443/tcp`. */
+  readonly destination: string | null;
   readonly count: number;
   readonly lastSeen: string;
   readonly before: DecidedItem;
@@ -229,6 +234,12 @@ export interface RehearsalBody {
   readonly judged: number;
   /** Connections to pods of which none is there any more. */
   readonly unjudged: number;
+  readonly egress: {
+    /** Of the connections judged those that left the mesh, or were to. */
+    readonly judged: number;
+    /** The policies say something else of egress. What left the mesh past ztunnel is not remembered. */
+    readonly isChanged: boolean;
+  };
 }
 
 export interface ConnectionEnd {

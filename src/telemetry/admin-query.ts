@@ -1,5 +1,6 @@
 /** Parses the queries of `GET /v1/connections` and `GET /v1/explain`, and writes them: the server and the CLI share the spelling. */
 import { MeshError } from '../base/errors.ts';
+import { type ConnectionPath, connectionPaths } from '../model/connection.ts';
 import type { ConnectionsQuery } from './admin-api.ts';
 import type { ExplanationQuery } from './explanation-types.ts';
 
@@ -22,6 +23,9 @@ export function parseConnectionsQuery(parameters: URLSearchParams): ConnectionsQ
       case 'after':
       case 'limit':
         query[name] = parseCount(name, value);
+        break;
+      case 'path':
+        query.path = parsePath(value);
         break;
       case 'only':
         query.only = parsePart(value);
@@ -86,6 +90,12 @@ function parseFlag(name: string, value: string): boolean {
 function parseCount(name: string, value: string): number {
   if (/^\d{1,15}$/.test(value)) return Number(value);
   throw new MeshError('INVALID_ARGUMENT', `${name}="${value}" is not a whole number of 0 or more`);
+}
+
+function parsePath(value: string): ConnectionPath {
+  const path = connectionPaths.find((known) => known === value);
+  if (path !== undefined) return path;
+  throw new MeshError('INVALID_ARGUMENT', `path="${value}" is not one of ${connectionPaths.join(', ')}`);
 }
 
 function parsePart(value: string): 'live' | 'recent' {

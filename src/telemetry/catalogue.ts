@@ -87,6 +87,12 @@ export const meshCatalogue = {
     labels: ['code'],
     stability: 'unstable',
   },
+  mesh_kernel_path_cut_total: {
+    type: 'counter',
+    help: 'Connections on the kernel path that were ended because a change denied them',
+    labels: [],
+    stability: 'unstable',
+  },
   mesh_route_hedges_total: {
     type: 'counter',
     help: 'Endpoints that kept a connection waiting, so that another was tried beside them',

@@ -1,5 +1,5 @@
 /** The mesh model as Istio's `config_dump`: pure translation, for `istioctl ztunnel-config` and bug reports. */
-import { formatSocketAddress, type IpAddress, type IpPrefix } from '../base/ip.ts';
+import { formatPrefix, formatSocketAddress, type IpAddress } from '../base/ip.ts';
 import type { ConnectionSummary } from '../model/connection.ts';
 import { identityParts } from '../model/identity.ts';
 import type { Service, Workload, WorkloadUid } from '../model/mesh.ts';
@@ -142,10 +142,10 @@ function dumpMatch(match: PolicyMatch): DumpMatch {
     ...given('notPrincipals', notPrincipals?.map(stringMatch)),
     ...given('serviceAccounts', serviceAccounts?.map(accountMatch)),
     ...given('notServiceAccounts', notServiceAccounts?.map(accountMatch)),
-    ...given('sourceIps', ipBlocks?.map(prefixText)),
-    ...given('notSourceIps', notIpBlocks?.map(prefixText)),
-    ...given('destinationIps', destinationIps?.map(prefixText)),
-    ...given('notDestinationIps', notDestinationIps?.map(prefixText)),
+    ...given('sourceIps', ipBlocks?.map(formatPrefix)),
+    ...given('notSourceIps', notIpBlocks?.map(formatPrefix)),
+    ...given('destinationIps', destinationIps?.map(formatPrefix)),
+    ...given('notDestinationIps', notDestinationIps?.map(formatPrefix)),
     ...given('destinationPorts', ports),
     ...given('notDestinationPorts', notPorts),
   };
@@ -153,8 +153,6 @@ function dumpMatch(match: PolicyMatch): DumpMatch {
 
 const given = <K extends string, V>(name: K, values: readonly V[] | undefined) =>
   (values === undefined ? {} : { [name]: values }) as Partial<Record<K, readonly V[]>>;
-
-const prefixText = ({ base, length }: IpPrefix): string => `${base}/${length}`;
 
 function accountMatch(account: string): DumpAccountMatch {
   const [namespace = '', serviceAccount = ''] = account.split('/');

@@ -1,5 +1,10 @@
 /** Which connections somebody asks about: pure predicates over summaries and records, for the registry's queries. */
-import type { ConnectionPeer, ConnectionRecord, ConnectionSummary } from '../model/connection.ts';
+import type {
+  ConnectionPath,
+  ConnectionPeer,
+  ConnectionRecord,
+  ConnectionSummary,
+} from '../model/connection.ts';
 import { outcomeOf } from './outcome.ts';
 
 /** All given conditions must hold. */
@@ -10,6 +15,8 @@ export interface ConnectionFilter {
   readonly pod?: string;
   /** Only those that failed or were denied. Live connections match neither. */
   readonly failed?: boolean;
+  /** Only those that went this way. */
+  readonly path?: ConnectionPath;
   /** Only those refused by a policy. */
   readonly denied?: boolean;
   /** Those with this id or trace id, or one that begins so. */
@@ -26,6 +33,7 @@ export function matches(connection: ConnectionSummary | ConnectionRecord, filter
     eitherSide(connection, filter) &&
     outcomeMatches(connection, filter) &&
     rehearsalMatches(connection, filter) &&
+    (filter.path === undefined || connection.path === filter.path) &&
     recentEnough(connection, filter)
   );
 }

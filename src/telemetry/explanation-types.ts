@@ -59,8 +59,8 @@ export interface ExplainedDestination {
   readonly service: string | null;
 }
 
-/** `hbone`: mutual TLS between nodes. `plaintext`: it arrives as such at a pod of the mesh. `direct`: the mesh has no part in it there. */
-export type ExplainedPath = 'hbone' | 'plaintext' | 'direct';
+/** `hbone`: mutual TLS between nodes. `kernel`: within a node, in the kernel alone once ztunnel has said yes. `plaintext`: it arrives as such at a pod of the mesh. `direct`: the mesh has no part in it there. */
+export type ExplainedPath = 'hbone' | 'kernel' | 'plaintext' | 'direct';
 
 export interface ExplainedWay {
   /** Some of those at which it fares alike. */

@@ -13,7 +13,8 @@ import { Account, type AccountDeps, rejectedRecord } from './account.ts';
 import type { Authorizer } from './authorize.ts';
 import { type Facts, isRefusal, peerAt, type Refusal } from './facts.ts';
 import { responseHeaders } from './headers.ts';
-import { hboneFacts, inboundSteps, plaintextFacts } from './inbound.ts';
+import { hboneFacts, inboundSteps } from './inbound.ts';
+import { judgePlaintext, type KernelPathDoor } from './local.ts';
 import { type OriginalDestinationLookup, outboundFacts, outboundSteps } from './outbound.ts';
 import { type Balance, furtherRoutes } from './resolve.ts';
 import { SessionAffinity } from './session-affinity.ts';
@@ -22,6 +23,7 @@ import { Learning, type LearningDeps, Suspects } from './suspects.ts';
 export interface DeciderDeps extends AccountDeps, Pick<LearningDeps, 'troubles'> {
   readonly originalDestination: OriginalDestinationLookup;
   readonly authorizer: Authorizer;
+  readonly kernelPath: KernelPathDoor;
   readonly random: () => number;
   /** Told of a connection to a probe address, with its port: true if it is the agent's own question. */
   readonly probeArrived: (pod: WorkloadUid, port: Port) => boolean;
@@ -58,7 +60,7 @@ export function createDecider(given: DeciderDeps): ConnectionDecider {
       case 'outbound':
         return outboundSteps(original, deps.balance)(outboundFacts(view, arrival, original));
       case 'plaintext':
-        return inbound(plaintextFacts(view, arrival));
+        return judgePlaintext(view, arrival, deps.kernelPath, inbound);
       case 'hbone':
         return inbound(hboneFacts(view, arrival));
     }

@@ -3,15 +3,15 @@
  * `cluster.ts` makes API server and node, `objects.ts` fills them, `measures.ts` measures, `figures.ts` judges and
  * shows. Everything that is started is ended again, also at Ctrl-C.
  */
-import { writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadNative } from '../../src/native/load.ts';
 import { machineFacts, ownVersions } from '../bench/facts.ts';
+import { reasonOf, runBench } from '../bench/frame.ts';
 import { median } from '../bench/stats.ts';
+import { openMaps } from '../cluster/support/kernel-maps.ts';
 import { startAuthority } from './authority.ts';
 import { type BareCluster, startCluster } from './cluster.ts';
 import { figures, judge, type Report, renderReport, type Values } from './figures.ts';
-import { openMaps } from './kernel-maps.ts';
 import { measureChanges, measureLabels, measureRest, measureSnapshot, type Subject } from './measures.ts';
 import { type Credentials, NodeProgram, removeSnapshot } from './node-program.ts';
 import { foundation, morePods, slices, toggled } from './objects.ts';
@@ -30,7 +30,6 @@ interface Run {
 }
 
 async function run(options: Options, signal: AbortSignal): Promise<Report> {
-  if (process.getuid?.() !== 0) throw new Error('the bench makes network namespaces: it needs root');
   const facts = { ...machineFacts(), versions: await ownVersions() };
   await using cluster = await startCluster(progress);
   const credentials = await startAuthority(cluster);
@@ -53,7 +52,7 @@ async function run(options: Options, signal: AbortSignal): Promise<Report> {
         },
         (error: unknown) => {
           signal.throwIfAborted();
-          problems.push(`${pods} pods: ${error instanceof Error ? error.message : String(error)}`);
+          problems.push(`${pods} pods: ${reasonOf(error)}`);
           progress(problems.at(-1) ?? '');
         },
       );
@@ -91,7 +90,7 @@ async function atWork({ cluster, credentials, options, signal }: Run): Promise<V
   const program = await NodeProgram.start(cluster, credentials);
   try {
     await program.whenReady();
-    using maps = openMaps(loadNative(), cluster);
+    using maps = openMaps(loadNative(), cluster.init);
     const subject: Subject = { cluster, program, maps, signal };
     const labels = await measureLabels(subject, options.labels);
     const changes = await measureChanges(subject, options.changes, 0);
@@ -138,25 +137,4 @@ async function medianStart(times: number, measure: () => Promise<Start>): Promis
   return { seconds: of(({ seconds }) => seconds), cpu: of(({ cpu }) => cpu) };
 }
 
-async function main(): Promise<number> {
-  const options = parseOptions(process.argv.slice(2));
-  if (options.help) {
-    process.stdout.write(usage);
-    return 0;
-  }
-  const stop = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(name, () => stop.abort(new Error('interrupted; everything is cleaned up')));
-  }
-  const report = await run(options, stop.signal);
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
-  process.stdout.write(`\n${renderReport(report)}`);
-  return report.problems.length === 0 ? 0 : 1;
-}
-
-try {
-  process.exitCode = await main();
-} catch (error) {
-  process.stderr.write(`bench-control: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+await runBench({ name: 'bench-control', parse: parseOptions, usage, run, render: renderReport });

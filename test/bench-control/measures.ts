@@ -3,9 +3,9 @@ import { stat } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { IpAddress } from '../../src/base/ip.ts';
 import { median, quantile } from '../bench/stats.ts';
+import type { KernelMaps } from '../cluster/support/kernel-maps.ts';
 import type { BareCluster } from './cluster.ts';
 import type { Values } from './figures.ts';
-import type { KernelMaps } from './kernel-maps.ts';
 import type { NodeProgram } from './node-program.ts';
 import { changingPod, create, type Placed, remove, run, runningPods, toggled } from './objects.ts';
 

@@ -13,11 +13,10 @@ import { cpuSeconds, residentBytes } from '../bench/cpu.ts';
 import { root } from '../bench/lab.ts';
 import { inNode, startRecorded } from '../cluster/machine/daemons.ts';
 import { network, nodeCgroup } from '../cluster/plan/layout.ts';
+import { pinRoot } from '../cluster/support/kernel-maps.ts';
 import type { BareCluster } from './cluster.ts';
 
 export const caAddress = `${network.host}:15012`;
-/** On the node's own BPF file system. */
-export const pinRoot = '/sys/fs/bpf/mesh-ebpf';
 const patienceMs = 120_000;
 const askEveryMs = 10;
 

@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Facts, gatherFacts } from './facts.ts';
+import { reasonOf, runBench } from './frame.ts';
 import { labPod, root, startLab } from './lab.ts';
 import { LoadTool } from './load/load.ts';
 import { benchManifest, podPair } from './manifest.ts';
@@ -25,7 +26,6 @@ const progress = (line: string): void => {
 };
 
 async function run(options: Options, signal: AbortSignal): Promise<Report> {
-  if (process.getuid?.() !== 0) throw new Error('the bench makes network namespaces: it needs root');
   await using cleanup = new AsyncDisposableStack();
   const scratch = mkdtempSync(join(tmpdir(), 'mesh-ebpf-bench-'));
   cleanup.defer(() => rmSync(scratch, { recursive: true, force: true }));
@@ -67,7 +67,7 @@ async function startVariants(
       variants.push(cleanup.use(await startVariant(id, { ...pods, directory, signal }, ztunnel)));
     } catch (error) {
       signal.throwIfAborted();
-      problems.push(`${id} did not start: ${error instanceof Error ? error.message : String(error)}`);
+      problems.push(`${id} did not start: ${reasonOf(error)}`);
       progress(problems.at(-1) ?? '');
     }
   }
@@ -81,25 +81,10 @@ function reportOf(options: Options, facts: Facts, { measurements, problems }: Ou
   return { facts, method, rounds, secondsEach, variants, rows, targets: judge(rows), problems };
 }
 
-async function main(): Promise<number> {
-  const options = parseOptions(process.argv.slice(2), allRows, process.env['ZTUNNEL'] || undefined);
-  if (options.help) {
-    process.stdout.write(usage(allRows));
-    return 0;
-  }
-  const stop = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(name, () => stop.abort(new Error('interrupted; everything is cleaned up')));
-  }
-  const report = await run(options, stop.signal);
-  if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(report, undefined, 2)}\n`);
-  process.stdout.write(`\n${renderReport(report)}`);
-  return report.problems.length === 0 ? 0 : 1;
-}
-
-try {
-  process.exitCode = await main();
-} catch (error) {
-  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
-}
+await runBench({
+  name: 'bench',
+  parse: (argv) => parseOptions(argv, allRows, process.env['ZTUNNEL'] || undefined),
+  usage: usage(allRows),
+  run,
+  render: renderReport,
+});

@@ -21,7 +21,7 @@ const prove = (): Promise<void> =>
 beforeAll(async () => {
   lab = new Lab();
   pod = lab.addPod('a');
-  datapath = await lab.open({ sizes: { pods: 16, destinations: 64, flows: 1024, egress: 64 } });
+  datapath = await lab.open({ sizes: { pods: 16, destinations: 64, flows: 1024, egress: 64, verdicts: 64 } });
   await lab.listen(pod.netns, 15001, (socket) => {
     const { remoteAddress = '', remotePort = 0, localAddress = '', localPort = 0 } = socket;
     const client = { ip: parseIp(remoteAddress), port: parsePort(remotePort) };

@@ -8,7 +8,7 @@ import * as scripts from './support/scripts.ts';
 
 let mesh: Mesh;
 beforeAll(async () => {
-  mesh = await startMesh({ sizes: { pods: 16, destinations: 64, flows: 1024, egress: 64 } });
+  mesh = await startMesh({ sizes: { pods: 16, destinations: 64, flows: 1024, egress: 64, verdicts: 64 } });
 });
 afterAll(() => stopMesh(mesh));
 

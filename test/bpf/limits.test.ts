@@ -6,7 +6,7 @@ import { native } from './support/lab.ts';
 import { type Mesh, startMesh, stopMesh, wholeMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
 
-const sizes = { pods: 2, destinations: 8, flows: 8, egress: 64 };
+const sizes = { pods: 2, destinations: 8, flows: 8, egress: 64, verdicts: 64 };
 
 let mesh: Mesh;
 beforeAll(async () => {

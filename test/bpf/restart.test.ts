@@ -93,7 +93,7 @@ describe('the next agent', () => {
     stop();
     mesh.datapath = await mesh.lab.open();
     mesh.running = true;
-    expect(mesh.datapath.enrolled()).toEqual(before.pods);
+    expect(mesh.datapath.enrolled()).toEqual(before.pods.map((pod) => ({ ...pod, netns: undefined })));
     await expectEverythingWorks();
     stop();
     await restart();
@@ -151,7 +151,7 @@ describe('the next agent', () => {
     const { b, x } = mesh;
     const before = pinnedId('maps', 'pods');
     stop();
-    mesh.datapath = await mesh.lab.open({ sizes: { pods: 32, destinations: 128, flows: 128, egress: 64 } });
+    mesh.datapath = await mesh.lab.open({ sizes: { pods: 32, destinations: 128, flows: 128, egress: 64, verdicts: 64 } });
     // The old programs and maps still enforce.
     expect(pinnedId('maps', 'pods')).toBe(before);
     expect(await dial('x', b.ip4)).toBe(`plaintext ${b.ip4} 8080`);

@@ -170,10 +170,11 @@ program
   )
   .option('--rounds <number>', 'how often steady load is measured', parseRounds, 3)
   .option('--json <file>', 'write everything that was measured there as well')
+  .option('--max-minutes <number>', 'begin nothing more after so long', parseMinutes, 30)
   .option('--keep', 'leave the cluster running')
-  .action(async ({ only, rounds, json, keep = false }: BenchFlags) => {
+  .action(async ({ only, rounds, json, maxMinutes, keep = false }: BenchFlags) => {
     const rows = clusterRows.filter(({ id }) => only.length === 0 || only.includes(id));
-    const report = await bench({ rows, rounds, keep });
+    const report = await bench({ rows, rounds, keep, maxMinutes });
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, undefined, 2)}\n`);
     print(`\n${renderReport(report)}`);
     process.exitCode = report.problems.length === 0 ? 0 : 1;
@@ -184,6 +185,7 @@ interface BenchFlags {
   readonly rounds: number;
   readonly json?: string;
   readonly keep?: boolean;
+  readonly maxMinutes: number;
 }
 
 program
@@ -203,6 +205,12 @@ function parseRounds(text: string): number {
   const count = /^\d\d?$/.test(text) ? Number(text) : 0;
   if (count >= 1 && count <= 20) return count;
   throw new InvalidArgumentError('It is a number from 1 to 20.');
+}
+
+function parseMinutes(text: string): number {
+  const minutes = /^\d{1,3}$/.test(text) ? Number(text) : 0;
+  if (minutes >= 1) return minutes;
+  throw new InvalidArgumentError('It is a number from 1 to 999.');
 }
 
 function parsePair(word: string): [string, string] {

@@ -64,6 +64,7 @@ export const apiPaths = {
   nodes: '/api/v1/nodes',
   policies: '/apis/security.istio.io/v1/authorizationpolicies',
   peerAuthentications: '/apis/security.istio.io/v1/peerauthentications',
+  definitions: '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
 } as const;
 
 export class FakeApiServer {
@@ -76,6 +77,8 @@ export class FakeApiServer {
   connections = 0;
   streamsLists: boolean;
   readonly absent: Set<string>;
+  /** Paths that nobody may read. */
+  readonly forbidden = new Set<string>();
   readonly #faults: { readonly verb: 'list' | 'watch'; readonly fault: Fault }[] = [];
   readonly #objects = new Map<string, Map<string, FakeObject>>();
   #history: (Event & { readonly path: string })[] = [];
@@ -155,6 +158,12 @@ export class FakeApiServer {
 
   get watching(): number {
     return this.#watches.size;
+  }
+
+  requestsFor(path: string, verb?: 'list' | 'watch'): FakeApiServer['requests'] {
+    return this.requests.filter(
+      (request) => request.path === path && (verb ?? request.verb) === request.verb,
+    );
   }
 
   objectsAt(path: string): readonly FakeObject[] {
@@ -255,6 +264,7 @@ export class FakeApiServer {
     if (this.absent.has(path) || !Object.values<string>(apiPaths).includes(path)) {
       return refuse(response, 404, 'the server could not find the requested resource');
     }
+    if (this.forbidden.has(path)) return refuse(response, 403, `${path} is forbidden`);
     const metadataOnly = String(request.headers.accept).includes('PartialObjectMetadata');
     if (verb === 'list') this.#list(path, query, metadataOnly, response);
     else this.#watch(path, query, metadataOnly, response);
@@ -341,19 +351,24 @@ export class FakeApiServer {
     const streams = query.get('sendInitialEvents') === 'true';
     if (streams && !this.streamsLists) return refuse(response, 422, 'sendInitialEvents is forbidden');
     const from = Number(query.get('resourceVersion') ?? 0);
-    if (!streams && from < this.#forgotten) return refuse(response, 410, 'too old resource version');
+    if (!streams && from > 0 && from < this.#forgotten)
+      return refuse(response, 410, 'too old resource version');
     response.writeHead(200, { 'content-type': 'application/json' });
     const watch: Watch = { path, selector, metadataOnly, response, version: from };
-    if (streams) {
+    if (streams || from === 0) {
       for (const object of this.objectsAt(path)) {
         if (matches(object, selector)) this.#send({ ...watch, version: 0 }, 'ADDED', object, this.#version);
       }
+    }
+    if (streams) {
       const end = bookmarkAt(this.#version, { 'k8s.io/initial-events-end': 'true' });
       this.#send(watch, 'BOOKMARK', end, this.#version);
     } else {
+      response.flushHeaders();
+    }
+    if (from > 0) {
       const missed = this.#history.filter((event) => event.path === path && event.version > from);
       for (const event of missed) this.#show(watch, event);
-      response.flushHeaders();
     }
     this.#watches.add(watch);
     response.on('close', () => this.#watches.delete(watch));

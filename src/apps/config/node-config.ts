@@ -8,7 +8,14 @@ import { type MeshConfig, type NodeName } from '../../model/mesh.ts';
 import type { LogLevel } from '../../telemetry/admin-api.ts';
 import { meshConfig, type MeshFlags } from './mesh-config.ts';
 import { cniConfig, type CniConfig } from './cni-config.ts';
-import { parseEntries, parseHostPort, parseLogLevel, parseSeconds } from './values.ts';
+import {
+  parseEntries,
+  parseHostPort,
+  parseLogLevel,
+  parseSameNode,
+  parseSeconds,
+  type SameNode,
+} from './values.ts';
 
 export interface NodeFlags extends MeshFlags {
   readonly nodeName?: string;
@@ -32,6 +39,8 @@ export interface NodeFlags extends MeshFlags {
   readonly maxDestinations?: string;
   readonly maxFlows?: string;
   readonly maxEgress?: string;
+  readonly maxVerdicts?: string;
+  readonly sameNode?: string;
 }
 
 /** Where the Kubernetes objects come from. */
@@ -65,6 +74,8 @@ export interface NodeConfig {
   /** How long connections may go on after a request to stop. */
   readonly drainMs: number;
   readonly mapSizes: MapSizes;
+  /** How pods of this node reach each other: through ztunnel, or in the kernel alone where nothing speaks against it. */
+  readonly sameNode: SameNode;
   /** Undefined: the CNI plugin is not installed. */
   readonly cni: CniConfig | undefined;
 }
@@ -91,6 +102,7 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
     logLevel: parseLogLevel(flags.logLevel ?? 'info'),
     drainMs: parseSeconds(flags.drainSeconds ?? '5', '--drain-seconds') * 1000,
     mapSizes: mapSizes(flags),
+    sameNode: parseSameNode(flags.sameNode ?? 'hbone'),
     cni: cniConfig(flags, environment),
   };
   const objects = objectsConfig(flags, environment);
@@ -121,12 +133,13 @@ function objectsConfig(flags: NodeFlags, environment: Environment): ObjectsConfi
   return { type: 'api', kubeconfig, snapshotFile: snapshot ?? '/var/lib/mesh-ebpf/node/objects.snapshot' };
 }
 
-function mapSizes({ maxPods, maxDestinations, maxFlows, maxEgress }: NodeFlags): MapSizes {
-  const { pods, destinations, flows, egress } = defaultMapSizes;
+function mapSizes({ maxPods, maxDestinations, maxFlows, maxEgress, maxVerdicts }: NodeFlags): MapSizes {
+  const { pods, destinations, flows, egress, verdicts } = defaultMapSizes;
   return {
     pods: parseEntries(maxPods ?? String(pods), '--max-pods'),
     destinations: parseEntries(maxDestinations ?? String(destinations), '--max-destinations'),
     flows: parseEntries(maxFlows ?? String(flows), '--max-flows'),
     egress: parseEntries(maxEgress ?? String(egress), '--max-egress'),
+    verdicts: parseEntries(maxVerdicts ?? String(verdicts), '--max-verdicts'),
   };
 }

@@ -13,6 +13,16 @@ export function parseLogLevel(text: string): LogLevel {
   });
 }
 
+/** Through ztunnel always, or in the kernel alone between pods of the node of which none asks for HBONE. */
+const sameNodes = ['hbone', 'kernel'] as const;
+export type SameNode = (typeof sameNodes)[number];
+
+export function parseSameNode(text: string): SameNode {
+  const known = sameNodes.find((name) => name === text);
+  if (known !== undefined) return known;
+  throw new MeshError('INVALID_ARGUMENT', `--same-node: "${text}" is not one of ${sameNodes.join(', ')}`);
+}
+
 /** How many entries a BPF map may have: the kernel reserves 16 bytes for each, used or not. */
 export function parseEntries(text: string, setting: string): number {
   const entries = /^\d+$/.test(text) ? Number(text) : 0;

@@ -10,6 +10,7 @@ import type { Screen } from '../../cli/screen.ts';
 import type { ConnectionItem } from '../../telemetry/admin-api.ts';
 import type { Explained } from './lab-client.ts';
 import type { Stage } from './perform.ts';
+import { withVerdict } from './screen.ts';
 
 /** Who is refused, whom it called before the namespace was closed. */
 const refused = { from: 'shop/cart-2', to: 'shop/web', url: 'http://web/', service: 'web.shop:80' } as const;
@@ -27,13 +28,24 @@ export async function tellPolicies(screen: Screen, stage: Stage, manifests: stri
   );
   await client.lab('apply', '-f', manifests);
   await whenExplained(stage, 'denied');
+  const outcomes: boolean[] = [];
+  const tell = (text: string, wrong: string | undefined): void => {
+    screen.data(withVerdict(text, wrong, screen.paint));
+    outcomes.push(wrong === undefined);
+  };
   const opened = await called(stage, allowed);
-  screen.data(line(screen, allowed, opened, 'by shop/web-calls-cart'));
+  tell(line(screen, allowed, opened, 'by shop/web-calls-cart'), opened ? undefined : 'it was refused');
   const reached = await called(stage, refused);
-  screen.data(line(screen, refused, reached, 'before a byte reached web'));
+  tell(
+    line(screen, refused, reached, 'before a byte reached web'),
+    reached ? 'it reached web all the same' : undefined,
+  );
   const said = await refusalOf(stage);
   const { verdict } = await client.explain(refused.from, refused.service);
-  screen.data(`  the log says      ${said}\n  explain says      ${verdict.reason}`);
+  tell(
+    `  the log says      ${said ?? 'nothing'}\n  explain says      ${verdict.reason}`,
+    said === verdict.reason ? undefined : 'they do not say the same',
+  );
 
   const file = join(scratch, 'suggested.yaml');
   const suggested = await client.suggest('shop');
@@ -41,9 +53,9 @@ export async function tellPolicies(screen: Screen, stage: Stage, manifests: stri
   screen.data(`  policy suggest    ${proposalFor(suggested, 'web')}`);
   await client.lab('apply', '-f', file);
   await whenExplained(stage, 'allowed');
-  const after = await called(stage, refused);
-  screen.data(line(screen, refused, after, 'once that is applied'));
-  return [opened, !reached, said === verdict.reason, after].filter((right) => !right).length;
+  const reopened = await called(stage, refused);
+  tell(line(screen, refused, reopened, 'once that is applied'), reopened ? undefined : 'it is refused still');
+  return outcomes.filter((right) => !right).length;
 }
 
 type Call = typeof refused | typeof allowed;

@@ -51,8 +51,12 @@ export function outcomeLine(outcome: Outcome, paint: Paint): string {
     paintLink(link, paint),
     `${firstMs.toFixed(1)} / ${warmMs.toFixed(1)} ms`,
   ].join(' ');
-  return wrong === undefined ? line : `${line}\n  ${paint('red', `NOT AS EXPECTED: ${wrong}`)}`;
+  return withVerdict(line, wrong, paint);
 }
+
+/** What was seen, and beneath it what is wrong with it, if anything is. */
+export const withVerdict = (seen: string, wrong: string | undefined, paint: Paint): string =>
+  wrong === undefined ? seen : `${seen}\n  ${paint('red', `NOT AS EXPECTED: ${wrong}`)}`;
 
 function shortIdentity(identity: string | undefined): string {
   if (identity === undefined) return '-';

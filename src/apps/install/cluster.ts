@@ -9,10 +9,10 @@ import {
   listObjects,
   readObject,
 } from '../../kube/client/kube-objects.ts';
+import { type ObservedPod, type PodTrouble, troubleOf } from '../../kube/client/pod-trouble.ts';
 import { type Resource, resourceOf, resources } from '../../kube/client/resources.ts';
 import { isCleaning } from './cleaning.ts';
 import type { Manifest } from './kustomize.ts';
-import { type PodTrouble, troubleOf, type TroubledPod } from './pod-trouble.ts';
 import { type RollingObject, rolloutOf } from './rollout.ts';
 
 /** Named to the API server as the owner of the fields it sets. */
@@ -147,7 +147,7 @@ async function notRolledOut(
 }
 
 async function podTroubles(client: KubeClient, namespace: string): Promise<readonly PodTrouble[]> {
-  const pods = await listObjects<TroubledPod>(client, resources.pods, {
+  const pods = await listObjects<ObservedPod>(client, resources.pods, {
     namespace,
     labelSelector: 'app.kubernetes.io/part-of=mesh-ebpf',
   });

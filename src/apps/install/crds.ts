@@ -6,21 +6,14 @@
 import { AuthorizationPolicySpec, PeerAuthenticationSpec } from '../../kube/resources/security.ts';
 import type { Manifest } from './kustomize.ts';
 import { acceptedColumn } from './policy-status-schema.ts';
-
-type Schema = Readonly<Record<string, unknown>>;
-
-interface Validation {
-  readonly message: string;
-  readonly rule: string;
-}
+import { type Schema, structural, type Validations } from './structural-schema.ts';
 
 interface Definition {
   readonly kind: string;
   readonly plural: string;
   readonly shortName: string;
   readonly spec: Schema;
-  /** At paths of the spec, `''` for itself. */
-  readonly validations: Readonly<Record<string, readonly Validation[]>>;
+  readonly validations: Validations;
   readonly column: { readonly name: string; readonly jsonPath: string };
 }
 
@@ -105,7 +98,7 @@ export const securityCrds = (): readonly Manifest[] =>
           openAPIV3Schema: {
             type: 'object',
             properties: {
-              spec: structural(spec, '', validations),
+              spec: structural(spec, validations),
               status: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
             },
           },
@@ -113,41 +106,3 @@ export const securityCrds = (): readonly Manifest[] =>
       })),
     },
   }));
-
-/** A JSON schema in the part of it that the API server takes. */
-function structural(schema: Schema, path: string, validations: Definition['validations']): Schema {
-  const rules = validations[path];
-  return {
-    ...body(schema, path, validations),
-    ...(rules === undefined ? {} : { 'x-kubernetes-validations': rules }),
-  };
-}
-
-function body(schema: Schema, path: string, validations: Definition['validations']): Schema {
-  const { properties, patternProperties, items, required } = schema;
-  const step = (name: string): string => (path === '' ? name : `${path}.${name}`);
-  if (properties !== undefined) {
-    const fields = Object.entries(properties as Readonly<Record<string, Schema>>);
-    return {
-      type: 'object',
-      ...(required === undefined || (required as readonly string[]).length === 0 ? {} : { required }),
-      properties: Object.fromEntries(
-        fields.map(([name, field]) => [name, structural(field, step(name), validations)]),
-      ),
-    };
-  }
-  if (patternProperties !== undefined) {
-    const [value = {}] = Object.values(patternProperties as Readonly<Record<string, Schema>>);
-    return { type: 'object', additionalProperties: structural(value, step('*'), validations) };
-  }
-  if (items !== undefined) {
-    const item = structural(items as Schema, `${path}[]`, validations);
-    return { type: 'array', ...limits(schema), items: item };
-  }
-  return { type: 'string', ...limits(schema) };
-}
-
-const kept = ['enum', 'const', 'pattern', 'minLength', 'maxLength', 'minItems', 'maxItems', 'description'];
-
-const limits = (schema: Schema): Schema =>
-  Object.fromEntries(Object.entries(schema).filter(([name]) => kept.includes(name)));

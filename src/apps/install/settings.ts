@@ -2,7 +2,7 @@
 import { MeshError } from '../../base/errors.ts';
 import { controllerName, nodeAgentName } from '../../controller/kubernetes/names.ts';
 import { parseTrustDomain } from '../../model/identity.ts';
-import { parseClusterDns, parseLogLevel, parseSeconds } from '../config/values.ts';
+import { parseClusterDns, parseLogLevel, parseSameNode, parseSeconds } from '../config/values.ts';
 import type { Manifest } from './kustomize.ts';
 
 interface Setting {
@@ -107,6 +107,12 @@ export const settings: Readonly<Record<string, Setting>> = {
     help: 'who answers DNS, addresses or NAMESPACE/NAME of Services: open to pods whose egress is denied by default',
     check: (value) => void parseClusterDns(value),
     change: flag('--cluster-dns'),
+    only: nodeAgentName,
+  },
+  'node.sameNode': {
+    help: 'hbone, or kernel: pods of one node reach each other without ztunnel, under the same policies',
+    check: (value) => void parseSameNode(value),
+    change: flag('--same-node'),
     only: nodeAgentName,
   },
   'node.drainSeconds': {

@@ -2,6 +2,7 @@
 import { release } from 'node:os';
 import type { Enrolment } from '../../agent/enrolment.ts';
 import type { MeshError } from '../../base/errors.ts';
+import type { KernelPathScope } from '../../datapath/desired.ts';
 import type { MapOccupancy } from '../../datapath/occupancy.ts';
 import type { CertificateManager } from '../../identity/certificate-manager.ts';
 import type { Problem as ObjectProblem } from '../../kube/problem.ts';
@@ -41,6 +42,8 @@ export interface AdminApiDeps {
   /** What the source of objects complains about. */
   readonly sourceProblems: () => readonly Problem[];
   readonly sourceStatus: () => SourceStatus;
+  /** Whose pods reach each other without ztunnel; undefined: nobody's. */
+  readonly kernelPath: KernelPathScope | undefined;
   /** What is wrong with objects, as it was found. */
   readonly objectProblems: () => readonly ObjectProblem[];
   readonly setLogLevel: (level: LogLevel) => void;

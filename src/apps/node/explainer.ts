@@ -1,6 +1,7 @@
 /** The node's answer to `mesh-ebpf explain`: its version of the mesh, and what it knows besides of its own pods. */
 import type { Enrolment } from '../../agent/enrolment.ts';
 import { MeshError } from '../../base/errors.ts';
+import type { KernelPathScope } from '../../datapath/desired.ts';
 import type { CertificateStatus } from '../../identity/certificate-entry.ts';
 import type { CertificateManager } from '../../identity/certificate-manager.ts';
 import type { SourceStatus } from '../../kube/source.ts';
@@ -19,11 +20,13 @@ export interface NodeExplainerDeps {
   readonly certificates: Pick<CertificateManager, 'status'>;
   readonly policySetFor: PolicySetLookup;
   readonly sourceStatus: () => SourceStatus;
+  readonly kernelPath: KernelPathScope | undefined;
 }
 
 export function createNodeExplainer(deps: NodeExplainerDeps): AdminApi['explain'] {
   const explain = createExplainer({
     policySetFor: deps.policySetFor,
+    kernelPath: deps.kernelPath,
     enrolment: (workload) => enrolmentOf(deps, workload),
     certificate: (identity) =>
       certificateOf(deps.certificates.status().find((status) => status.identity === identity)),

@@ -59,7 +59,10 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const probe = new CaptureProbe({ native: deps.native, clock: foundation.clock });
   const watched = { ...observability, probe, source, serials };
   const policySetFor = createCompiler();
-  const engine = startZtunnel(foundation, store, certificates, datapath, { ...watched, policySetFor });
+  const { engine, kernelConnections } = startZtunnel(foundation, store, certificates, datapath, {
+    ...watched,
+    policySetFor,
+  });
   const pods = buildEnrolment(foundation, store, datapath, engine, watched);
   const { enrolment } = pods;
   const cniInstaller = buildCniInstaller(foundation);
@@ -97,6 +100,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
       ...cniProblems(cniInstaller),
     ],
     sourceStatus: () => source.status(),
+    kernelPath: datapath.kernelPath.isOn ? { node: config.nodeName } : undefined,
     objectProblems: () => source.problems,
     setLogLevel: (level) => log.setLevel(level),
     now: () => foundation.clock.now(),
@@ -105,6 +109,8 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
 
   await enrolment.start();
   datapath.activate();
+  // What changed while no node program was there.
+  kernelConnections.judge();
   enrolment.startProving();
   await startCni(foundation, store, source, pods);
   await cniInstaller?.start();

@@ -7,7 +7,7 @@ import type { CaptureProbe } from '../../agent/capture-probe.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { metricsPort, readinessPort } from '../../base/ports.ts';
-import { type Datapath, openDatapath } from '../../datapath/datapath.ts';
+import { type Datapath, type DatapathOptions, openDatapath } from '../../datapath/datapath.ts';
 import { CertificateManager } from '../../identity/certificate-manager.ts';
 import { keeperVault } from '../../identity/credential-vault.ts';
 import { GrpcCaClient } from '../../identity/grpc-ca-client.ts';
@@ -25,8 +25,10 @@ import { FlightRecorder } from '../../telemetry/flight/recorder.ts';
 import { nextSerial } from '../../telemetry/flight/serials.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Readiness } from '../../telemetry/readiness.ts';
+import { bothSides, kernelIds } from '../../ztunnel/both-sides.ts';
 import { createDecider } from '../../ztunnel/decider.ts';
 import { departuresIn } from '../../ztunnel/departures.ts';
+import { KernelConnections, type KernelConnectionsDeps } from '../../ztunnel/kernel-connections.ts';
 import { PolicyWatch } from '../../ztunnel/policy-watch.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { serveAdmin } from './admin-socket.ts';
@@ -105,13 +107,18 @@ export async function startRecorder(
   cleanup.defer(() => recorder.close());
   await recorder.start((uid) => store.view.workloads.get(uid));
   const records = registry.recent().records.map(({ record }) => record);
-  return { connections: nextSerial(records, 'c-'), denials: nextSerial(records, 'd-') };
+  return {
+    connections: nextSerial(records, 'c-'),
+    denials: nextSerial(records, 'd-'),
+    kernel: nextSerial(records, 'k-'),
+  };
 }
 
 /** Numbers that no connection has that is remembered. */
 export interface FirstSerials {
   readonly connections: number;
   readonly denials: number;
+  readonly kernel: number;
 }
 
 export function startIdentity(
@@ -148,7 +155,9 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
     nodeNetns: '/proc/self/ns/net',
     objectPath,
     sizes: config.mapSizes,
+    clock,
     log: log.child({ scope: 'datapath' }),
+    ...kernelPathScope(foundation),
   };
   const datapath = await openWhenFree(() => openDatapath(options), clock, log);
   cleanup.defer(() => datapath.close());
@@ -157,8 +166,19 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
   return datapath;
 }
 
+/** Where a change could not end what it denies, nothing goes around ztunnel. */
+function kernelPathScope({ config, native, log }: Foundation): Pick<DatapathOptions, 'kernelPath'> {
+  if (config.sameNode !== 'kernel') return {};
+  if (native.probeSocketDestroy()) return { kernelPath: { node: config.nodeName } };
+  log.warn(
+    { hint: 'see: mesh-ebpf doctor' },
+    'this kernel cannot end connections of pods: those within the node take HBONE, whatever --same-node says',
+  );
+  return {};
+}
+
 export function startZtunnel(
-  { native, config, clock, log, metrics, cleanup, draining }: Foundation,
+  foundation: Foundation,
   store: MeshStore,
   certificates: CertificateManager,
   datapath: Datapath,
@@ -172,14 +192,23 @@ export function startZtunnel(
     readonly serials: FirstSerials;
     readonly policySetFor: PolicySetLookup;
   },
-): TunnelEngine {
+): { readonly engine: TunnelEngine; readonly kernelConnections: KernelConnections } {
+  const { native, config, clock, log, metrics, cleanup, draining } = foundation;
   const authorizer = createAuthorizer(policySetFor);
-  const policyWatch = new PolicyWatch({ ledger: traffic, mesh: store, authorizer });
+  const nextId = kernelIds(serials.kernel);
+  const ledger = bothSides(traffic, nextId);
+  const policyWatch = new PolicyWatch({ ledger, mesh: store, authorizer });
   cleanup.defer(() => policyWatch.stop());
+  const kernelConnections = startKernelConnections(
+    { ...foundation, ledger, nextId, authorizer },
+    store,
+    datapath,
+  );
   const decider = createDecider({
     mesh: store,
     authorizer,
     ledger: policyWatch,
+    kernelPath: datapath.kernelPath,
     originalDestination: (client, local) => datapath.originalDestination(client, local)?.destination,
     random: () => clock.random(),
     probeArrived: (uid, port) => probe.arrived(uid, port),
@@ -201,7 +230,43 @@ export function startZtunnel(
     ),
   );
   cleanup.defer(() => void draining.push(engine.drain(AbortSignal.timeout(config.drainMs))));
-  return engine;
+  return { engine, kernelConnections };
+}
+
+/** How often records of connections that never got as far as ztunnel are looked for. */
+const sweepEveryMs = 60_000;
+
+function startKernelConnections(
+  {
+    config,
+    clock,
+    metrics,
+    cleanup,
+    ...ztunnel
+  }: Foundation & Pick<KernelConnectionsDeps, 'ledger' | 'nextId' | 'authorizer'>,
+  store: MeshStore,
+  datapath: Datapath,
+): KernelConnections {
+  const connections = new KernelConnections({
+    ...ztunnel,
+    mesh: store,
+    node: config.nodeName,
+    clock,
+    kernel: {
+      connections: () => (datapath.kernelPath.isOn ? datapath.kernelPath.connections() : []),
+      cut: (doomed) => datapath.cut(doomed),
+    },
+    wereCut: (count) => metrics.count('mesh_kernel_path_cut_total', {}, count),
+  });
+  cleanup.defer(() => connections.stop());
+  cleanup.defer(datapath.followEnded((ended) => connections.ended(ended)));
+  const sweep = (): void => {
+    datapath.kernelPath.sweep();
+    cancel = clock.after(sweepEveryMs, sweep);
+  };
+  let cancel = clock.after(sweepEveryMs, sweep);
+  cleanup.defer(() => cancel());
+  return connections;
 }
 
 export async function startServers(

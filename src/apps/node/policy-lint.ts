@@ -1,14 +1,16 @@
 /** Lint of the policies in force, on the node's own state. */
+import { type Static, type TSchema, Type } from 'typebox';
 import { MeshError } from '../../base/errors.ts';
 import { serviceKey } from '../../model/mesh.ts';
 import type { MeshView } from '../../model/view.ts';
 import { decode } from '../../kube/decode.ts';
 import { placedFindings } from '../../kube/policy-findings.ts';
 import type { Problem } from '../../kube/problem.ts';
-import { type NetworkPolicyObject, NetworkPolicySchema } from '../../kube/resources/network-policy.ts';
+import { DnsLabel, Labels } from '../../kube/resources/fields.ts';
+import { NetworkPolicySchema } from '../../kube/resources/network-policy.ts';
 import { translateNetworkPolicy } from '../../kube/translate/network-policy.ts';
 import { controllerName, meshNamespace } from '../../controller/kubernetes/names.ts';
-import type { NetworkPolicy } from '../../policy/lint/input.ts';
+import type { LintInput, NetworkPolicy } from '../../policy/lint/input.ts';
 import { lint } from '../../policy/lint/lint.ts';
 import type { PolicyFindingItem } from '../../telemetry/admin-api.ts';
 import { findingItem } from '../../telemetry/finding-items.ts';
@@ -17,13 +19,13 @@ import { findingItem } from '../../telemetry/finding-items.ts';
 export function lintInForce(
   view: MeshView,
   problems: readonly Problem[],
-  networkPolicies: string,
+  given: string,
 ): readonly PolicyFindingItem[] {
   const findings = lint({
     view,
     complete: true,
     declaredPorts: undefined,
-    networkPolicies: networkPoliciesIn(networkPolicies),
+    ...givenIn(given),
     namespaces: new Set(),
     controller: serviceKey(meshNamespace, controllerName),
   });
@@ -38,16 +40,40 @@ const policyKinds: ReadonlySet<string> = new Set([
 
 const isOfPolicy = ({ object }: Problem): boolean => object !== undefined && policyKinds.has(object.kind);
 
-function networkPoliciesIn(text: string): readonly NetworkPolicy[] {
-  if (text === '') return [];
-  const { items } = parsed(text) as { readonly items?: unknown };
-  if (!Array.isArray(items))
+/** What the caller may read and the node may not. */
+interface Given {
+  readonly networkPolicies: readonly NetworkPolicy[];
+  readonly namespaceLabels: LintInput['namespaceLabels'];
+}
+
+function givenIn(text: string): Given {
+  if (text === '') return { networkPolicies: [], namespaceLabels: new Map() };
+  const { items, namespaces = [] } = parsed(text) as {
+    readonly items?: unknown;
+    readonly namespaces?: unknown;
+  };
+  if (!Array.isArray(items) || !Array.isArray(namespaces)) {
     throw new MeshError('INVALID_ARGUMENT', 'the body is no List of NetworkPolicies');
-  return (items as readonly unknown[]).map((item) => {
-    const { value, faults } = decode(NetworkPolicySchema, item, { strict: false });
-    if (faults.length === 0) return translateNetworkPolicy(value as NetworkPolicyObject);
-    throw new MeshError('INVALID_ARGUMENT', `a NetworkPolicy cannot be read: ${faults[0]?.message}`);
-  });
+  }
+  return {
+    networkPolicies: (items as readonly unknown[]).map((item) =>
+      translateNetworkPolicy(decoded(NetworkPolicySchema, item, 'NetworkPolicy')),
+    ),
+    namespaceLabels: new Map(
+      (namespaces as readonly unknown[]).map((item) => {
+        const { name, labels = {} } = decoded(NamespaceLabels, item, 'namespace');
+        return [name, labels];
+      }),
+    ),
+  };
+}
+
+const NamespaceLabels = Type.Object({ name: DnsLabel, labels: Type.Optional(Labels) });
+
+function decoded<Schema extends TSchema>(schema: Schema, item: unknown, what: string): Static<Schema> {
+  const { value, faults } = decode(schema, item, { strict: false });
+  if (faults.length === 0) return value as Static<Schema>;
+  throw new MeshError('INVALID_ARGUMENT', `a ${what} cannot be read: ${faults[0]?.message}`);
 }
 
 function parsed(text: string): object {

@@ -4,28 +4,27 @@ import type { IpAddress, Port } from '../../base/ip.ts';
 import { parseManifest } from '../../kube/parse-manifests.ts';
 import { formatProblem } from '../../kube/problem.ts';
 import { Translator } from '../../kube/translate/translator.ts';
-import type { Verdict } from '../../model/connection.ts';
 import type { MeshChange, Workload } from '../../model/mesh.ts';
 import type { MeshView } from '../../model/view.ts';
 import {
   type ChangedVerdict,
   type PolicyState,
   rehearse,
+  rehearseEgress,
   type SeenConnection,
   withPolicies,
 } from '../../policy/rehearse.ts';
 import { ownerKey, type Selection, selectionsIn } from '../../policy/suggest/selectors.ts';
 import type {
   ChangedVerdictItem,
-  DecidedItem,
   PairItem,
   RehearsalBody,
   RehearsalQuery,
 } from '../../telemetry/admin-api.ts';
 import type { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
+import { egressItems, egressSeen, isEgressChanged } from './seen-egress.ts';
+import { decided, iso } from './seen-items.ts';
 import { type Pair, type PairTable, pairKeyOf, recordPairKey } from '../../telemetry/flight/pairs.ts';
-
-const iso = (ms: number): string => new Date(ms).toISOString();
 
 export function pairItems(
   view: MeshView,
@@ -69,10 +68,15 @@ export function rehearsalBody(
   const { connections, unjudged } = seenConnections(view, seen);
   const changed = rehearse(view, after, connections);
   const groups = Map.groupBy(changed, groupKey);
+  const egress = seen.registry.recent().records.flatMap(({ record }) => egressSeen(view, record) ?? []);
   return {
-    items: [...groups.values()].map((changes) => changedItem(view, changes)),
-    judged: connections.reduce((sum, { count }) => sum + count, 0),
+    items: [
+      ...[...groups.values()].map((changes) => changedItem(view, changes)),
+      ...egressItems(rehearseEgress(view, after, egress)),
+    ],
+    judged: connections.reduce((sum, { count }) => sum + count, egress.length),
     unjudged,
+    egress: { judged: egress.length, isChanged: isEgressChanged(view.access, after.access) },
   };
 }
 
@@ -177,12 +181,14 @@ function changedItem(view: MeshView, changes: readonly ChangedVerdict[]): Change
   const last = changes.reduce((a, b) => (b.connection.lastSeen > a.connection.lastSeen ? b : a));
   const { identity, source, destination, target } = last.connection;
   return {
+    direction: 'inbound',
     identity: identity ?? null,
     sourceIp: source.ip,
     sourceName: sourceNameOf(view, source.ip),
     namespace: destination.namespace,
     owner: ownerKey(destination.owner),
     port: target.port,
+    destination: null,
     count: changes.reduce((sum, { connection }) => sum + connection.count, 0),
     lastSeen: iso(last.connection.lastSeen),
     before: decided(last.before),
@@ -194,9 +200,3 @@ function sourceNameOf(view: MeshView, ip: IpAddress): string | null {
   const pod = view.workloadByIp(ip);
   return pod === undefined ? null : `${pod.namespace}/${pod.owner.name}`;
 }
-
-const decided = ({ allowed, policy, reason }: Verdict): DecidedItem => ({
-  allowed,
-  policy: policy ?? null,
-  reason,
-});

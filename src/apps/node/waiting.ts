@@ -40,6 +40,7 @@ export const waitingApi = (
     occupancy: () => [],
     sourceProblems: () => source.status().conditions.map((condition) => conditionProblem(condition)),
     sourceStatus: () => source.status(),
+    kernelPath: undefined,
     objectProblems: () => [],
     setLogLevel: (level) => log.setLevel(level),
     now: () => clock.now(),

@@ -1,25 +1,16 @@
 /** The pods of the node program: on which node each is, and what keeps one from being asked. Pure. */
-import type { KubeObject } from '../../kube/client/kube-objects.ts';
+import { type ObservedPod, whyNotRunning } from '../../kube/client/pod-trouble.ts';
 
 /** The container with the node program. */
 export const agentContainer = 'node';
 
-/** What is read of a pod; the API server leaves out what is not set. */
-export interface AgentPod extends KubeObject {
-  readonly metadata: KubeObject['metadata'] & {
+export interface AgentPod extends ObservedPod {
+  readonly metadata: ObservedPod['metadata'] & {
     readonly creationTimestamp?: string;
     readonly deletionTimestamp?: string;
   };
-  readonly spec?: {
-    readonly nodeName?: string;
+  readonly spec?: NonNullable<ObservedPod['spec']> & {
     readonly affinity?: { readonly nodeAffinity?: NodeAffinity };
-  };
-  readonly status?: {
-    readonly phase?: string;
-    readonly reason?: string;
-    readonly message?: string;
-    readonly conditions?: readonly Condition[];
-    readonly containerStatuses?: readonly ContainerStatus[];
   };
 }
 
@@ -28,21 +19,6 @@ interface NodeAffinity {
     readonly nodeSelectorTerms?: readonly {
       readonly matchFields?: readonly { readonly key?: string; readonly values?: readonly string[] }[];
     }[];
-  };
-}
-
-interface Condition {
-  readonly type?: string;
-  readonly status?: string;
-  readonly message?: string;
-}
-
-interface ContainerStatus {
-  readonly name?: string;
-  readonly state?: {
-    readonly running?: object;
-    readonly waiting?: { readonly reason?: string; readonly message?: string };
-    readonly terminated?: { readonly exitCode?: number; readonly reason?: string };
   };
 }
 
@@ -81,19 +57,4 @@ function nodeOf({ metadata, spec }: AgentPod): string {
   return spec?.nodeName ?? planned ?? `(of pod ${metadata.name})`;
 }
 
-function troubleOf(pod: AgentPod): string | undefined {
-  const { phase = 'unknown', reason, message, conditions = [], containerStatuses = [] } = pod.status ?? {};
-  const state = containerStatuses.find(({ name }) => name === agentContainer)?.state;
-  if (phase === 'Running' && state?.running !== undefined) return undefined;
-  const { waiting, terminated } = state ?? {};
-  if (waiting !== undefined && waiting.message !== undefined) return said(waiting.reason, waiting.message);
-  if (terminated !== undefined) {
-    return said(terminated.reason, `its program ended with exit status ${terminated.exitCode ?? 'unknown'}`);
-  }
-  const unscheduled = conditions.find(({ type, status }) => type === 'PodScheduled' && status === 'False');
-  const why = unscheduled?.message ?? message ?? waiting?.reason ?? reason;
-  return why === undefined ? `it is ${phase}` : said(phase, why);
-}
-
-const said = (reason: string | undefined, message: string): string =>
-  reason === undefined ? message : `${reason}: ${message}`;
+const troubleOf = (pod: AgentPod): string | undefined => whyNotRunning(pod, agentContainer);

@@ -1,5 +1,6 @@
 /** `connections`: who talks to whom now, who did lately, and why what failed did; `-f` goes on as things happen. */
 import { type Command, Option } from 'commander';
+import { type ConnectionPath, connectionPaths } from '../../model/connection.ts';
 import type { ConnectionItem, ConnectionsDocument, ConnectionsQuery } from '../../telemetry/admin-api.ts';
 import { formatConnectionsQuery } from '../../telemetry/admin-query.ts';
 import {
@@ -26,6 +27,7 @@ interface ConnectionOptions extends ReadOptions {
   readonly denied?: boolean;
   readonly dryRunDenied?: boolean;
   readonly live?: boolean;
+  readonly path?: ConnectionPath;
   /** Milliseconds. */
   readonly since?: number;
   readonly limit: number;
@@ -43,6 +45,7 @@ export function addConnectionsCommand(program: Command, context: CommandContext)
     .addOption(
       new Option('--live', 'only those that are open').conflicts(['failed', 'denied', 'since', 'follow']),
     )
+    .addOption(new Option('--path <path>', 'only those that went this way').choices(connectionPaths))
     .addOption(new Option('--since <duration>', 'only those open within this time').argParser(parseDuration))
     .addOption(new Option('-l, --limit <count>', 'newest of each node').argParser(parseCount).default(50))
     .option('-f, --follow', 'go on and show connections as they end; Ctrl-C stops')
@@ -108,6 +111,7 @@ function queryOf({ env }: CommandContext, options: ConnectionOptions): Connectio
     ...(options.denied === true && { denied: true }),
     ...(options.dryRunDenied === true && { dryRunDenied: true }),
     ...(options.since !== undefined && { since: env.clock.now() - options.since }),
+    ...(options.path !== undefined && { path: options.path }),
     ...(options.live === true && { only: 'live' as const }),
     limit: options.limit,
   };

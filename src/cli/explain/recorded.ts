@@ -94,7 +94,7 @@ export function questionsAbout(recorded: Recorded): readonly [ExplanationQuery, 
   const reached = inbound?.destination.address ?? row.originalDestination;
   const to = transport === 'udp' ? `${reached}/udp` : reached;
   const ip = source.address.slice(0, source.address.lastIndexOf(':')).replaceAll(/[[\]]/g, '');
-  const identity = inbound?.source.identity ?? (row.path === 'tunnel' ? source.identity : null);
+  const identity = inbound?.source.identity ?? (row.path === 'direct' ? null : source.identity);
   const somebody = identity === null ? ip : `${identity}@${ip}`;
   return [
     { from: source.workload === null ? somebody : `pod/${source.workload}`, to },

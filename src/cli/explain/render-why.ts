@@ -45,7 +45,7 @@ function sideLines(side: ConnectionRow): readonly string[] {
   const dialled = direction === 'outbound' ? `dialled ${originalDestination}, ` : '';
   const to = `${dialled}${destination.workload ?? 'no pod'} ${destination.address}, ${destination.identity ?? 'no identity'}`;
   const lines = [
-    `${label(end)}  ${side.openedAt} ${node}/${id}: ${path === 'tunnel' ? 'mTLS tunnel' : 'plaintext'}, ${bytes}${took}`,
+    `${label(end)}  ${side.openedAt} ${node}/${id}: ${pathWords[path]}, ${bytes}${took}`,
     `${label('')}  from ${from}`,
     `${label('')}  to ${to}`,
     ...(verdict === null ? [] : [`${label('')}  ${verdictWords(verdict)}`]),
@@ -54,6 +54,13 @@ function sideLines(side: ConnectionRow): readonly string[] {
   ];
   return lines.map(printable);
 }
+
+const pathWords = {
+  tunnel: 'mTLS tunnel',
+  kernel: 'in the kernel, within the node',
+  local: 'within the node',
+  direct: 'plaintext',
+} as const;
 
 const verdictWords = ({ allowed, policy, reason }: NonNullable<ConnectionRow['verdict']>): string =>
   `${allowed ? 'allowed' : 'denied'}${policy === null ? '' : ` by ${policy}`}: ${reason}`;

@@ -100,7 +100,7 @@ function waySteps(way: ExplainedWay, options: RenderOptions): readonly string[] 
   ];
 }
 
-const pathWords = { hbone: 'HBONE', plaintext: 'plaintext', direct: 'direct' } as const;
+const pathWords = { hbone: 'HBONE', kernel: 'kernel', plaintext: 'plaintext', direct: 'direct' } as const;
 
 const endpointWords = ({ workload, address, node }: ExplainedEndpoint): string =>
   `${workload === null ? '' : `${workload} at `}${address}${node === null ? '' : ` on ${node}`}`;

@@ -21,14 +21,20 @@ export function filesToLint(files: readonly ManifestFile[], config: MeshConfig):
   const { view, objects, problems, foreign } = meshInFiles(files, config);
   const network = foreign.filter(isNetworkPolicy).map(readNetworkPolicy);
   const ports = portsByPod(objects);
+  const namespaces = new Map(
+    objects.flatMap((sourced) => {
+      if (!isOfKind(sourced, 'Namespace')) return [];
+      const { name, labels = {} } = sourced.object.metadata;
+      return [[name, labels] as const];
+    }),
+  );
   const input: LintInput = {
     view,
     complete: false,
     declaredPorts: ({ namespace, name }) => ports.get(`${namespace}/${name}`) ?? [],
     networkPolicies: network.flatMap(({ policy }) => policy ?? []),
-    namespaces: new Set(
-      objects.flatMap((sourced) => (isOfKind(sourced, 'Namespace') ? [sourced.object.metadata.name] : [])),
-    ),
+    namespaces: new Set(namespaces.keys()),
+    namespaceLabels: namespaces,
     controller: undefined,
   };
   return {

@@ -121,20 +121,27 @@ export class StatusWriter {
         continue;
       }
       const from = this.#writeFrom(key, wanted);
-      this.#due.set(key, Math.max(from, now + lookEveryMs));
+      // What waits only because it was written a moment ago may be final, and then is written at once.
+      const mayBeDone = this.#heldUntil(wanted) <= now && this.#deps.book.isOpen(key);
+      this.#due.set(key, now + Math.max(lookEveryMs, mayBeDone ? 0 : from - now));
       if (from <= now) return { key, wanted };
     }
     return undefined;
   }
 
   /** When it may be written. */
-  #writeFrom(key: ObjectKey, { record, text, isProgress }: Wanted): number {
+  #writeFrom(key: ObjectKey, wanted: Wanted): number {
+    const { text, isProgress } = wanted;
     const last = this.#last.get(key);
-    const heldUntil = this.#held.get(record.kind)?.until ?? 0;
+    const heldUntil = this.#heldUntil(wanted);
     if (last === undefined) return heldUntil;
     const own =
       last.text === text ? retryDelayMs(last.times, 1, fightLimits) : isProgress ? progressEveryMs : 0;
     return Math.max(heldUntil, last.at + own);
+  }
+
+  #heldUntil({ record }: Wanted): number {
+    return this.#held.get(record.kind)?.until ?? 0;
   }
 
   /** How long to pause afterwards. */

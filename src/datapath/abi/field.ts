@@ -48,6 +48,13 @@ export const u64: Field<bigint> = {
   write: (view, offset, value) => view.setBigUint64(offset, value, little),
 };
 
+/** A byte, 0 or 1. */
+export const bool: Field<boolean> = {
+  ...u8,
+  read: (view, offset) => u8.read(view, offset) !== 0,
+  write: (view, offset, value) => u8.write(view, offset, value ? 1 : 0),
+};
+
 /** A window on the view's own memory. */
 export const bytesAt = (view: DataView, offset: number, length: number): Uint8Array =>
   new Uint8Array(view.buffer, view.byteOffset + offset, length);

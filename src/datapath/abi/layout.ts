@@ -9,6 +9,7 @@ import {
   address,
   array,
   bits,
+  bool,
   choice,
   decode,
   encode,
@@ -22,16 +23,20 @@ import {
 import { struct, type StructLayout } from './struct.ts';
 
 /** `MESH_ABI`. */
-export const abiVersion = 3;
+export const abiVersion = 4;
 
 /** `enum mesh_origin_kind`. */
-export const originKinds = { none: 0, captured: 1, host: 2, ztunnel: 3 } as const;
+export const originKinds = { none: 0, captured: 1, host: 2, ztunnel: 3, kernel: 4 } as const;
+
+/** `enum mesh_flow_stage`. */
+export const flowStages = { new: 0, admitted: 1, asked: 2 } as const;
+export type FlowStage = keyof typeof flowStages;
 
 /** `enum mesh_destination_flag`. */
-export const destinationFlags = { workload: 1, service: 2 } as const;
+export const destinationFlags = { workload: 1, service: 2, kernel: 4 } as const;
 
 /** `enum mesh_config_flag`. */
-export const configFlags = { captureUnknown: 1 } as const;
+export const configFlags = { captureUnknown: 1, kernelPath: 2 } as const;
 
 /** `enum mesh_counter`, in its order, each with what it counts since the programs were installed. */
 export const counterHelp = {
@@ -51,6 +56,14 @@ export const counterHelp = {
   denialsUntold: 'of those, the ones that were counted and not told: too many at a time',
   deniedConnecting:
     'UDP sockets that were not connected to where TCP is let through: resolvers do so to order addresses',
+  kernel: 'connections of enrolled pods to pods of this node, left to the kernel path',
+  admittedKernel: 'inbound connections passed to the application by a verdict, on the kernel path',
+  kernelAsked: 'inbound connections on the kernel path without a verdict in force: ztunnel decides',
+  droppedUnrecorded:
+    'inbound connections on the kernel path dropped: their record did not fit into the flows map',
+  refusedCrossing:
+    'connections on the kernel path refused: two pods dialled each other from the ports they dialled',
+  endedUntold: 'kernel-path connections that ended and are in no log: the agent did not read in time',
 } as const;
 
 export type CounterName = keyof typeof counterHelp;
@@ -65,6 +78,10 @@ export interface Config {
   readonly drainedCgroupId: bigint;
   readonly flags: Readonly<Record<keyof typeof configFlags, boolean>>;
   readonly abi: number;
+  /** What entries of `verdicts` must carry to count. */
+  readonly verdictGeneration: bigint;
+  /** None is given twice. */
+  readonly lastPodId: number;
 }
 
 export interface Pod {
@@ -105,6 +122,45 @@ export interface FlowKey {
 export interface Flow {
   readonly socketCookie: bigint;
   readonly origin: Origin;
+  /** Nanoseconds of the monotonic clock. */
+  readonly openedAt: bigint;
+  /** `admitted`: by a verdict, so that ztunnel knows nothing of it. Of the kernel path only. */
+  readonly stage: FlowStage;
+  /** The socket is gone, and the record waits for ztunnel to accept the connection. */
+  readonly closed: boolean;
+}
+
+/** All that a verdict depends on, besides the mesh. */
+export interface VerdictKey {
+  readonly sourceIp: IpAddress;
+  readonly destinationIp: IpAddress;
+  readonly sourcePodId: number;
+  readonly destinationPodId: number;
+  readonly port: number;
+}
+
+/** Allowed, by the mesh of that generation. */
+export interface KernelVerdict {
+  readonly generation: bigint;
+}
+
+/** A kernel-path connection that ended. */
+export interface Ended {
+  /** Nanoseconds of the monotonic clock. */
+  readonly openedAt: bigint;
+  readonly endedAt: bigint;
+  readonly socketCookie: bigint;
+  readonly flow: FlowKey;
+  readonly sourcePodId: number;
+  /** SYN and FIN are a byte each. */
+  readonly bytesAcked: bigint;
+  /** FIN is a byte. */
+  readonly bytesReceived: bigint;
+  /** Eight times the smoothed round trip. */
+  readonly srttUs: number;
+  readonly retransmits: number;
+  /** `BPF_TCP_…` of <linux/bpf.h>. */
+  readonly lastState: number;
 }
 
 const labelSize = 64;
@@ -123,6 +179,8 @@ export const config = struct<Config>('mesh_config', {
   drainedCgroupId: u64,
   flags: bits(u32, configFlags),
   abi: u32,
+  verdictGeneration: u64,
+  lastPodId: u32,
 });
 
 export const pod = struct<Pod>('mesh_pod', {
@@ -154,7 +212,36 @@ export const flowKey = struct<FlowKey>('mesh_flow_key', {
   destinationPort: u16,
 });
 
-export const flow = struct<Flow>('mesh_flow', { socketCookie: u64, origin });
+export const flow = struct<Flow>('mesh_flow', {
+  socketCookie: u64,
+  origin,
+  openedAt: u64,
+  stage: choice(u8, flowStages),
+  closed: bool,
+});
+
+export const verdictKey = struct<VerdictKey>('mesh_verdict_key', {
+  sourceIp: address,
+  destinationIp: address,
+  sourcePodId: u32,
+  destinationPodId: u32,
+  port: u16,
+});
+
+export const verdict = struct<KernelVerdict>('mesh_verdict', { generation: u64 });
+
+export const ended = struct<Ended>('mesh_ended', {
+  openedAt: u64,
+  endedAt: u64,
+  socketCookie: u64,
+  flow: flowKey,
+  sourcePodId: u32,
+  bytesAcked: u64,
+  bytesReceived: u64,
+  srttUs: u32,
+  retransmits: u32,
+  lastState: u8,
+});
 
 /** IANA's numbers. */
 const transports: Readonly<Record<Transport, number>> = { tcp: 6, udp: 17 };
@@ -238,6 +325,9 @@ export const structs: readonly StructLayout[] = [
   origin,
   flowKey,
   flow,
+  verdictKey,
+  verdict,
+  ended,
   egressKey,
   portRange,
   egress,

@@ -50,7 +50,7 @@ export function dumpMap(native: NativeBinding, pinRoot: string, name: string): R
   const read = readers[name];
   if (read === undefined) {
     throw new MeshError('UNSUPPORTED', `the kernel cannot list what is in ${name}`, {
-      hint: 'sockets: it is part of each socket; denials: mesh-ebpf connections --denied shows what was read from it',
+      hint: 'sockets: it is part of each socket; denials, ended: mesh-ebpf connections shows what was read from them',
     });
   }
   const pins = new Pins(native, pinRoot);
@@ -85,6 +85,7 @@ function readNames(native: NativeBinding, pins: Pins): Names {
         .get(set)
         ?.map(({ label }) => label)
         .join(', ') ?? '',
+    verdictGeneration: entriesOf(native, pins, mapSpecs.config)[0]?.[1].verdictGeneration ?? 0n,
     address: (ip) => pod(local.get(ip) ?? 0) || (destinations.get(ip)?.label ?? ''),
   };
 }

@@ -20,6 +20,8 @@ export interface Names {
   /** The pods that a set of `egress` entries restricts. */
   underSet(set: bigint): string;
   address(ip: IpAddress): string;
+  /** What verdicts have to carry to count. */
+  readonly verdictGeneration: bigint;
 }
 
 /** `443/tcp`, `1000-2000/udp`, `tcp` for every port. */
@@ -50,6 +52,9 @@ export const readers: Readonly<Record<string, Reader>> = {
     ztunnelCgroupId: String(config.ztunnelCgroupId),
     drainedCgroupId: String(config.drainedCgroupId),
     captureUnknown: config.flags.captureUnknown,
+    kernelPath: config.flags.kernelPath,
+    verdictGeneration: String(config.verdictGeneration),
+    lastPodId: config.lastPodId,
     abi: config.abi,
   })),
   pods: reader(mapSpecs.pods, (cookie, pod) => ({
@@ -70,7 +75,13 @@ export const readers: Readonly<Record<string, Reader>> = {
   destinations: reader(mapSpecs.destinations, (address, { label, flags }) => ({
     address,
     name: label,
-    kind: [flags.service ? 'service' : '', flags.workload ? 'workload' : ''].filter(Boolean).join(', '),
+    kind: [
+      flags.service ? 'service' : '',
+      flags.workload ? 'workload' : '',
+      flags.kernel ? 'kernel path' : '',
+    ]
+      .filter(Boolean)
+      .join(', '),
   })),
   egress: reader(mapSpecs.egress, ({ set, bits, base }, { open }, names) => ({
     pods: names.underSet(set),
@@ -89,12 +100,13 @@ export const readers: Readonly<Record<string, Reader>> = {
     pod: names.pod(podId),
     socketCookie: String(socketCookie),
   })),
-  flows: reader(mapSpecs.flows, (key, { origin, socketCookie }, names) => ({
+  flows: reader(mapSpecs.flows, (key, { origin, socketCookie, stage }, names) => ({
     source: formatSocketAddress({ ip: key.sourceIp, port: key.sourcePort as Port }),
     sourceName: names.address(key.sourceIp),
     destination: formatSocketAddress({ ip: key.destinationIp, port: key.destinationPort as Port }),
     destinationName: names.address(key.destinationIp),
     origin: origin.kind,
+    stage: origin.kind === 'kernel' ? stage : '',
     pod: names.pod(origin.podId),
     dialled:
       origin.originalIp === undefined
@@ -102,6 +114,20 @@ export const readers: Readonly<Record<string, Reader>> = {
         : formatSocketAddress({ ip: origin.originalIp, port: origin.originalPort as Port }),
     dialledName: origin.originalIp === undefined ? '' : names.address(origin.originalIp),
     socketCookie: String(socketCookie),
+  })),
+  verdicts: reader(mapSpecs.verdicts, (key, { generation }, names) => ({
+    source: names.pod(key.sourcePodId),
+    sourceIp: key.sourceIp,
+    destination: names.pod(key.destinationPodId),
+    destinationIp: key.destinationIp,
+    port: key.port,
+    state: generation === names.verdictGeneration ? 'in force' : 'outdated',
+  })),
+  strays: reader(mapSpecs.strays, (key, _, names) => ({
+    source: formatSocketAddress({ ip: key.sourceIp, port: key.sourcePort as Port }),
+    sourceName: names.address(key.sourceIp),
+    destination: formatSocketAddress({ ip: key.destinationIp, port: key.destinationPort as Port }),
+    destinationName: names.address(key.destinationIp),
   })),
   cookies: reader(mapSpecs.cookies, (socketCookie, netnsCookie) => ({
     socketCookie: String(socketCookie),

@@ -11,8 +11,9 @@ import type { ObjectChange, ObjectSink, ObjectSource, SourceCondition, SourceSta
 import { ChangeBatch } from './change-batch.ts';
 import type { ApiConnection } from './connection.ts';
 import { type Feed, keep } from './feed.ts';
-import { defaultLimits, type RawObject } from './feed-client.ts';
+import { defaultLimits } from './feed-client.ts';
 import { FeedObjects } from './feed-objects.ts';
+import type { RawObject } from './raw-object.ts';
 import { defaultReflectorOptions, Reflector, type ReflectorOptions } from './reflector.ts';
 
 export interface ApiSourceDeps {

@@ -5,6 +5,7 @@ import type { ApiConnection } from './connection.ts';
 import { type AnswerDeadline, answerDeadline } from './deadline.ts';
 import { ApiFailure, failureOf } from './failure.ts';
 import type { Feed } from './feed.ts';
+import type { RawObject } from './raw-object.ts';
 import { parseRetryAfterMs } from './retry.ts';
 import type { ApiResponse } from './transport.ts';
 
@@ -26,8 +27,6 @@ export const defaultLimits: FeedLimits = {
   silenceMs: 150_000,
 };
 
-export type RawObject = Readonly<Record<string, unknown>>;
-
 export interface Page {
   readonly items: readonly RawObject[];
   readonly resourceVersion: string;
@@ -45,14 +44,17 @@ export interface FeedClientDeps {
   readonly clock: Clock;
 }
 
+/** Of a feed, what its requests need. */
+export type Asked = Pick<Feed, 'resource' | 'paths' | 'fieldSelector' | 'metadataOnly'>;
+
 export class FeedClient {
   readonly #deps: FeedClientDeps;
-  readonly #feed: Feed;
+  readonly #feed: Asked;
   readonly #limits: FeedLimits;
   /** Of the feed's paths, the one in use. */
   #path = 0;
 
-  constructor(deps: FeedClientDeps, feed: Feed, limits: FeedLimits) {
+  constructor(deps: FeedClientDeps, feed: Asked, limits: FeedLimits) {
     this.#deps = deps;
     this.#feed = feed;
     this.#limits = limits;

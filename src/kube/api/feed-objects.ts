@@ -7,8 +7,9 @@ import type { Fault } from '../decode.ts';
 import { type Kind, kinds, type ObjectKey, objectKey, type SourcedObject } from '../objects.ts';
 import { formatField, type ObjectReference, type Problem } from '../problem.ts';
 import type { ObjectChange } from '../source.ts';
-import { type Feed, keep, strictReading } from './feed.ts';
-import type { RawObject } from './feed-client.ts';
+import { strictestReading } from '../strictest.ts';
+import { type Feed, keep } from './feed.ts';
+import type { RawObject } from './raw-object.ts';
 
 const nothing: ObjectChange = { set: [], deleted: [] };
 
@@ -116,8 +117,7 @@ export class FeedObjects {
       this.#revision += 1;
       faults.set(key, faultProblems(reference, kept.faults));
       if (known !== undefined) return known;
-      const standIn = kinds[this.#feed.kind].standIn?.(reference.namespace, reference.name);
-      const strict = standIn ?? strictReading(this.#feed, raw);
+      const strict = strictestReading(reference, raw, (candidate) => keep(this.#feed, candidate).object);
       return strict === undefined ? undefined : { object: strict, position: undefined };
     }
     faults.delete(key);
@@ -139,7 +139,10 @@ export const faultProblems = (object: ObjectReference, faults: readonly Fault[])
     hint,
   }));
 
-export function referenceOf(kind: Kind, { metadata }: RawObject): ObjectReference {
+export function referenceOf<K extends Kind>(
+  kind: K,
+  { metadata }: RawObject,
+): ObjectReference & { readonly kind: K } {
   const { name, namespace } = (metadata ?? {}) as Readonly<Record<string, unknown>>;
   return { kind, namespace: kinds[kind].namespaced ? nameIn(namespace) : '', name: nameIn(name) };
 }

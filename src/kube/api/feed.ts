@@ -14,7 +14,6 @@ import {
   AuthorizationPolicySchema,
   dryRunAnnotation,
   PeerAuthenticationSchema,
-  strictestSpecs,
 } from '../resources/security.ts';
 import { EndpointSliceSchema, ServiceSchema } from '../resources/service.ts';
 
@@ -80,7 +79,12 @@ const KeptOwnPod = Type.Object({
   metadata: Type.Object({
     ...KeptNamespacedMetadata.properties,
     annotations: Type.Optional(
-      keptAnnotations('sidecar.istio.io/status', 'kubernetes.io/config.hash', 'ambient.istio.io/redirection'),
+      keptAnnotations(
+        'sidecar.istio.io/status',
+        'mesh-ebpf.io/same-node',
+        'kubernetes.io/config.hash',
+        'ambient.istio.io/redirection',
+      ),
     ),
   }),
 });
@@ -229,15 +233,6 @@ export function keep(feedOf: Feed, raw: Readonly<Record<string, unknown>>): Kept
   const [apiVersion] = kinds[kind].apiVersions;
   const { value, faults } = decode(schema, { ...raw, apiVersion, kind }, { strict: false });
   return faults.length === 0 ? { object: complete(value), faults } : { object: undefined, faults };
-}
-
-/** What is in force of an object that cannot be read, when no earlier version of it could; undefined: nothing. */
-export function strictReading(feedOf: Feed, raw: Readonly<Record<string, unknown>>): KubeObject | undefined {
-  for (const spec of strictestSpecs(feedOf.kind, raw['spec'])) {
-    const { object } = keep(feedOf, { ...raw, spec });
-    if (object !== undefined) return object;
-  }
-  return undefined;
 }
 
 export interface Kept {

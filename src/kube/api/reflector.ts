@@ -9,8 +9,10 @@ import type { ObjectChange } from '../source.ts';
 import type { ApiConnection } from './connection.ts';
 import { ApiFailure, asFailure } from './failure.ts';
 import type { Feed } from './feed.ts';
-import { FeedClient, type FeedLimits, PageTooLong, type RawObject, type WatchEvent } from './feed-client.ts';
+import { DefinitionWatch, type DefinitionWatchOptions } from './definition-watch.ts';
+import { FeedClient, PageTooLong, type WatchEvent } from './feed-client.ts';
 import type { FeedObjects } from './feed-objects.ts';
+import { annotationsOf, isOlder, type RawObject, versionOf } from './raw-object.ts';
 import { type RetryLimits, retryDelayMs } from './retry.ts';
 
 export interface ReflectorDeps {
@@ -27,11 +29,8 @@ export interface ReflectorDeps {
   readonly reached: () => void;
 }
 
-export interface ReflectorOptions {
-  readonly limits: FeedLimits;
+export interface ReflectorOptions extends DefinitionWatchOptions {
   readonly retry: RetryLimits;
-  /** How often to look for a kind that the server does not have. */
-  readonly absentRetryMs: number;
   /** Objects of a kind stay in force so long after the server said that it knows the kind no more. */
   readonly absentGraceMs: number;
   /** Objects a page. */
@@ -45,6 +44,7 @@ export interface ReflectorOptions {
 export const defaultReflectorOptions: Omit<ReflectorOptions, 'limits'> = {
   retry: { minMs: 500, maxMs: 30_000 },
   absentRetryMs: 60_000,
+  definedRetry: { minMs: 3_000, maxMs: 6_000 },
   absentGraceMs: 60_000,
   pageSize: 250,
   watchMs: 300_000,
@@ -65,6 +65,7 @@ export class Reflector {
   readonly #feed: Feed;
   readonly #options: ReflectorOptions;
   readonly #client: FeedClient;
+  readonly #definition: DefinitionWatch;
   readonly #stop = new AbortController();
   /** From where to watch; undefined: everything has to be read. */
   #version: string | undefined;
@@ -92,6 +93,7 @@ export class Reflector {
     this.#options = options;
     this.#pageSize = options.pageSize;
     this.#client = new FeedClient(deps, feed, options.limits);
+    this.#definition = new DefinitionWatch(deps, feed.resource, options);
   }
 
   get feed(): Feed {
@@ -136,12 +138,15 @@ export class Reflector {
 
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
-      let delay: number;
+      let delay: number | 'until it is defined';
       try {
         delay = (await this.#follow()) ? 0 : this.#backoff(undefined);
       } catch (error) {
         if (this.#stop.signal.aborted) return;
         delay = this.#recover(asFailure(error));
+      }
+      if (delay === 'until it is defined') {
+        delay = await this.#definition.untilChanged(this.#watchSeconds(), this.#stop.signal);
       }
       if (delay > 0) await this.#sleep(delay);
     }
@@ -151,8 +156,6 @@ export class Reflector {
   async #follow(): Promise<boolean> {
     if (this.#isInDoubt) await this.#checkVersion();
     if (this.#version === undefined && !this.#streamsLists) await this.#listPages();
-    const { watchMs } = this.#options;
-    const timeoutSeconds = Math.ceil((watchMs * (1 + this.#deps.clock.random())) / 1000);
     const isList = this.#version === undefined;
     if (isList) this.#deps.objects.beginList();
     let cancelSettle: (() => void) | undefined;
@@ -162,7 +165,7 @@ export class Reflector {
     };
     const events = this.#client.watch(
       {
-        timeoutSeconds: String(timeoutSeconds),
+        timeoutSeconds: String(this.#watchSeconds()),
         ...(this.#version === undefined
           ? { sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan' }
           : { resourceVersion: this.#version }),
@@ -175,6 +178,10 @@ export class Reflector {
     } finally {
       cancelSettle?.();
     }
+  }
+
+  #watchSeconds(): number {
+    return Math.ceil((this.#options.watchMs * (1 + this.#deps.clock.random())) / 1000);
   }
 
   /** True if any of the events, besides a list, was of use. */
@@ -259,7 +266,7 @@ export class Reflector {
   }
 
   /** What a failure changes; returns how long to wait. */
-  #recover(failure: ApiFailure): number {
+  #recover(failure: ApiFailure): number | 'until it is defined' {
     switch (failure.reason) {
       case 'expired':
         this.#version = undefined;
@@ -321,8 +328,8 @@ export class Reflector {
     this.#isInDoubt = false;
   }
 
-  /** A kind the server does not have: looked for now and then. What was in force stays for a while. */
-  #wait(failure: ApiFailure): number {
+  /** A kind the server does not have. What was in force stays for a while. */
+  #wait(failure: ApiFailure): number | 'until it is defined' {
     if (this.#client.tryNextPath()) return 0;
     const { clock, objects } = this.#deps;
     this.#version = undefined;
@@ -332,7 +339,7 @@ export class Reflector {
       return this.#backoff(undefined);
     }
     this.#takeAbsence(failure);
-    return this.#options.absentRetryMs * (0.75 + 0.5 * clock.random());
+    return 'until it is defined';
   }
 
   #noteLoss(count: number): void {
@@ -361,6 +368,7 @@ export class Reflector {
   #sleep(ms: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const { signal } = this.#stop;
+    if (signal.aborted) return Promise.resolve();
     const wake = (): void => resolve();
     const cancel = this.#deps.clock.after(ms, wake);
     this.#wakeUp = wake;
@@ -373,26 +381,9 @@ export class Reflector {
   }
 }
 
-const metadataOf = (object: RawObject): RawObject => (object['metadata'] ?? {}) as RawObject;
-
-const annotationsOf = (object: RawObject): RawObject =>
-  (metadataOf(object)['annotations'] ?? {}) as RawObject;
-
-function versionOf(object: RawObject): string {
-  const version = metadataOf(object)['resourceVersion'];
-  if (typeof version === 'string' && version !== '') return version;
-  throw new ApiFailure('expired', 'the API server sent an object without a version');
-}
-
 const lostWithKind = ({ resource }: Feed, count: number): ApiFailure =>
   new ApiFailure(
     'absent',
     `the API server knows ${resource} no more: ${count} that were in force are so no longer`,
     { hint: `is the CustomResourceDefinition still wanted? kubectl get crd ${resource}` },
   );
-
-/** Versions are numbers that grow, wherever there is etcd behind; others are not compared. */
-function isOlder(version: string, than: string): boolean {
-  const isNumber = /^\d{1,19}$/;
-  return isNumber.test(version) && isNumber.test(than) && BigInt(version) < BigInt(than);
-}

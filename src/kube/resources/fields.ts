@@ -102,7 +102,7 @@ export const keptAnnotations = (...names: string[]) =>
  */
 const keptMetadata = {
   labels: Type.Optional(Labels),
-  annotations: Type.Optional(keptAnnotations('sidecar.istio.io/status')),
+  annotations: Type.Optional(keptAnnotations('sidecar.istio.io/status', 'mesh-ebpf.io/same-node')),
   uid: commonMetadata.uid,
   creationTimestamp: Type.Optional(Type.String()),
   deletionTimestamp: Type.Optional(Type.String()),

@@ -1,6 +1,6 @@
 /**
  * NamespaceAccess, our own kind: what Istio's policies cannot say. The CustomResourceDefinition in
- * `daemonset/base/namespace-access.yaml` is made from this schema (`custom-resource.ts`).
+ * `daemonset/base/namespace-access.yaml` is made from this schema.
  */
 import { type Static, type TSchema, Type } from 'typebox';
 import { DnsLabel, ignored, Labels, NamespacedMetadata, PortNumber } from './fields.ts';
@@ -65,10 +65,8 @@ export type AccessRuleObject = Static<typeof Rule>;
 export type AccessTargetObject = Static<typeof Target>;
 export type AccessPortObject = Static<typeof Port>;
 
-/** What is in force in place of one that was never readable: it may have meant to deny anything. */
-export const denyingAccess = (namespace: string, name: string): NamespaceAccessObject => ({
-  apiVersion: accessVersion,
-  kind: 'NamespaceAccess',
-  metadata: { namespace, name },
-  spec: { inbound: { default: 'Deny' }, egress: { default: 'Deny' } },
-});
+/** The strictest there is. */
+export const denyingSpec: NamespaceAccessObject['spec'] = {
+  inbound: { default: 'Deny' },
+  egress: { default: 'Deny' },
+};

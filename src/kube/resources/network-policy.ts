@@ -1,5 +1,5 @@
 /**
- * NetworkPolicy, read by lint alone: who enforces it is the cluster's network. Peers are not looked at.
+ * NetworkPolicy, read by lint alone: who enforces it is the cluster's network.
  * Source of the names: Kubernetes API reference, NetworkPolicy v1.
  */
 import { type Static, Type } from 'typebox';
@@ -20,16 +20,26 @@ const Port = Type.Object({
 
 const ports = Type.Optional(Type.Array(Port));
 
-const NetworkPolicySpec = Type.Object({
-  podSelector: Type.Optional(
-    Type.Object({
-      matchLabels: Type.Optional(Labels),
-      matchExpressions: Type.Optional(Type.Array(Expression)),
-    }),
+const Selector = Type.Object({
+  matchLabels: Type.Optional(Labels),
+  matchExpressions: Type.Optional(Type.Array(Expression)),
+});
+
+const Peer = Type.Object({
+  podSelector: Type.Optional(Selector),
+  namespaceSelector: Type.Optional(Selector),
+  ipBlock: Type.Optional(
+    Type.Object({ cidr: Type.String(), except: Type.Optional(Type.Array(Type.String())) }),
   ),
+});
+
+const peers = Type.Optional(Type.Array(Peer));
+
+const NetworkPolicySpec = Type.Object({
+  podSelector: Type.Optional(Selector),
   policyTypes: Type.Optional(Type.Array(Type.Enum(['Ingress', 'Egress']))),
-  ingress: Type.Optional(Type.Array(Type.Object({ ports, ...ignored('from') }))),
-  egress: Type.Optional(Type.Array(Type.Object({ ports, ...ignored('to') }))),
+  ingress: Type.Optional(Type.Array(Type.Object({ ports, from: peers }))),
+  egress: Type.Optional(Type.Array(Type.Object({ ports, to: peers }))),
 });
 
 export const NetworkPolicySchema = Type.Object({

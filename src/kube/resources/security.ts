@@ -118,17 +118,3 @@ export const PeerAuthenticationSchema = Type.Object({
   ...ignored('status'),
 });
 export type PeerAuthenticationObject = Static<typeof PeerAuthenticationSchema>;
-
-/** Kinds that restrict: what of them cannot be read at all is in force as its strictest reading. */
-const strictest: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  AuthorizationPolicy: { action: 'DENY', rules: [{}] },
-  PeerAuthentication: { mtls: { mode: 'STRICT' } },
-};
-
-/** Specs for an object of which the own one cannot be read, from the best to the last resort; none for other kinds. */
-export function strictestSpecs(kind: string, spec: unknown): readonly Readonly<Record<string, unknown>>[] {
-  const strict = strictest[kind];
-  if (strict === undefined) return [];
-  const { selector } = (spec ?? {}) as { readonly selector?: unknown };
-  return selector === undefined || selector === null ? [strict] : [{ ...strict, selector }, strict];
-}

@@ -3,7 +3,7 @@ import { accessKey, type NamespaceAccess } from '../../model/access.ts';
 import type { PolicyKey } from '../../model/policy.ts';
 import { type NamespaceAccessObject, type SourcedObject } from '../objects.ts';
 import type { Problem } from '../problem.ts';
-import { denyingAccess } from '../resources/namespace-access.ts';
+import { denyingSpec } from '../resources/namespace-access.ts';
 import { guarded } from './guarded.ts';
 import { translateAccess } from './namespace-access.ts';
 
@@ -23,7 +23,7 @@ export class Accesses {
       sourced,
       () => translateAccess(sourced),
       (bug) => ({
-        ...translateAccess({ ...sourced, object: denyingAccess(namespace, name) }),
+        ...translateAccess({ ...sourced, object: { ...sourced.object, spec: denyingSpec } }),
         valid: false,
         problems: [bug],
       }),

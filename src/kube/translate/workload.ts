@@ -11,6 +11,12 @@ import { objectProblem } from './problem.ts';
 /** Puts a namespace, or a single pod, into the mesh: `ambient`; or takes a pod out of it: `none` (Istio's label). */
 export const dataplaneModeLabel = 'istio.io/dataplane-mode';
 
+/**
+ * How a namespace's pods, or a single pod, reach pods of their own node where the node offers a choice: `hbone` keeps
+ * them to mutual TLS through ztunnel, `kernel` takes a pod out of its namespace's wish.
+ */
+export const sameNodeAnnotation = 'mesh-ebpf.io/same-node';
+
 /** Left by Istio's sidecar injector: such a pod captures its own traffic. */
 const sidecarAnnotation = 'sidecar.istio.io/status';
 
@@ -26,10 +32,9 @@ export interface TranslatedPod {
   readonly problem: Problem | undefined;
 }
 
-/** `namespaceMode` is the namespace's dataplane-mode label; undefined if it has none or is not known. */
 export function translatePod(
   sourced: SourcedObject<Pod>,
-  namespaceMode: string | undefined,
+  wishes: NamespaceWishes,
   config: MeshConfig,
 ): TranslatedPod {
   const pod = sourced.object;
@@ -43,7 +48,7 @@ export function translatePod(
   });
   const addresses = given.map(tryParseIp).filter((ip): ip is IpAddress => ip !== undefined);
   if (addresses.length < given.length) return refuse('status.podIPs', 'not all of them are IP addresses');
-  const pending = pendingWorkload(sourced, namespaceMode, config);
+  const pending = pendingWorkload(sourced, wishes, config);
   if ('problem' in pending) return { workload: undefined, problem: pending.problem };
   return { workload: { ...pending, addresses }, problem: undefined };
 }
@@ -51,7 +56,7 @@ export function translatePod(
 /** All there is to know of a pod but its addresses. */
 export function pendingWorkload(
   sourced: SourcedObject<Pod>,
-  namespaceMode: string | undefined,
+  wishes: NamespaceWishes,
   config: MeshConfig,
 ): PendingWorkload | { readonly problem: Problem } {
   const pod = sourced.object;
@@ -62,7 +67,7 @@ export function pendingWorkload(
   if (identity === undefined) {
     return refuse('spec.serviceAccountName', 'namespace and service account do not make a SPIFFE ID');
   }
-  return workload({ pod, node, identity, namespaceMode });
+  return workload({ pod, node, identity, wishes });
 }
 
 /** The pod's addresses, each once, as the kubelet reports them. */
@@ -89,14 +94,22 @@ function identityOf(pod: Pod, { trustDomain }: MeshConfig): SpiffeId | undefined
   }
 }
 
+/** What a namespace's pods do that say nothing themselves; undefined: it does not say either, or is not known. */
+export interface NamespaceWishes {
+  /** The dataplane-mode label. */
+  readonly mode: string | undefined;
+  /** The same-node annotation. */
+  readonly sameNode: string | undefined;
+}
+
 interface PodFacts {
   readonly pod: Pod;
   readonly node: string;
   readonly identity: SpiffeId;
-  readonly namespaceMode: string | undefined;
+  readonly wishes: NamespaceWishes;
 }
 
-function workload({ pod, node, identity, namespaceMode }: PodFacts): PendingWorkload {
+function workload({ pod, node, identity, wishes }: PodFacts): PendingWorkload {
   const { namespace, name, uid, labels = {}, annotations, deletionTimestamp } = pod.metadata;
   const nodeUid = annotations?.[staticPodUidAnnotation] as WorkloadUid | undefined;
   return {
@@ -108,8 +121,9 @@ function workload({ pod, node, identity, namespaceMode }: PodFacts): PendingWork
     serviceAccount: serviceAccountOf(pod),
     identity,
     node: node as NodeName,
-    protocol: protocolOf(pod, namespaceMode),
+    protocol: protocolOf(pod, wishes),
     hostNetwork: pod.spec.hostNetwork === true,
+    ...(wantsHbone(annotations?.[sameNodeAnnotation] ?? wishes.sameNode) ? { sameNode: 'hbone' } : {}),
     terminating: deletionTimestamp !== undefined,
     ...(annotations?.[redirectionAnnotation] === 'enabled' ? { annotated: true } : {}),
     owner: ownerOf(pod),
@@ -117,11 +131,14 @@ function workload({ pod, node, identity, namespaceMode }: PodFacts): PendingWork
   };
 }
 
+/** A value nobody knows is taken for the stricter one. */
+const wantsHbone = (wish: string | undefined): boolean => wish !== undefined && wish !== 'kernel';
+
 /** The pod's own label decides; without one, its namespace's. */
-function protocolOf({ metadata, spec }: Pod, namespaceMode: string | undefined): Protocol {
+function protocolOf({ metadata, spec }: Pod, wishes: NamespaceWishes): Protocol {
   const hasSidecar = metadata.annotations?.[sidecarAnnotation] !== undefined;
   if (spec.hostNetwork === true || hasSidecar) return 'tcp';
-  const mode = metadata.labels?.[dataplaneModeLabel] ?? namespaceMode;
+  const mode = metadata.labels?.[dataplaneModeLabel] ?? wishes.mode;
   return mode === 'ambient' ? 'hbone' : 'tcp';
 }
 

@@ -1,4 +1,4 @@
-/** All pods → workloads, change by change. A pod is translated again when it or its namespace's label changes. */
+/** All pods → workloads, change by change. A pod is translated again when it or its namespace's wishes change. */
 import { MeshError } from '../../base/errors.ts';
 import type { MeshConfig, Workload, WorkloadUid } from '../../model/mesh.ts';
 import type { PendingWorkload } from '../../model/pod-lookup.ts';
@@ -7,7 +7,14 @@ import { objectKey } from '../objects.ts';
 import { formatProblem, type Problem } from '../problem.ts';
 import { guarded } from './guarded.ts';
 import { objectProblem } from './problem.ts';
-import { dataplaneModeLabel, pendingWorkload, translatePod, type TranslatedPod } from './workload.ts';
+import {
+  dataplaneModeLabel,
+  type NamespaceWishes,
+  pendingWorkload,
+  sameNodeAnnotation,
+  translatePod,
+  type TranslatedPod,
+} from './workload.ts';
 
 interface KnownPod {
   readonly pod: SourcedObject<Pod>;
@@ -18,8 +25,7 @@ export class Workloads {
   readonly #config: MeshConfig;
   readonly #pods = new Map<ObjectKey, KnownPod>();
   readonly #byNamespace = new Map<string, Set<ObjectKey>>();
-  /** Namespace → its dataplane-mode label. */
-  readonly #modes = new Map<string, string>();
+  readonly #wishes = new Map<string, NamespaceWishes>();
   /** Pods that have a UID: one, unless somebody copied a manifest. */
   readonly #claimants = new Map<WorkloadUid, readonly ObjectKey[]>();
   readonly #faults = new Map<ObjectKey, Problem>();
@@ -38,11 +44,14 @@ export class Workloads {
   }
 
   setNamespace({ object: { metadata } }: SourcedObject<Namespace>): void {
-    this.#setMode(metadata.name, metadata.labels?.[dataplaneModeLabel]);
+    this.#setWishes(metadata.name, {
+      mode: metadata.labels?.[dataplaneModeLabel],
+      sameNode: metadata.annotations?.[sameNodeAnnotation],
+    });
   }
 
   deleteNamespace(name: string): void {
-    this.#setMode(name, undefined);
+    this.#setWishes(name, none);
   }
 
   setPod(pod: SourcedObject<Pod>): void {
@@ -75,7 +84,7 @@ export class Workloads {
   pending(namespace: string, name: string): PendingWorkload | undefined {
     const known = this.#pods.get(`Pod/${namespace}/${name}` as ObjectKey);
     if (known === undefined) return undefined;
-    const pending = pendingWorkload(known.pod, this.#modes.get(namespace), this.#config);
+    const pending = pendingWorkload(known.pod, this.#wishesOf(namespace), this.#config);
     if ('problem' in pending) throw new MeshError('INVALID_MANIFEST', formatProblem(pending.problem));
     return pending;
   }
@@ -91,10 +100,15 @@ export class Workloads {
     );
   }
 
-  #setMode(namespace: string, mode: string | undefined): void {
-    if (this.#modes.get(namespace) === mode) return;
-    if (mode === undefined) this.#modes.delete(namespace);
-    else this.#modes.set(namespace, mode);
+  #wishesOf(namespace: string): NamespaceWishes {
+    return this.#wishes.get(namespace) ?? none;
+  }
+
+  #setWishes(namespace: string, wishes: NamespaceWishes): void {
+    const before = this.#wishesOf(namespace);
+    if (before.mode === wishes.mode && before.sameNode === wishes.sameNode) return;
+    if (wishes.mode === undefined && wishes.sameNode === undefined) this.#wishes.delete(namespace);
+    else this.#wishes.set(namespace, wishes);
     this.#byNamespace.get(namespace)?.forEach((key) => this.#dirty.add(key));
   }
 
@@ -104,7 +118,7 @@ export class Workloads {
     const { pod } = known;
     const { workload, problem } = guarded<TranslatedPod>(
       pod,
-      () => translatePod(pod, this.#modes.get(pod.object.metadata.namespace), this.#config),
+      () => translatePod(pod, this.#wishesOf(pod.object.metadata.namespace), this.#config),
       (bug) => ({ workload: known.workload, problem: bug }),
     );
     if (problem === undefined) this.#faults.delete(key);
@@ -140,6 +154,8 @@ export class Workloads {
     return first;
   }
 }
+
+const none: NamespaceWishes = { mode: undefined, sameNode: undefined };
 
 const isPresent = <T>(value: T | undefined): value is T => value !== undefined;
 

@@ -30,6 +30,8 @@ export interface UpOptions {
   readonly mesh: boolean;
   /** Of the workloads' certificates. */
   readonly certificateLifetimeMs?: number | undefined;
+  /** How pods of a node reach each other; undefined: as the node program has it. */
+  readonly sameNode?: string | undefined;
   /** A fault to try: by node, how far the clock of its mesh programs is wrong, in milliseconds. */
   readonly clockOffsets?: Readonly<Record<string, number>>;
   /** How long to wait until all pods are ready; undefined: do not wait. */
@@ -68,9 +70,15 @@ function checkNodes({ nodes, clockOffsets = {} }: UpOptions): void {
 }
 
 function initialState({ program }: LabContext, options: UpOptions, cgroup2: string): LabState {
-  const { nodes: nodeCount, mesh, certificateLifetimeMs, clockOffsets = {} } = options;
+  const { nodes: nodeCount, mesh, certificateLifetimeMs, sameNode, clockOffsets = {} } = options;
   const lifetime = certificateLifetimeMs === undefined ? {} : { certificateLifetimeMs };
-  const asked = { nodeCount, mesh, ...lifetime, clockOffsets };
+  const asked = {
+    nodeCount,
+    mesh,
+    ...lifetime,
+    ...(sameNode === undefined ? {} : { sameNode }),
+    clockOffsets,
+  };
   return newLabState({ ...asked, cgroup2, program, mountedBpffs: false, kubelets: {} });
 }
 

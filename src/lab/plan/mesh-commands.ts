@@ -42,6 +42,7 @@ export function nodeCommand(state: LabState, layout: LabLayout, node: string, ke
     dnsAddresses.join(),
     '--log-level',
     'info',
+    ...(state.sameNode === undefined ? [] : ['--same-node', state.sameNode]),
   ];
 }
 

@@ -25,17 +25,30 @@ export const lintCodes = {
   },
   'shadowed-by-deny': { severity: 'warning', text: 'a DENY covers the ALLOW rule: it never has an effect' },
   'redundant-rule': { severity: 'info', text: 'another rule says the same, or more' },
-  'allows-everything': { severity: 'warning', text: 'an ALLOW rule without conditions' },
-  'denies-everything': { severity: 'warning', text: 'a DENY rule without conditions' },
+  'allows-everything': { severity: 'warning', text: 'a rule without conditions that allows' },
+  'denies-everything': { severity: 'warning', text: 'a rule without conditions that denies' },
   'any-source': { severity: 'warning', text: 'an ALLOW rule that does not say who, plaintext included' },
   'any-identity': { severity: 'warning', text: 'an asterisk: everybody who is in the mesh' },
   'allows-plaintext': { severity: 'warning', text: 'only who may not is said, so plaintext is allowed too' },
+  'any-destination': { severity: 'warning', text: 'an egress rule that opens every address' },
+  'unknown-destination': {
+    severity: 'warning',
+    text: 'an egress rule for a Service or namespace that has no address',
+  },
+  'in-mesh-destination': {
+    severity: 'warning',
+    text: 'an egress rule for TCP to the mesh, where it has no say',
+  },
   'blocks-hbone': {
     severity: 'error',
     text: 'a NetworkPolicy blocks port 15008: no connection through the mesh',
   },
   'blocks-dns': { severity: 'warning', text: 'a NetworkPolicy or NamespaceAccess blocks DNS' },
-  'locks-out-dns': { severity: 'warning', text: 'policies refuse DNS over TCP at the cluster’s DNS servers' },
+  'locks-out-dns': {
+    severity: 'warning',
+    text: 'policies refuse DNS over TCP at the cluster’s DNS servers, or their answers',
+  },
+  'locks-out-api': { severity: 'info', text: 'a NamespaceAccess keeps pods from the API server' },
   'locks-out-mesh': { severity: 'error', text: 'policies refuse node programs at the certificate authority' },
 } as const satisfies Readonly<Record<string, { readonly severity: Severity; readonly text: string }>>;
 

@@ -1,5 +1,5 @@
 /** What is linted: a version of the mesh, and what is known beside it. */
-import type { Port } from '../../base/ip.ts';
+import type { IpPrefix, Port } from '../../base/ip.ts';
 import type { ServiceKey, Workload } from '../../model/mesh.ts';
 import type { MeshView } from '../../model/view.ts';
 
@@ -12,11 +12,13 @@ export interface LintInput {
   readonly networkPolicies: readonly NetworkPolicy[];
   /** Namespaces that are there, with pods or without. */
   readonly namespaces: ReadonlySet<string>;
+  /** Of namespaces; of one that is missing they are not known. */
+  readonly namespaceLabels: ReadonlyMap<string, Workload['labels']>;
   /** Where node programs get certificates; undefined where that is not in the mesh. */
   readonly controller: ServiceKey | undefined;
 }
 
-/** Kubernetes' NetworkPolicy, as far as ports go. */
+/** Kubernetes' NetworkPolicy. */
 export interface NetworkPolicy {
   readonly namespace: string;
   readonly name: string;
@@ -36,9 +38,20 @@ export interface LabelRequirement {
 }
 
 export interface NetworkRule {
+  /** Alternatives; undefined: everybody. */
+  readonly peers: readonly NetworkPeer[] | undefined;
   /** undefined: all. */
   readonly ports: readonly NetworkPort[] | undefined;
 }
+
+export type NetworkPeer =
+  | {
+      readonly type: 'pods';
+      /** undefined: in the policy's own namespace. */
+      readonly namespaces: LabelSelector | undefined;
+      readonly pods: LabelSelector;
+    }
+  | { readonly type: 'block'; readonly prefix: IpPrefix; readonly except: readonly IpPrefix[] };
 
 export interface NetworkPort {
   readonly protocol: 'TCP' | 'UDP' | 'SCTP';

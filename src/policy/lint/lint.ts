@@ -2,6 +2,7 @@
 import { breadth } from './breadth.ts';
 import { type Check, contextOf } from './context.ts';
 import { contradictions } from './contradictions.ts';
+import { egress } from './egress.ts';
 import type { Finding } from './finding.ts';
 import type { LintInput } from './input.ts';
 import { lockout } from './lockout.ts';
@@ -16,6 +17,7 @@ const checks: readonly Check[] = [
   shadowed,
   breadth,
   spelling,
+  egress,
   networkPolicies,
   lockout,
 ];

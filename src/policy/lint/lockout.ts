@@ -3,14 +3,14 @@
  * evaluator itself, with the connections that these make. Probes of the kubelet need no check: they come from the
  * node's own network namespace and reach the application whatever policies say.
  */
-import { type IpAddress, parseIp, type Port, parsePort } from '../../base/ip.ts';
+import { parseIp, type Port, parsePort } from '../../base/ip.ts';
 import type { SpiffeId } from '../../model/identity.ts';
 import type { ServiceKey, Workload } from '../../model/mesh.ts';
 import type { PolicyKey } from '../../model/policy.ts';
 import { createAuthorizer } from '../authorize.ts';
-import { egressVerdict } from '../egress.ts';
 import { policyLookup } from '../policy-lookup.ts';
 import type { Check, LintContext } from './context.ts';
+import { egressLockout } from './egress-lockout.ts';
 import { type Finding, finding, type LintCode, type LintedObject } from './finding.ts';
 
 const dnsPort = 53;
@@ -18,7 +18,7 @@ const dnsPort = 53;
 export const lockout: Check = (context) => [
   ...atDns(context),
   ...atController(context),
-  ...fromNamespaces(context),
+  ...egressLockout(context),
 ];
 
 function atDns(context: LintContext): readonly Finding[] {
@@ -102,27 +102,4 @@ function objectOfKey(key: PolicyKey): LintedObject {
     default:
       return { kind: 'AuthorizationPolicy', namespace, name };
   }
-}
-
-/** DNS is open under a default deny unless a rule closes it, or nobody knows where it is. */
-function fromNamespaces({ input: { view }, pods }: LintContext): readonly Finding[] {
-  const servers = view.config.clusterDns.flatMap((target): readonly IpAddress[] => {
-    if (target.type === 'service') return view.services.get(target.service)?.vips ?? [];
-    return target.type === 'cidr' ? [target.prefix.base] : [];
-  });
-  return [...view.access.values()].flatMap((access) => {
-    const { key, namespace, labels } = access;
-    const isWide = Object.keys(labels).length === 0;
-    const scope = isWide ? ({ type: 'namespace' } as const) : ({ type: 'selector', labels } as const);
-    const pod = access.egress === undefined ? undefined : pods.pods({ key, namespace, scope })[0];
-    if (pod === undefined) return [];
-    return servers.flatMap((ip) => {
-      const verdict = egressVerdict(view, pod, { ip, port: dnsPort, protocol: 'udp' });
-      if (verdict === undefined || verdict.allowed || verdict.policy !== key) return [];
-      const message = `its pods cannot ask the cluster’s DNS: ${verdict.reason}`;
-      return [
-        finding('blocks-dns', objectOfKey(key), 'spec.egress', message, 'allow UDP and TCP port 53 to it'),
-      ];
-    });
-  });
 }

@@ -4,6 +4,7 @@ import type { PeerAuthentication, PolicyMatch } from '../../model/policy.ts';
 import type { Scoped } from '../applicable.ts';
 import { withoutScheme } from '../attributes.ts';
 import { patternKind } from '../pattern-map.ts';
+import { accessObject, scopedAccess } from './access.ts';
 import type { Check, LintContext } from './context.ts';
 import { type Finding, finding, type LintCode, type LintedObject } from './finding.ts';
 import type { PodFacts, Target } from './pods.ts';
@@ -34,13 +35,9 @@ const peerObject = ({ namespace, name }: PeerAuthentication): LintedObject => ({
 });
 
 function accessFindings(context: LintContext, access: NamespaceAccess): readonly Finding[] {
-  const { key, namespace, name, labels } = access;
-  const isWide = Object.keys(labels).length === 0;
-  const scope = isWide ? ({ type: 'namespace' } as const) : ({ type: 'selector', labels } as const);
-  const object = { kind: 'NamespaceAccess', namespace, name } as const;
   // In the root namespace, too, it is for its own namespace only.
-  if (namespace === context.input.view.config.rootNamespace) return [];
-  return targetFindings(context, object, { key, namespace, scope });
+  if (access.namespace === context.input.view.config.rootNamespace) return [];
+  return targetFindings(context, accessObject(access), scopedAccess(access));
 }
 
 function targetFindings(

@@ -11,8 +11,21 @@ import { crc32 } from 'node:zlib';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { type ErrorCode, errorCodes } from '../../base/errors.ts';
-import { formatSocketAddress, parseIp, parsePort, parseSocketAddress } from '../../base/ip.ts';
-import type { ConnectionId, ConnectionPeer, ConnectionRecord, Verdict } from '../../model/connection.ts';
+import {
+  formatSocketAddress,
+  parseIp,
+  parsePort,
+  parseSocketAddress,
+  type Port,
+  type SocketAddress,
+} from '../../base/ip.ts';
+import {
+  type ConnectionId,
+  connectionPaths,
+  type ConnectionPeer,
+  type ConnectionRecord,
+  type Verdict,
+} from '../../model/connection.ts';
 import { parseSpiffeId } from '../../model/identity.ts';
 import type { NodeName, ServiceKey, Workload, WorkloadUid } from '../../model/mesh.ts';
 import type { PolicyKey } from '../../model/policy.ts';
@@ -59,7 +72,7 @@ const RecordLine = Type.Object({
   sequence: Type.Integer({ minimum: 1 }),
   id: text,
   direction: Type.Enum(['outbound', 'inbound']),
-  path: Type.Enum(['tunnel', 'direct']),
+  path: Type.Enum([...connectionPaths]),
   transport: Type.Optional(Type.Enum(['tcp', 'udp'])),
   source: PeerPart,
   destination: PeerPart,
@@ -162,6 +175,15 @@ const peerPart = ({ address, workload, identity }: ConnectionPeer): Static<typeo
   ...(identity === undefined ? {} : { identity }),
 });
 
+/** Of records, of pairs and of pods, the last: twice what the program remembers of any. A file may have many times as many. */
+const maxKept = 16 * 1024;
+
+/** Trimmed now and then, not each time. */
+function keep<T>(list: T[], item: T): void {
+  list.push(item);
+  if (list.length >= 2 * maxKept) list.splice(0, list.length - maxKept);
+}
+
 /** Reads lines one by one, strictly; what is none counts as damaged and is left out. */
 export class FlightReader {
   readonly records: KeptRecord[] = [];
@@ -195,12 +217,19 @@ export class FlightReader {
 
   #takeLine(value: unknown): boolean {
     if (validators.record.Check(value))
-      this.records.push({ sequence: value.sequence, record: this.#record(value) });
-    else if (validators.pod.Check(value)) this.#pods.set(value.uid as WorkloadUid, podOf(value));
-    else if (validators.pair.Check(value)) this.pairs.push(pairOf(value));
+      keep(this.records, { sequence: value.sequence, record: this.#record(value) });
+    else if (validators.pod.Check(value)) this.#keepPod(podOf(value));
+    else if (validators.pair.Check(value)) keep(this.pairs, pairOf(value));
     else if (validators.header.Check(value) && value.node === this.#node) this.isOwn = true;
     else return false;
     return true;
+  }
+
+  #keepPod(pod: Workload): void {
+    this.#pods.set(pod.uid, pod);
+    if (this.#pods.size <= maxKept) return;
+    const [oldest] = this.#pods.keys();
+    if (oldest !== undefined) this.#pods.delete(oldest);
   }
 
   #record(given: Static<typeof RecordLine>): ConnectionRecord {
@@ -210,7 +239,7 @@ export class FlightReader {
       id: given.id as ConnectionId,
       source: this.#peer(given.source),
       destination: this.#peer(given.destination),
-      originalDestination: parseSocketAddress(given.originalDestination),
+      originalDestination: endAddress(given.originalDestination),
       hboneAddress: given.hboneAddress === undefined ? undefined : parseSocketAddress(given.hboneAddress),
       service: given.service as ServiceKey | undefined,
       verdict: verdict === undefined ? undefined : verdictOf(verdict),
@@ -223,11 +252,19 @@ export class FlightReader {
   #peer({ address, pod, identity }: Static<typeof PeerPart>): ConnectionPeer {
     const uid = pod as WorkloadUid | undefined;
     return {
-      address: parseSocketAddress(address),
+      address: endAddress(address),
       workload: uid === undefined ? undefined : (this.#currentPod(uid) ?? this.#pods.get(uid)),
       identity: identity === undefined ? undefined : parseSpiffeId(identity),
     };
   }
+}
+
+/** What the kernel refused had no port of its own yet, and a datagram may be for port 0. */
+function endAddress(given: string): SocketAddress {
+  const base = /^(.*):0$/.exec(given)?.[1];
+  return base === undefined
+    ? parseSocketAddress(given)
+    : { ip: parseSocketAddress(`${base}:1`).ip, port: 0 as Port };
 }
 
 function parsedLine(given: string): unknown {

@@ -3,6 +3,7 @@
  * and of what the node knows besides. It decides nothing itself: verdicts are those of the steps that a connection
  * takes (`journey.ts`), and what is said of policies comes from the compiled form these judge by.
  */
+import type { KernelPathScope } from '../../datapath/desired.ts';
 import { MeshError } from '../../base/errors.ts';
 import { formatSocketAddress } from '../../base/ip.ts';
 import type { SpiffeId } from '../../model/identity.ts';
@@ -23,6 +24,8 @@ import { considered } from './policies.ts';
 import { verdictItem } from './verdict-item.ts';
 
 export interface ExplainerDeps {
+  /** Whose pods reach each other without ztunnel; undefined: nobody's, or it is not known. */
+  readonly kernelPath?: KernelPathScope | undefined;
   readonly policySetFor: PolicySetLookup;
   /** Of pods of this node; others' are not known. */
   readonly enrolment: EnrolmentLookup;
@@ -53,6 +56,7 @@ export function createExplainer(deps: ExplainerDeps): Explainer {
           view,
           authorizer,
           enrolment: deps.enrolment,
+          kernelPath: deps.kernelPath,
           certificateTrouble: (id) => deps.certificate(id)?.trouble,
         },
         { source, dialled, transport: destination.transport },

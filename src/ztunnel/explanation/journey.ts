@@ -5,6 +5,7 @@
 import { MeshError } from '../../base/errors.ts';
 import { formatSocketAddress, type IpAddress, isIpv4, parseIp, type SocketAddress } from '../../base/ip.ts';
 import { meshPorts, outboundPort } from '../../base/ports.ts';
+import { type KernelPathScope, takesKernelPath } from '../../datapath/desired.ts';
 import type { Hop, Verdict } from '../../model/connection.ts';
 import type { SpiffeId } from '../../model/identity.ts';
 import type { Endpoint, NodeName, Service, Workload } from '../../model/mesh.ts';
@@ -26,6 +27,8 @@ export interface JourneyDeps {
   readonly view: MeshView;
   readonly authorizer: Authorizer;
   readonly enrolment: EnrolmentLookup;
+  /** Whose pods reach each other without ztunnel, as far as it is known here. */
+  readonly kernelPath?: KernelPathScope | undefined;
   /** Why the source could not prove its identity now; undefined: it can, or that is not known here. */
   readonly certificateTrouble: (identity: SpiffeId) => MeshError | undefined;
 }
@@ -180,14 +183,32 @@ function leaving(
 
 type Tunnelled = Pick<Ending, 'endpoint' | 'expects' | 'inbound'> & { readonly workload: Workload };
 
-function throughTunnel(deps: JourneyDeps, { source }: Dial, base: Tunnelled, route: HboneRoute): Ending {
+/** As `bpf/connect.bpf.c` has it: Services and the mesh's own ports take the tunnel. */
+function isKernelPath(
+  { kernelPath }: JourneyDeps,
+  { source, dialled }: Dial,
+  target: SocketAddress,
+  to: Workload,
+): boolean {
+  return (
+    source.type === 'pod' &&
+    dialled.ip === target.ip &&
+    !meshPorts.has(target.port) &&
+    takesKernelPath(source.workload, kernelPath) &&
+    takesKernelPath(to, kernelPath)
+  );
+}
+
+function throughTunnel(deps: JourneyDeps, dial: Dial, base: Tunnelled, route: HboneRoute): Ending {
   const { view, authorizer, enrolment, certificateTrouble } = deps;
+  const { source } = dial;
   const { workload } = base;
+  const isKernel = isKernelPath(deps, dial, route.target, workload);
   const via = formatSocketAddress(route.via);
   const client = ownAddress(source, route.target.ip);
   if (source.type === 'address' || client === undefined)
     return { ...base, ...unasked, path: undefined, why: via };
-  const trouble = certificateTrouble(source.workload.identity);
+  const trouble = isKernel ? undefined : certificateTrouble(source.workload.identity);
   if (trouble !== undefined) {
     return { ...base, ...failing('certificate', trouble), path: undefined, why: `HBONE to ${via}` };
   }
@@ -210,11 +231,13 @@ function throughTunnel(deps: JourneyDeps, { source }: Dial, base: Tunnelled, rou
       headers: new Map(route.headers),
     }),
   );
-  const why = `mutual TLS to ${via}`;
+  const why = isKernel
+    ? `both pods are on node ${workload.node}; ztunnel is asked once, and the kernel carries what follows`
+    : `mutual TLS to ${via}`;
   return {
     ...base,
     ...judged(result),
-    path: 'hbone',
+    ...(isKernel ? { path: 'kernel', expects: [] } : { path: 'hbone' }),
     why,
     inbound: isRefusal(result) ? result.facts : result,
   };

@@ -99,7 +99,7 @@ export class Lab {
       ztunnelCgroup: this.ztunnelCgroup,
       nodeNetns: this.nodeNetns,
       objectPath,
-      sizes: { pods: 16, destinations: 64, flows: 64, egress: 64 },
+      sizes: { pods: 16, destinations: 64, flows: 64, egress: 64, verdicts: 64 },
       log: silentLogger,
       ...options,
     });

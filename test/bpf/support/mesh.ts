@@ -18,11 +18,17 @@ export interface Mesh {
 }
 
 /** The mesh as the reconciler gets it: `a`, `b` and a Service of each family before them. */
-export function wholeMesh(pods: Pick<Mesh, 'a' | 'b'>): MeshView {
+export function wholeMesh(
+  pods: Pick<Mesh, 'a' | 'b'>,
+  sameNode: Readonly<Record<string, 'hbone'>> = {},
+): MeshView {
   const members = [pods.a, pods.b];
   const endpoints = members.map(({ ip4 }) => ({ address: ip4 }));
   return meshOf({
-    workloads: members.map(({ name, ip4, ip6 }) => workload(`test/${name}`, { ips: [ip4, ip6] })),
+    workloads: members.map(({ name, ip4, ip6 }) => ({
+      ...workload(`test/${name}`, { ips: [ip4, ip6] }),
+      ...(sameNode[name] !== undefined && { sameNode: sameNode[name] }),
+    })),
     services: [
       service('test/web', '10.96.0.10', '80:8080', endpoints),
       service('test/web6', 'fd96::10', '80:8080', endpoints),
@@ -82,7 +88,13 @@ function describeCaptured(mesh: Mesh, socket: Socket): string {
     : `captured ${found.destination.ip} ${found.destination.port} by pod ${found.podId}`;
 }
 
-const describePlaintext = (socket: Socket): string => `plaintext ${local(socket).ip} ${local(socket).port}`;
+/** Connections that ztunnel's plaintext listeners got, the newest last. */
+export const accepted: { readonly client: SocketAddress; readonly local: SocketAddress }[] = [];
+
+function describePlaintext(socket: Socket): string {
+  accepted.push({ client: remote(socket), local: local(socket) });
+  return `plaintext ${local(socket).ip} ${local(socket).port}`;
+}
 
 const remote = (socket: Socket): SocketAddress => address(socket.remoteAddress, socket.remotePort);
 const local = (socket: Socket): SocketAddress => address(socket.localAddress, socket.localPort);

@@ -2,7 +2,7 @@
  * `bench`: plays the scenarios of the table one after the other, outside the mesh and in it, on the cluster of this
  * machine, in one run. A missed target is a result, not a failure: that something could not be measured is one.
  */
-import { asMeshError } from '../../../src/base/errors.ts';
+import { asMeshError, MeshError } from '../../../src/base/errors.ts';
 import { machineFacts, ownVersions } from '../../bench/facts.ts';
 import type { Report } from '../../bench/report.ts';
 import { collect, type Measurement } from '../../bench/results.ts';
@@ -11,6 +11,7 @@ import { rotated } from '../../bench/stats.ts';
 import { judge } from '../../bench/targets.ts';
 import { down } from '../commands/down.ts';
 import { up } from '../commands/up.ts';
+import { seconds } from '../machine/progress.ts';
 import { readState } from '../machine/state.ts';
 import { versions } from '../versions.ts';
 import { context } from '../support/cluster-under-test.ts';
@@ -36,10 +37,12 @@ export interface BenchOptions {
   readonly rounds: number;
   /** The cluster is left running. */
   readonly keep: boolean;
+  /** What has not begun by then is not measured, and said to be missing. */
+  readonly maxMinutes: number;
 }
 
 /** On a cluster that is up already, or on one that is started now, and ended unless `keep`. */
-export async function bench({ rows, rounds, keep }: BenchOptions): Promise<Report> {
+export async function bench({ rows, rounds, keep, maxMinutes }: BenchOptions): Promise<Report> {
   const machine = machineFacts();
   const isUp = (await readState(context.layout))?.complete === true;
   if (!isUp) {
@@ -48,10 +51,25 @@ export async function bench({ rows, rounds, keep }: BenchOptions): Promise<Repor
   try {
     const facts = { ...machine, versions: await versionsHere() };
     const stage = await setStage();
-    const { measurements, problems } = await play(stage, turnsOf(rows, rounds));
+    const begunAt = performance.now();
+    const { measurements, problems } = await play(
+      stage,
+      turnsOf(rows, rounds),
+      begunAt + maxMinutes * 60_000,
+    );
+    const took = `took ${seconds(performance.now() - begunAt)}`;
+    context.progress(took);
     const results = collect(rows, measurements);
     const targets = judge(results, clusterTargets);
-    return { facts, method, rounds, variants: ['none', 'mesh'], rows: results, targets, problems };
+    return {
+      facts,
+      method: `${method}; ${took}`,
+      rounds,
+      variants: ['none', 'mesh'],
+      rows: results,
+      targets,
+      problems,
+    };
   } finally {
     if (!keep && !isUp) await down(context);
   }
@@ -88,12 +106,14 @@ const turnsOfRow = (row: ClusterRow, round: number): readonly Turn[] =>
 async function play(
   stage: Stage,
   turns: readonly Turn[],
+  deadline: number,
 ): Promise<{ readonly measurements: readonly Measurement[]; readonly problems: readonly string[] }> {
   const measurements: Measurement[] = [];
   const problems: string[] = [];
   for (const [i, { row, side }] of turns.entries()) {
     const what = `[${i + 1}/${turns.length}] ${row.title}: ${side}`;
     try {
+      if (performance.now() > deadline) throw new MeshError('TIMEOUT', 'its turn came too late');
       const sample = await row.measure(stage, stage.places[side]);
       measurements.push({ row, variant: side, sample });
       context.progress(`${what}: ${describeSample(sample, row)}`);

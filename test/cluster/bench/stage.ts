@@ -3,16 +3,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { V1Pod } from '@kubernetes/client-node';
 import { MeshError } from '../../../src/base/errors.ts';
-import { fortioImage } from '../artifacts/build.ts';
 import { step } from '../machine/progress.ts';
 import { findNode } from '../machine/state.ts';
 import { running } from '../commands/context.ts';
 import { ClusterApi } from '../support/api.ts';
 import { context } from '../support/cluster-under-test.ts';
-import { ports } from '../support/fortio.ts';
 import { installedMesh, type Mesh } from '../support/mesh.ts';
 import type { PodRef } from '../support/pod-exec.ts';
 import { serviceUrl, setMeshed } from '../support/rollout.ts';
+import { serverManifest } from '../support/servers.ts';
 import type { Side } from './row.ts';
 
 export const minutes = 60_000;
@@ -74,42 +73,11 @@ apiVersion: v1
 kind: Namespace
 metadata: { name: ${namespace} }
 ---
-${deployment(namespace, 'client', 1, 'node-1')}
+${serverManifest(namespace, 'client', { replicas: 1, node: 'node-1' })}
 ---
-${deployment(namespace, 'near', serversEach, 'node-1')}
+${serverManifest(namespace, 'near', { replicas: serversEach, node: 'node-1' })}
 ---
-${deployment(namespace, 'far', serversEach, 'node-2')}
-`;
-
-/** `node` undefined: wherever the scheduler puts them. */
-export const deployment = (namespace: string, name: string, replicas: number, node?: string): string => `
-apiVersion: apps/v1
-kind: Deployment
-metadata: { name: ${name}, namespace: ${namespace} }
-spec:
-  replicas: ${replicas}
-  selector: { matchLabels: { app: ${name} } }
-  template:
-    metadata: { labels: { app: ${name} } }
-    spec:
-      terminationGracePeriodSeconds: 1
-      ${node === undefined ? '' : `nodeSelector: { kubernetes.io/hostname: ${node} }`}
-      containers:
-        - name: fortio
-          image: ${fortioImage}
-          imagePullPolicy: IfNotPresent
-          args: [server]
-          ports: [{ name: http, containerPort: ${ports.http} }]
-          readinessProbe:
-            httpGet: { path: /fortio/fortio/ready, port: http }
-            periodSeconds: 1
----
-apiVersion: v1
-kind: Service
-metadata: { name: ${name}, namespace: ${namespace} }
-spec:
-  selector: { app: ${name} }
-  ports: [{ name: http, port: 80, targetPort: http }]
+${serverManifest(namespace, 'far', { replicas: serversEach, node: 'node-2' })}
 `;
 
 /** A cluster in which Istio has never been does not know the kind. */

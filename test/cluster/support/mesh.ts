@@ -152,8 +152,7 @@ export async function installedMesh(): Promise<Mesh> {
 export async function giveImage(): Promise<boolean> {
   const { machine, state } = await running(context);
   const { digest, name } = await builtImage();
-  let replaced = false;
-  for (const node of nodesOf(state)) {
+  const images = nodesOf(state).map(async (node) => {
     const list = [
       'ctr',
       '--address',
@@ -165,11 +164,11 @@ export async function giveImage(): Promise<boolean> {
       `name==${name}`,
     ] as const;
     const { stdout } = await runOnNode(machine, node, list);
-    if (stdout.includes(digest)) continue;
-    replaced ||= stdout.includes(name);
+    if (stdout.includes(digest)) return false;
     await loadImage(machine, node, archive);
-  }
-  return replaced;
+    return stdout.includes(name);
+  });
+  return (await Promise.all(images)).includes(true);
 }
 
 /** @throws MeshError NOT_FOUND when it was not built, or the program was built again since */

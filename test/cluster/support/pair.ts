@@ -1,8 +1,8 @@
 /** Two applications on two nodes, each under a service account and a Service of its own: `web` calls `cart`. */
 import { fortioImage } from '../artifacts/build.ts';
 import type { ClusterApi } from './api.ts';
-import { ports } from './fortio.ts';
 import type { PodRef } from './pod-exec.ts';
+import { server } from './servers.ts';
 
 export interface Pair {
   readonly web: PodRef & { readonly node: string };
@@ -54,15 +54,6 @@ spec:
               labelSelector: { matchLabels: { pair: one-of-two } }
       containers: ${JSON.stringify([server, ...more])}
 `;
-
-const server = {
-  name: 'server',
-  image: fortioImage,
-  imagePullPolicy: 'IfNotPresent',
-  args: ['server'],
-  ports: [{ name: 'http', containerPort: ports.http }],
-  readinessProbe: { httpGet: { path: '/fortio/fortio/ready', port: 'http' }, periodSeconds: 1 },
-};
 
 /** Until it is ended; a server that is not there (yet) does not end it. */
 const talker = (to: string, text: string): object => ({

@@ -5,7 +5,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { MeshError } from '../../../src/base/errors.ts';
-import { fortioImage } from '../artifacts/build.ts';
 import { running } from '../commands/context.ts';
 import { environment } from '../machine/daemons.ts';
 import { execOk, type Finished } from '../machine/exec.ts';
@@ -150,47 +149,6 @@ export async function load(from: PodRef, url: string, options: LoadOptions): Pro
 
 const percentileMs = ({ DurationHistogram: { Percentiles } }: FortioReport, wanted: number): number =>
   1000 * (Percentiles.find(({ Percentile }) => Percentile === wanted)?.Value ?? Number.NaN);
-
-export interface WebOptions {
-  readonly replicas: number;
-  /** How long a pod that ends goes on serving while the news of it spreads; 0: it ends at once. */
-  readonly preStopSeconds: number;
-}
-
-/** Deployment and Service `web`, to be restarted under load. */
-export function webManifest(namespace: string, { replicas, preStopSeconds }: WebOptions): string {
-  const lifecycle =
-    preStopSeconds === 0 ? '' : `lifecycle: { preStop: { sleep: { seconds: ${preStopSeconds} } } }`;
-  return `
-apiVersion: apps/v1
-kind: Deployment
-metadata: { name: web, namespace: ${namespace} }
-spec:
-  replicas: ${replicas}
-  selector: { matchLabels: { app: web } }
-  template:
-    metadata: { labels: { app: web } }
-    spec:
-      terminationGracePeriodSeconds: ${preStopSeconds + 1}
-      containers:
-        - name: fortio
-          image: ${fortioImage}
-          imagePullPolicy: IfNotPresent
-          args: [server]
-          ports: [{ name: http, containerPort: ${ports.http} }]
-          ${lifecycle}
-          readinessProbe:
-            httpGet: { path: /fortio/fortio/ready, port: http }
-            periodSeconds: 1
----
-apiVersion: v1
-kind: Service
-metadata: { name: web, namespace: ${namespace} }
-spec:
-  selector: { app: web }
-  ports: [{ name: http, port: 80, targetPort: http }]
-`;
-}
 
 /** By its address: a name that cannot be resolved on a busy machine would end the load, and says nothing of the mesh. */
 export async function serviceUrl(api: ClusterApi, namespace: string, name: string): Promise<string> {

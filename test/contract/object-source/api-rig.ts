@@ -22,6 +22,7 @@ export const quickly: ReflectorOptions = {
   limits: { maxLineBytes: 100_000, maxPageBytes: 1_000_000, answerMs: 2_000, silenceMs: 2_000 },
   retry: { minMs: 5, maxMs: 50 },
   absentRetryMs: 50,
+  definedRetry: { minMs: 5, maxMs: 20 },
   absentGraceMs: 300,
   pageSize: 3,
   watchMs: 60_000,

@@ -6,7 +6,7 @@ import { HpackDecoder } from '../../../src/net/h2/hpack/decode.ts';
 import { fieldSize } from '../../../src/net/h2/hpack/dynamic-table.ts';
 import { block, connectFields } from '../../unit/net/h2/support/wire.ts';
 import { greeting, mutated, plausible } from './inputs.ts';
-import type { Random } from './random.ts';
+import type { Random } from '../random.ts';
 
 /** Everything the decoder told, in one string that does not depend on how payload was cut. */
 class Listener implements FrameSink {

@@ -5,7 +5,7 @@ import { H2Session } from '../../../src/net/h2/session.ts';
 import { manualClock } from '../../unit/net/h2/support/endpoint.ts';
 import { connectFields, parseFrames } from '../../unit/net/h2/support/wire.ts';
 import { type Role, greeting } from './inputs.ts';
-import type { Random } from './random.ts';
+import type { Random } from '../random.ts';
 
 const window = 65_535;
 

@@ -16,7 +16,7 @@ import {
   settings,
   uint32,
 } from '../../unit/net/h2/support/wire.ts';
-import type { Random } from './random.ts';
+import type { Random } from '../random.ts';
 
 export type Role = 'client' | 'server';
 

@@ -5,7 +5,7 @@
 import { checkDecoder, checkHpack } from './check-codec.ts';
 import { checkSession } from './check-session.ts';
 import { type Role, mutated, plausible } from './inputs.ts';
-import { type Random, seededRandom } from './random.ts';
+import { type Random, seededRandom } from '../random.ts';
 
 const sessionTargets = (role: Role): [string, (random: Random) => void][] => [
   [`${role}-mutated`, (random) => checkSession(role, random, mutated(role, random), random.below(10) > 0)],

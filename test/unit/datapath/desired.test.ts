@@ -2,8 +2,13 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 import { parseIp } from '../../../src/base/ip.ts';
-import { changedDestinations, destinationAt, desiredDestinations } from '../../../src/datapath/desired.ts';
-import type { MeshState, Service, Workload, WorkloadUid } from '../../../src/model/mesh.ts';
+import {
+  changedDestinations,
+  desiredDestinations,
+  destinationAt,
+  type KernelPathScope,
+} from '../../../src/datapath/desired.ts';
+import type { MeshState, NodeName, Service, Workload, WorkloadUid } from '../../../src/model/mesh.ts';
 import { meshOf, pod, service } from '../../support/mesh-builder.ts';
 
 const web = pod('shop/web', { ips: ['10.0.0.1', 'fd00::1'] });
@@ -14,7 +19,7 @@ const at = (state: Partial<MeshState>, ip: string): ReturnType<typeof destinatio
 
 describe('an address is captured', () => {
   it('when a workload in the mesh has it, in either family', () => {
-    const expected = { flags: { workload: true, service: false }, label: 'shop/web' };
+    const expected = { flags: { workload: true, service: false, kernel: false }, label: 'shop/web' };
     expect(at({ workloads: [web] }, '10.0.0.1')).toEqual(expected);
     expect(at({ workloads: [web] }, 'fd00::1')).toEqual(expected);
   });
@@ -25,7 +30,7 @@ describe('an address is captured', () => {
       { address: '10.0.0.1', ready: false },
     ]);
     expect(at({ workloads: [web, plain], services: [mixed] }, '10.96.0.1')).toEqual({
-      flags: { workload: false, service: true },
+      flags: { workload: false, service: true, kernel: false },
       label: 'shop/api',
     });
   });
@@ -131,5 +136,32 @@ describe('following changes', () => {
     });
     store.replace({ workloads: [...crowd, web], services: [], policies: [], peerAuthentications: [] });
     expect(touched).toEqual([2]);
+  });
+});
+
+describe('a pod takes the kernel path', () => {
+  const scope = { node: web.node };
+  const takes = (workload: Workload, within: KernelPathScope | undefined = scope): boolean | undefined =>
+    destinationAt(meshOf({ workloads: [workload] }).view, parseIp('10.0.0.1'), within)?.flags.kernel;
+
+  it('on the node itself, where it is switched on', () => {
+    expect(takes(web)).toBe(true);
+    expect(takes(web, { node: 'node-z' as NodeName })).toBe(false);
+    expect(destinationAt(meshOf({ workloads: [web] }).view, parseIp('10.0.0.1'))?.flags.kernel).toBe(false);
+  });
+
+  it('unless it asks for HBONE', () => {
+    expect(takes({ ...web, sameNode: 'hbone' })).toBe(false);
+  });
+
+  it('in the mesh only', () => {
+    expect(takes({ ...web, protocol: 'tcp' })).toBeUndefined();
+    expect(takes({ ...web, hostNetwork: true })).toBeUndefined();
+  });
+
+  it('not under an address that is a Service’s, too', () => {
+    const odd = service('shop/odd', '10.0.0.1', '80:8080', [{ address: '10.0.0.1' }]);
+    const { view } = meshOf({ workloads: [web], services: [odd] });
+    expect(destinationAt(view, parseIp('10.0.0.1'), scope)?.flags.kernel).toBe(false);
   });
 });

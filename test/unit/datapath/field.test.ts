@@ -56,7 +56,22 @@ function expectRoundTrip<T>(field: Field<T>, values: fc.Arbitrary<T>): void {
 describe('every struct of the ABI', () => {
   it('reads back what was written', () => {
     expectRoundTrip(layout.origin, origin);
-    expectRoundTrip(layout.flow, fc.record({ socketCookie: number64, origin }));
+    const stage = fc.constantFrom('new', 'admitted', 'asked');
+    expectRoundTrip(
+      layout.flow,
+      fc.record({ socketCookie: number64, origin, openedAt: number64, stage, closed: fc.boolean() }),
+    );
+    expectRoundTrip(
+      layout.verdictKey,
+      fc.record({
+        sourceIp: ip,
+        destinationIp: ip,
+        sourcePodId: number32,
+        destinationPodId: number32,
+        port: number16,
+      }),
+    );
+    expectRoundTrip(layout.verdict, fc.record({ generation: number64 }));
     expectRoundTrip(
       layout.flowKey,
       fc.record({ sourceIp: ip, destinationIp: ip, sourcePort: number16, destinationPort: number16 }),
@@ -67,8 +82,10 @@ describe('every struct of the ABI', () => {
         nodeNetnsCookie: number64,
         ztunnelCgroupId: number64,
         drainedCgroupId: number64,
-        flags: fc.record({ captureUnknown: fc.boolean() }),
+        flags: fc.record({ captureUnknown: fc.boolean(), kernelPath: fc.boolean() }),
         abi: number32,
+        verdictGeneration: number64,
+        lastPodId: number32,
       }),
     );
     expectRoundTrip(
@@ -106,7 +123,10 @@ describe('every struct of the ABI', () => {
     );
     expectRoundTrip(
       layout.destination,
-      fc.record({ flags: fc.record({ workload: fc.boolean(), service: fc.boolean() }), label: shortText }),
+      fc.record({
+        flags: fc.record({ workload: fc.boolean(), service: fc.boolean(), kernel: fc.boolean() }),
+        label: shortText,
+      }),
     );
   });
 });
@@ -145,7 +165,10 @@ describe('text', () => {
   it('of a label is cut the same way by fitLabel', () => {
     fc.assert(
       fc.property(fc.string({ maxLength: 100, unit: 'grapheme' }), (label) => {
-        const kept = { flags: { workload: true, service: false }, label: layout.fitLabel(label) };
+        const kept = {
+          flags: { workload: true, service: false, kernel: false },
+          label: layout.fitLabel(label),
+        };
         expect(decode(layout.destination, encode(layout.destination, kept))).toEqual(kept);
       }),
     );

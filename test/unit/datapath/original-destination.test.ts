@@ -22,7 +22,7 @@ describe('an accepted connection', () => {
   const recorded = (origin: Origin | undefined) => ({
     take(key: FlowKey): Flow | undefined {
       asked.push(key);
-      return origin && { socketCookie: 1n, origin };
+      return origin && { socketCookie: 1n, origin, openedAt: 1n, stage: 'new', closed: false };
     },
   });
   const captured: Origin = {

@@ -85,8 +85,14 @@ describe('the destinations map', () => {
     reconciler.apply(store.view);
     map.written = 0;
     map.content.delete(parseIp('10.0.0.1'));
-    map.content.set(parseIp('10.0.0.2'), { flags: { workload: false, service: true }, label: 'forged' });
-    map.content.set(parseIp('192.0.2.1'), { flags: { workload: true, service: false }, label: 'extra' });
+    map.content.set(parseIp('10.0.0.2'), {
+      flags: { workload: false, service: true, kernel: false },
+      label: 'forged',
+    });
+    map.content.set(parseIp('192.0.2.1'), {
+      flags: { workload: true, service: false, kernel: false },
+      label: 'extra',
+    });
     expect(reconciler.apply(store.view)).toEqual({ written: 2, deleted: 1, complete: true });
     expect(keys()).toEqual(['10.0.0.1', '10.0.0.2', '10.0.0.3']);
     expect(reconciler.apply(store.view)).toEqual({ written: 0, deleted: 0, complete: true });

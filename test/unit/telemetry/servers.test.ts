@@ -62,7 +62,7 @@ function api(overrides: Partial<AdminApi> = {}): AdminApi {
     policies: () => [],
     lint: () => [],
     pairs: () => [],
-    rehearse: () => ({ items: [], judged: 0, unjudged: 0 }),
+    rehearse: () => ({ items: [], judged: 0, unjudged: 0, egress: { judged: 0, isChanged: false } }),
     connections: (query) => connectionsBody(registry, query),
     enrolment: (uid) =>
       uid === 'uid-1'

@@ -7,6 +7,7 @@ import type { Arrival, Decision, EnginePod, HboneRoute } from '../../../src/net/
 import type { LiveConnection } from '../../../src/ztunnel/account.ts';
 import type { AccessRequest } from '../../../src/policy/authorize.ts';
 import { createDecider } from '../../../src/ztunnel/decider.ts';
+import type { KernelPathDoor } from '../../../src/ztunnel/local.ts';
 import { at, meshOf, type MeshSpec, pod, service } from '../../support/mesh-builder.ts';
 
 const web = pod('shop/web', { ips: ['10.244.1.5', 'fd00::1:5'] });
@@ -43,7 +44,21 @@ const world: MeshSpec = {
 const allow: Verdict = { allowed: true, policy: undefined, reason: 'no policy applies' };
 const deny: Verdict = { allowed: false, policy: undefined, reason: 'no rule matched' };
 
-function setup(options: { verdict?: Verdict; original?: SocketAddress; random?: () => number } = {}) {
+/** Whoever dials without HBONE is a stranger. */
+const noKernelPath: KernelPathDoor = {
+  dialler: () => ({ type: 'stranger' }),
+  generation: 0n,
+  allow: () => {},
+};
+
+interface SetupOptions {
+  readonly verdict?: Verdict;
+  readonly original?: SocketAddress;
+  readonly random?: () => number;
+  readonly kernelPath?: KernelPathDoor;
+}
+
+function setup(options: SetupOptions = {}) {
   const opened: LiveConnection[] = [];
   const records: ConnectionRecord[] = [];
   const asked: AccessRequest[] = [];
@@ -52,6 +67,7 @@ function setup(options: { verdict?: Verdict; original?: SocketAddress; random?: 
   const decider = createDecider({
     mesh,
     originalDestination: () => options.original,
+    kernelPath: options.kernelPath ?? noKernelPath,
     authorizer: (_view, request) => {
       asked.push(request);
       return options.verdict ?? allow;
@@ -378,5 +394,45 @@ describe('the record of a connection', () => {
       verdict: deny,
       error: { code: 'POLICY_DENIED', hop: 'policy' },
     });
+  });
+});
+
+describe('a connection that the kernel hands over because it has no verdict', () => {
+  const client = at('10.0.0.1:4000');
+  const kernelPath = (dialler: ReturnType<KernelPathDoor['dialler']>) => {
+    const allowed: unknown[][] = [];
+    const door: KernelPathDoor = {
+      dialler: () => dialler,
+      generation: 7n,
+      allow: (...answer) => void allowed.push(answer),
+    };
+    return { door, allowed };
+  };
+  const arriveFrom = (dialler: ReturnType<KernelPathDoor['dialler']>, verdict = allow) => {
+    const { door, allowed } = kernelPath(dialler);
+    const it = setup({ kernelPath: door, verdict });
+    const local = { ip: cart.addresses[0] ?? client.ip, port: at('10.0.0.1:8080').port };
+    const decision = it.decide({ type: 'plaintext', pod: enginePod(cart), client, local });
+    return { ...it, decision, allowed, local };
+  };
+  const fromWeb = { type: 'pod', uid: web.uid, podId: 3 } as const;
+
+  it('is judged by the identity that the kernel vouches for, and a yes is left with the kernel', () => {
+    const { asked, allowed, decision, local } = arriveFrom(fromWeb);
+    expect(decision.type).toBe('forward');
+    expect(asked[0]).toMatchObject({ identity: web.identity, source: client });
+    expect(allowed).toEqual([[3, client, local, cart.uid, 7n]]);
+  });
+
+  it('leaves nothing with the kernel when it is denied', () => {
+    const { allowed, decision } = arriveFrom(fromWeb, deny);
+    expect(decision.type).toBe('refuse');
+    expect(allowed).toEqual([]);
+  });
+
+  it('is refused when it is nobody’s, whatever policies say of plaintext', () => {
+    const { decision, asked } = arriveFrom({ type: 'nobody' });
+    expect(decision).toMatchObject({ type: 'refuse', error: { code: 'UNKNOWN_SOURCE' } });
+    expect(asked).toEqual([]);
   });
 });

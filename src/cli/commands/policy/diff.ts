@@ -45,7 +45,8 @@ export function addPolicyDiffCommand(policy: Command, context: CommandContext): 
     .addHelpText(
       'after',
       '\nThe nodes judge the connections that they remember, by the policies in force and by those in force with the\n' +
-        'files’ in place of their namesakes. What a NamespaceAccess says of egress is not looked at.',
+        'files’ in place of their namesakes. Of what leaves the mesh they remember only what was refused, and what ztunnel\n' +
+        'carried: of the rest it cannot be said what a stricter NamespaceAccess would refuse.',
     )
     .addHelpText(
       'after',
@@ -88,21 +89,31 @@ async function diff(context: CommandContext, options: DiffOptions): Promise<Exit
   const sum = (field: 'judged' | 'unjudged'): number =>
     documents.reduce((total, each) => total + each[field], 0);
   const [judged, unjudged] = [sum('judged'), sum('unjudged')];
+  const egress = {
+    judged: documents.reduce((total, each) => total + each.egress.judged, 0),
+    isChanged: documents.some((each) => each.egress.isChanged),
+  };
   const code = printNodeListing(context.screen(), options.output, {
     kind: 'PolicyRehearsal',
     rows: items,
     columns: columnsAt(env.clock.now()),
-    name: ({ namespace, owner, port }) => `${namespace}/${owner}:${port}`,
+    name: ({ namespace, owner, port, destination }) => destination ?? `${namespace}/${owner}:${port}`,
     finding: () => true,
-    extra: { judged, unjudged },
+    extra: { judged, unjudged, egress },
     unreachable,
     empty: `none of ${plural(judged, 'connection')} seen lately would be judged differently`,
   });
   if (unjudged > 0) {
     context.screen().hint(`${plural(unjudged, 'connection')} to pods that are gone could not be judged`);
   }
+  if (egress.isChanged) context.screen().hint(egressHint(egress.judged));
   return code;
 }
+
+/** Nobody sees what the kernel lets straight out of the mesh. */
+const egressHint = (judged: number): string =>
+  `of egress ${plural(judged, 'connection')} could be judged: those refused, and those that ztunnel carried. ` +
+  'What went straight out of the mesh is not remembered, so more may be refused than is shown here';
 
 const policyKinds: ReadonlySet<string> = new Set([
   'AuthorizationPolicy',
@@ -128,11 +139,7 @@ function columnsAt(now: number): readonly Column<ChangedVerdictItem>[] {
     { header: 'COUNT', cell: ({ count }) => String(count), align: 'right' },
     { header: 'LAST', cell: ({ lastSeen }) => formatAge(now - Date.parse(lastSeen)) },
     { header: 'FROM', cell: source, shrink: true },
-    {
-      header: 'TO',
-      cell: ({ namespace, owner, port }) => `${namespace}/${owner.split('/')[1] ?? owner}:${port}`,
-      shrink: true,
-    },
+    { header: 'TO', cell: target, shrink: true },
     { header: 'BY', cell: ({ after }) => decision(after), shrink: true },
     { header: 'NOW BY', cell: ({ before }) => decision(before), wide: true },
   ];
@@ -144,6 +151,10 @@ const change = ({ after }: ChangedVerdictItem): Cell =>
 function source({ identity, sourceIp, sourceName }: ChangedVerdictItem): string {
   if (identity !== null) return identity.replace(/^spiffe:\/\//, '');
   return `plaintext ${sourceIp}${sourceName === null ? '' : ` (${sourceName})`}`;
+}
+
+function target({ destination, namespace, owner, port }: ChangedVerdictItem): string {
+  return destination ?? `${namespace}/${owner.split('/')[1] ?? owner}:${port}`;
 }
 
 const decision = ({ policy, reason }: DecidedItem): string => `${policy ?? 'default'}: ${reason}`;

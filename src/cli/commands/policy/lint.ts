@@ -22,6 +22,7 @@ import {
   withNodes,
   withOutput,
 } from '../../command.ts';
+import type { Cluster } from '../../env.ts';
 import { configOf, refuseFileOptions, type WhomOptions, withFiles } from '../../explain/options.ts';
 import { type ExitCode, exitCodes, exitCodesHelp } from '../../exit-codes.ts';
 import { listDocument, reportUnreachable } from '../../listing.ts';
@@ -130,7 +131,8 @@ async function networkPolicies(
   if (cluster === undefined) return '';
   try {
     const items = await listObjects<NetworkPolicyItem>(cluster.client, resources.networkPolicies, {});
-    const body = JSON.stringify({ items: items.map(withoutRest) });
+    const namespaces = items.some(asksForNamespaces) ? await namespaceLabels(cluster, screen) : [];
+    const body = JSON.stringify({ items: items.map(withoutRest), namespaces });
     if (Buffer.byteLength(body) <= maxAdminBodyBytes) return body;
     screen.hint(`NetworkPolicies were not looked at: ${items.length} of them are more than a node takes`);
     return '';
@@ -151,6 +153,21 @@ const withoutRest = ({ metadata: { name, namespace }, spec }: NetworkPolicyItem)
   metadata: { name, namespace },
   spec,
 });
+
+/** As text: what the schema says of it the node sees to. */
+const asksForNamespaces = ({ spec }: NetworkPolicyItem): boolean =>
+  JSON.stringify(spec ?? {}).includes('"namespaceSelector"');
+
+/** Without them a NetworkPolicy that selects namespaces is judged as far as it can be. */
+async function namespaceLabels({ client }: Cluster, screen: Screen): Promise<readonly object[]> {
+  try {
+    const items = await listObjects<KubeObject>(client, resources.namespaces, {});
+    return items.map(({ metadata: { name, labels } }) => ({ name, labels }));
+  } catch (thrown) {
+    screen.hint(`labels of namespaces are not known to NetworkPolicies: ${asMeshError(thrown).message}`);
+    return [];
+  }
+}
 
 function report(
   screen: Screen,

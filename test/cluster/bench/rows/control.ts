@@ -1,10 +1,17 @@
 /** From what an administrator does until it has its effect on every node. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { MeshError } from '../../../../src/base/errors.ts';
+import { loadNative } from '../../../../src/native/load.ts';
 import { median } from '../../../bench/stats.ts';
+import { running } from '../../commands/context.ts';
+import { findProcess, initRecord } from '../../machine/daemons.ts';
+import { nodesOf } from '../../machine/state.ts';
+import { context } from '../../support/cluster-under-test.ts';
+import { type KernelMaps, openMaps } from '../../support/kernel-maps.ts';
 import { Knocker } from '../knocker.ts';
 import { type ClusterRow, meshAlone } from '../row.ts';
-import { deployment, minutes, type Stage } from '../stage.ts';
+import { serverManifest } from '../../support/servers.ts';
+import { minutes, type Stage } from '../stage.ts';
 
 const repetitions = 10;
 
@@ -49,6 +56,7 @@ const policy: ClusterRow = {
 
 const pods = 7;
 const labelRepetitions = 5;
+const lookEveryMs = 2;
 const labelled = 'bench-label';
 
 const label: ClusterRow = {
@@ -60,15 +68,16 @@ const label: ClusterRow = {
     const { api } = stage;
     try {
       await api.apply(`{apiVersion: v1, kind: Namespace, metadata: {name: ${labelled}}}`);
-      await api.apply(deployment(labelled, 'seven', pods));
+      await api.apply(serverManifest(labelled, 'seven', { replicas: pods }));
       await api.whenPodsReady(labelled, 'app=seven', pods, 4 * minutes);
-      const before = await enrolledPods(stage);
+      await using maps = await mapsOfNodes();
+      const before = maps.enrolledPods();
       const enrolled: number[] = [];
       const out: number[] = [];
       for (let i = 0; i < labelRepetitions; i++) {
-        enrolled.push(await untilEnrolled(stage, 'ambient', before + pods));
+        enrolled.push(await untilEnrolled(stage, maps, 'ambient', before + pods));
         await delay(1000);
-        out.push(await untilEnrolled(stage, null, before));
+        out.push(await untilEnrolled(stage, maps, null, before));
         await delay(1000);
       }
       return { ...spreadOf('in', enrolled), ...spreadOf('out', out) };
@@ -79,28 +88,42 @@ const label: ClusterRow = {
 };
 
 /** Milliseconds from the API server's answer. */
-async function untilEnrolled(stage: Stage, mode: 'ambient' | null, count: number): Promise<number> {
+async function untilEnrolled(
+  stage: Stage,
+  maps: Enrolled,
+  mode: 'ambient' | null,
+  count: number,
+): Promise<number> {
   const body = [{ op: 'add', path: '/metadata/labels/istio.io~1dataplane-mode', value: mode ?? 'none' }];
   await stage.api.core.patchNamespace({ name: labelled, body });
   const answeredAt = performance.now();
-  while ((await enrolledPods(stage)) !== count) {
+  while (maps.enrolledPods() !== count) {
     if (performance.now() - answeredAt > minutes) {
-      throw new MeshError('TIMEOUT', `${await enrolledPods(stage)} pods are enrolled, not ${count}`);
+      throw new MeshError('TIMEOUT', `${maps.enrolledPods()} pods are enrolled, not ${count}`);
     }
-    await delay(5);
+    await delay(lookEveryMs);
   }
   return performance.now() - answeredAt;
 }
 
-/** On all nodes, as their metrics say. */
-async function enrolledPods({ nodes }: Stage): Promise<number> {
-  const counts = await Promise.all(
-    Object.values(nodes).map(async (ip) => {
-      const text = await (await fetch(`http://${ip}:15020/metrics`)).text();
-      return Number(/^mesh_pods\{state="enrolled"\} (\d+)$/m.exec(text)?.[1] ?? Number.NaN);
-    }),
-  );
-  return counts.reduce((a, b) => a + b, 0);
+interface Enrolled extends AsyncDisposable {
+  enrolledPods(): number;
+}
+
+/** On all nodes, as their kernels see it: asking the node programs would take a part of what is measured. */
+async function mapsOfNodes(): Promise<Enrolled> {
+  const { state } = await running(context);
+  const native = loadNative();
+  const maps: KernelMaps[] = [];
+  for (const node of nodesOf(state)) {
+    const init = await findProcess(context.layout, initRecord(node));
+    if (init === undefined) throw new MeshError('NOT_FOUND', `${node.name} does not run`);
+    maps.push(openMaps(native, init));
+  }
+  return {
+    enrolledPods: () => maps.reduce((sum, each) => sum + each.enrolledPods(), 0),
+    [Symbol.asyncDispose]: async () => maps.forEach((each) => each[Symbol.dispose]()),
+  };
 }
 
 export const controlRows: readonly ClusterRow[] = [policy, label];

@@ -11,8 +11,8 @@ import {
   serviceUrl,
   setMeshed,
   upgradeNodePrograms,
-  webManifest,
 } from '../../support/rollout.ts';
+import { serverManifest } from '../../support/servers.ts';
 import { bothSides, type ClusterRow, count, meshAlone } from '../row.ts';
 
 const replicas = 50;
@@ -32,7 +32,7 @@ const rollingRestart = (id: string, how: string, preStopSeconds: number): Cluste
   metrics: counted,
   sides: bothSides,
   async measure({ api }, { namespace, client, meshed }) {
-    const manifest = webManifest(namespace, { replicas, preStopSeconds });
+    const manifest = serverManifest(namespace, 'web', { replicas, preStopSeconds });
     try {
       await api.apply(manifest);
       await kubectl('-n', namespace, 'rollout', 'status', 'deployment/web', '--timeout=5m');

@@ -22,8 +22,8 @@ import {
   setMeshed,
   tell,
   upgradeNodePrograms,
-  webManifest,
 } from '../../support/rollout.ts';
+import { serverManifest } from '../../support/servers.ts';
 
 const namespace = 'mesh-test-rollout';
 const minutes = 60_000;
@@ -120,7 +120,7 @@ describe.each([
     'fails no more requests in the mesh than outside of it',
     async () => {
       await setMeshed(api, namespace, false);
-      await api.apply(webManifest(namespace, { replicas, preStopSeconds }));
+      await api.apply(serverManifest(namespace, 'web', { replicas, preStopSeconds }));
       await kubectl('-n', namespace, 'rollout', 'status', 'deployment/web', '--timeout=5m');
       const outside = await restartWeb();
       tell(`${replicas} pods ${how} restarted, outside the mesh`, outside);

@@ -20,6 +20,7 @@ describe('the sizes of the BPF maps', () => {
       destinations: defaultMapSizes.destinations,
       flows: 1000,
       egress: defaultMapSizes.egress,
+      verdicts: defaultMapSizes.verdicts,
     });
   });
 

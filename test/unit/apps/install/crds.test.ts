@@ -1,12 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { crdsFile, crdsText } from '../../../../src/apps/install/crds-text.ts';
 import { securityCrds } from '../../../../src/apps/install/crds.ts';
+import { generatedManifests } from '../../../../src/apps/install/generated-manifests.ts';
 import { kustomize } from '../../../../src/apps/install/kustomize.ts';
 import { manifestFiles } from '../../../../src/apps/install/manifest-files.ts';
 
 describe('the definitions of the policies’ kinds', () => {
-  it('in daemonset/crds are what the schemas make: run make gen', () => {
-    expect(manifestFiles()[crdsFile]).toBe(crdsText());
+  it('in daemonset are what the schemas make: run make gen', () => {
+    expect(manifestFiles()).toMatchObject(generatedManifests());
     expect(kustomize(manifestFiles(), 'crds')).toEqual(securityCrds());
   });
 

@@ -7,6 +7,7 @@ import { clusterControllerConfig } from '../../../../src/apps/config/cluster-con
 import { nodeConfig } from '../../../../src/apps/config/node-config.ts';
 import { caPort, metricsPort, readinessPort } from '../../../../src/base/ports.ts';
 import * as names from '../../../../src/controller/kubernetes/names.ts';
+import { policyFeeds } from '../../../../src/kube/api/feed.ts';
 import { kinds } from '../../../../src/kube/objects.ts';
 import { dataplaneModeLabel } from '../../../../src/kube/translate/workload.ts';
 import { meshCatalogue } from '../../../../src/telemetry/catalogue.ts';
@@ -176,7 +177,7 @@ describe('the node program’s pod', () => {
     const granted = rules.flatMap(({ apiGroups, resources, verbs }) =>
       apiGroups.flatMap((group) => resources.map((resource) => ({ group, resource, verbs }))),
     );
-    const read = granted.filter(({ verbs }) => verbs.includes('watch'));
+    const read = granted.filter(({ verbs }) => verbs.includes('list'));
     // Service accounts are in the lab's manifests only: a pod names its own.
     const { ServiceAccount: _unread, ...kindsRead } = kinds;
     const wanted = Object.entries(kindsRead).map(
@@ -192,11 +193,23 @@ describe('the node program’s pod', () => {
       }),
     );
     expect(read.toSorted(byName)).toEqual(wanted.toSorted(byName));
-    expect(granted.filter(({ verbs }) => !verbs.includes('watch')).map(({ resource }) => resource)).toEqual([
+    expect(granted.filter(({ verbs }) => !verbs.includes('list')).map(({ resource }) => resource)).toEqual([
+      'customresourcedefinitions',
       'pods/status',
       'events',
     ]);
   });
+
+  it.each([names.nodeAgentName, names.controllerName])(
+    'may follow the definitions of the kinds that may be missing, by name: %s',
+    (account) => {
+      const rules = find('ClusterRole', account)['rules'] as readonly Rule[];
+      const rule = rules.find(({ resources }) => resources.includes('customresourcedefinitions'));
+      const missing = policyFeeds.filter(({ optional }) => optional).map(({ resource }) => resource);
+      expect(rule?.resourceNames?.toSorted()).toEqual(missing.toSorted());
+      expect(rule?.verbs).toEqual(['watch']);
+    },
+  );
 });
 
 describe('the controller’s pod', () => {

@@ -2,7 +2,6 @@ import { describe, expect, it } from '@jest/globals';
 import { cleaningDaemonSet } from '../../../../src/apps/install/cleaning.ts';
 import { kustomize, type Manifest } from '../../../../src/apps/install/kustomize.ts';
 import { manifestFiles } from '../../../../src/apps/install/manifest-files.ts';
-import { troubleOf } from '../../../../src/apps/install/pod-trouble.ts';
 import { rolloutOf } from '../../../../src/apps/install/rollout.ts';
 import { settings, withSettings } from '../../../../src/apps/install/settings.ts';
 
@@ -42,6 +41,7 @@ describe('settings', () => {
       clusterId: 'c-1',
       'node.liftMemlock': 'true',
       'node.clusterDns': '169.254.20.10',
+      'node.sameNode': 'kernel',
       'node.drainSeconds': '3',
       'controller.replicas': '5',
     };
@@ -155,39 +155,5 @@ describe('the DaemonSet that cleans', () => {
     expect(JSON.stringify(template)).not.toMatch(
       /serviceAccountToken|mesh-ebpf-ca-root-cert|secrets\/mesh-ebpf\/(ca|token)",/,
     );
-  });
-});
-
-describe('what is wrong with a pod', () => {
-  const metadata = { name: 'mesh-ebpf-node-x1', namespace: 'mesh-ebpf-system' };
-  const spec = { nodeName: 'node-a' };
-
-  it.each([
-    [{ conditions: [{ type: 'PodScheduled', status: 'False', message: 'no nodes available' }] }, /no nodes/],
-    [
-      {
-        containerStatuses: [
-          { name: 'node', state: { waiting: { reason: 'ErrImagePull', message: 'not found' } } },
-        ],
-      },
-      /ErrImagePull: not found/,
-    ],
-    [{ initContainerStatuses: [{ name: 'uninstall', state: { terminated: { exitCode: 1 } } }] }, /status 1/],
-    [
-      { conditions: [{ type: 'Ready', status: 'False', message: 'containers with unready status' }] },
-      /unready/,
-    ],
-  ])('is found in its status: %j', (status, reason) => {
-    expect(troubleOf({ metadata, spec, status })).toMatchObject({
-      pod: 'mesh-ebpf-node-x1 on node-a',
-      reason: expect.stringMatching(reason),
-      next: expect.stringContaining('kubectl -n mesh-ebpf-system'),
-    });
-  });
-
-  it('is nothing when it is ready', () => {
-    expect(
-      troubleOf({ metadata, spec, status: { conditions: [{ type: 'Ready', status: 'True' }] } }),
-    ).toBeUndefined();
   });
 });

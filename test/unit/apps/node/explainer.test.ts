@@ -11,6 +11,7 @@ import { meshOf, pod } from '../../../support/mesh-builder.ts';
 
 const web = pod('shop/web', { ips: ['10.0.0.1'] });
 const far = pod('shop/far', { ips: ['10.0.1.1'], node: 'node-b' });
+const near = pod('shop/near', { ips: ['10.0.0.3'] });
 const live: SourceStatus = { name: 'directory /x', state: 'live', lastEventAt: 1, conditions: [] };
 const enrolled: PodState = { state: 'enrolled', since: 1, proof: undefined };
 const certificate: CertificateStatus = {
@@ -28,19 +29,32 @@ interface Known {
   readonly state?: PodState | undefined;
   readonly certificate?: Partial<CertificateStatus>;
   readonly source?: Partial<SourceStatus>;
+  readonly kernelPath?: { readonly node: NodeName };
 }
 
 function ask(known: Known, from = 'shop/web', to = 'pod/shop/far:80'): ExplanationBody {
   const explain = createNodeExplainer({
     node: 'node-a' as NodeName,
-    mesh: meshOf({ workloads: [web, far] }),
+    mesh: meshOf({ workloads: [web, near, far] }),
     enrolment: { stateOf: () => ('state' in known ? known.state : enrolled) },
     certificates: { status: () => [{ ...certificate, ...known.certificate }] },
     policySetFor: createCompiler(),
     sourceStatus: () => ({ ...live, ...known.source }),
+    kernelPath: known.kernelPath,
   });
   return explain({ from, to }) as ExplanationBody;
 }
+
+describe('a connection within the node', () => {
+  const pathTo = (kernelPath?: Known['kernelPath']): unknown =>
+    ask(kernelPath === undefined ? {} : { kernelPath }, 'shop/web', '10.0.0.3:80').ways[0]?.path;
+
+  it('takes the kernel path where that is switched on, and HBONE where it is not', () => {
+    expect(pathTo({ node: 'node-a' as NodeName })).toBe('kernel');
+    expect(pathTo()).toBe('hbone');
+    expect(pathTo({ node: 'node-b' as NodeName })).toBe('hbone');
+  });
+});
 
 describe('what a node answers of a connection', () => {
   it('is by its own pods as they are, and by others’ as they should be', () => {

@@ -24,7 +24,7 @@ describe('the occupancy of the BPF maps', () => {
         code: 'BPF_MAP_FULL',
         subject: 'map flows',
         message:
-          '800 of 1000 entries are in use (80%); when it is full, new captured connections are refused',
+          '800 of 1000 entries are in use (80%); when it is full, new captured connections are refused, and those between pods of this node',
         hint: 'mesh-ebpf maps dump flows shows what fills it; --max-flows of the node program gives it room',
         since: null,
       },

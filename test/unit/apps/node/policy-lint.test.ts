@@ -82,8 +82,35 @@ describe('lint of the policies in force', () => {
     expect(codes(networkPolicy(spec))).toEqual(expected);
   });
 
+  it('judges whom a NetworkPolicy lets through by the labels of namespaces that it is given', () => {
+    const team = { namespaceSelector: { matchLabels: { team: 'web' } } };
+    const ingress = [
+      { from: [team], ports: [{ port: 80 }] },
+      { from: [{ podSelector: {} }, { ipBlock: { cidr: '203.0.113.0/24' } }], ports: [{ port: 15008 }] },
+    ];
+    const given = JSON.parse(networkPolicy({ podSelector: {}, ingress })) as object;
+    const mesh = meshOf({
+      workloads: [
+        pod('shop/db', { ips: ['10.0.0.2'], labels: { app: 'db' } }),
+        pod('front/web', { ips: ['10.0.0.3'] }),
+      ],
+    });
+    const found = (namespaces: readonly object[]) =>
+      lintInForce(mesh.view, [], JSON.stringify({ ...given, namespaces })).map(({ message }) => message);
+    expect(found([{ name: 'front', labels: { team: 'web' } }])).toEqual([
+      expect.stringMatching(/not open for pod db of the mesh, from front\/web, which/),
+    ]);
+    expect(found([{ name: 'front' }])).toEqual([]);
+  });
+
   it('refuses what is no list of NetworkPolicies', () => {
-    for (const text of ['nonsense', '[]', '{"items": [1]}', networkPolicy({ ingress: 'all' })]) {
+    for (const text of [
+      'nonsense',
+      '[]',
+      '{"items": [1]}',
+      '{"items": [], "namespaces": [{}]}',
+      networkPolicy({ ingress: 'all' }),
+    ]) {
       expect(() => codes(text)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }));
     }
   });

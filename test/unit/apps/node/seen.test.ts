@@ -3,7 +3,7 @@ import { pairItems, rehearsalBody } from '../../../../src/apps/node/seen.ts';
 import type { ConnectionRecord } from '../../../../src/model/connection.ts';
 import { ConnectionRegistry } from '../../../../src/telemetry/connection-registry.ts';
 import { PairTable } from '../../../../src/telemetry/flight/pairs.ts';
-import { at, meshOf, pod } from '../../../support/mesh-builder.ts';
+import { at, meshOf, pod, service } from '../../../support/mesh-builder.ts';
 import { failure, record } from '../../telemetry/records.ts';
 
 const web = pod('shop/web', { ips: ['10.0.0.1'], labels: { app: 'web' } });
@@ -53,8 +53,10 @@ describe('what a node has seen', () => {
   });
 });
 
-const objects = (kind: string, apiVersion: string, spec: object): string =>
-  JSON.stringify({ apiVersion, kind, metadata: { name: 'all', namespace: 'shop' }, spec });
+const objects = (kind: string, apiVersion: string, spec: object, name = 'all'): string =>
+  JSON.stringify({ apiVersion, kind, metadata: { name, namespace: 'shop' }, spec });
+
+const access = (spec: object): string => objects('NamespaceAccess', 'mesh-ebpf.io/v1alpha1', spec, 'out');
 
 describe('what other policies would change', () => {
   it('is told with counts, and beyond the single connections that are remembered', () => {
@@ -97,8 +99,8 @@ describe('what other policies would change', () => {
   it('is told of defaults of namespaces, and of plaintext under STRICT, too', () => {
     const plaintext = { address: at('10.9.9.9:1'), workload: undefined, identity: undefined };
     const seen = nodeThatSaw(to(web), to(web, { source: plaintext }));
-    const access = objects('NamespaceAccess', 'mesh-ebpf.io/v1alpha1', { inbound: { default: 'Deny' } });
-    const denied = rehearsalBody(view, seen, { objects: access, prune: false }).items;
+    const closed = objects('NamespaceAccess', 'mesh-ebpf.io/v1alpha1', { inbound: { default: 'Deny' } });
+    const denied = rehearsalBody(view, seen, { objects: closed, prune: false }).items;
     expect(denied.map(({ after }) => after.policy)).toEqual([
       'namespaceaccess/shop/all',
       'namespaceaccess/shop/all',
@@ -111,6 +113,99 @@ describe('what other policies would change', () => {
         after: { allowed: false, policy: 'peerauthentication/shop/all' },
       },
     ]);
+  });
+
+  describe('of what leaves the mesh', () => {
+    const denied = (extra: Partial<ConnectionRecord> = {}): ConnectionRecord =>
+      record({
+        direction: 'outbound',
+        path: 'direct',
+        source: { address: { ...at('10.0.0.1:1'), port: 0 as never }, workload: web, identity: undefined },
+        destination: { address: at('203.0.113.7:443'), workload: undefined, identity: undefined },
+        originalDestination: at('203.0.113.7:443'),
+        verdict: { allowed: false, policy: 'namespaceaccess/shop/out' as never, reason: 'closed' },
+        transport: 'tcp',
+        error: failure('POLICY_DENIED', 'policy'),
+        ...extra,
+      });
+    const carried = (extra: Partial<ConnectionRecord> = {}): ConnectionRecord => {
+      const { transport: _transport, ...rest } = denied(extra);
+      return { ...rest, verdict: undefined, error: undefined, ...extra };
+    };
+    const closed = meshOf({
+      workloads: [web, cart, db],
+      access: [
+        {
+          key: 'namespaceaccess/shop/out' as never,
+          namespace: 'shop',
+          name: 'out',
+          labels: {},
+          inbound: undefined,
+          egress: { default: 'deny', rules: [] },
+        },
+      ],
+    }).view;
+    const opened = access({ egress: { default: 'Deny', rules: [{ to: [{ cidr: '203.0.113.0/24' }] }] } });
+
+    it('tells which refusals would be none any more', () => {
+      const elsewhere = denied({ originalDestination: at('198.51.100.1:443') });
+      const datagram = denied({ transport: 'udp', originalDestination: at('203.0.113.7:53') });
+      const seen = nodeThatSaw(denied(), denied(), elsewhere, datagram);
+      const body = rehearsalBody(closed, seen, { objects: opened, prune: false });
+      expect(body).toMatchObject({ judged: 3, egress: { judged: 3, isChanged: true } });
+      expect(body.items).toMatchObject([
+        { direction: 'egress', destination: '203.0.113.7:443/tcp', after: { allowed: true } },
+        {
+          direction: 'egress',
+          destination: '203.0.113.7:53/udp',
+          namespace: 'shop',
+          owner: 'deployment/web',
+        },
+      ]);
+    });
+
+    it('tells which of those that ztunnel carried would be refused', () => {
+      const seen = nodeThatSaw(carried());
+      const deny = access({ egress: { default: 'Deny' } });
+      expect(rehearsalBody(view, seen, { objects: deny, prune: false })).toMatchObject({
+        egress: { judged: 1, isChanged: true },
+        items: [
+          {
+            sourceName: 'shop/web',
+            destination: '203.0.113.7:443/tcp',
+            before: { allowed: true, policy: null },
+            after: { allowed: false, policy: 'namespaceaccess/shop/out' },
+          },
+        ],
+      });
+    });
+
+    it('does not judge what went through the mesh, or nowhere', () => {
+      const seen = nodeThatSaw(
+        carried({ path: 'tunnel' }),
+        carried({ error: failure('NO_ORIGINAL_DESTINATION', 'capture') }),
+      );
+      const body = rehearsalBody(view, seen, { objects: onlyWeb, prune: false });
+      expect(body).toMatchObject({ items: [], egress: { judged: 0, isChanged: false } });
+    });
+
+    it('does not judge a Service that is reached within the mesh if it may not be left', () => {
+      const mixed = meshOf({
+        workloads: [web, cart, db],
+        services: [
+          service('shop/db', '10.96.0.9', '80:80', [{ address: '10.0.0.3' }, { address: '10.9.9.9' }]),
+        ],
+      });
+      const seen = nodeThatSaw(carried({ originalDestination: at('10.96.0.9:80') }));
+      const deny = access({ egress: { default: 'Deny' } });
+      expect(rehearsalBody(mixed.view, seen, { objects: deny, prune: false }).items).toEqual([]);
+    });
+
+    it('says that objects which change nothing of egress do not', () => {
+      const same = access({ egress: { default: 'Deny' } });
+      const body = rehearsalBody(closed, nodeThatSaw(denied()), { objects: same, prune: false });
+      expect(body).toMatchObject({ items: [], egress: { judged: 1, isChanged: false } });
+    });
   });
 
   it('leaves out the other policies only if told to', () => {

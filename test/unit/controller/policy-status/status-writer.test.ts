@@ -160,6 +160,45 @@ describe('a policy', () => {
     expect(rig.requests.length).toBeLessThan(9);
   });
 
+  it('that all nodes run says so at once, though it was said a moment ago that they do not yet', async () => {
+    rig.apply('p', 1);
+    rig.report('a', 0);
+    rig.report('b', 0);
+    await rig.clock.advance(1_100);
+    rig.report('a');
+    await rig.clock.advance(1_100);
+    expect(rig.condition('p', programmedType)).toMatchObject({ status: 'False', reason: 'Progressing' });
+    rig.report('b');
+    await rig.clock.advance(2_100);
+    expect(rig.condition('p', programmedType)).toMatchObject({ status: 'True', observedGeneration: 1 });
+  });
+
+  it('that goes wrong in the middle of its progress says so at once', async () => {
+    rig.apply('p', 1);
+    rig.report('a', 0);
+    await rig.clock.advance(1_100);
+    rig.apply('p', 2, { action: 'DENY' });
+    await rig.clock.advance(1_100);
+    expect(rig.condition('p', programmedType)).toMatchObject({
+      reason: 'NotAccepted',
+      observedGeneration: 2,
+    });
+  });
+
+  it('that all nodes run says so at once, though somebody kept taking its status away before', async () => {
+    rig.apply('p', 1);
+    rig.report('a', 0);
+    for (let i = 0; i < 300; i++) {
+      if (rig.condition('p', acceptedType) !== undefined) rig.overwrite('p', []);
+      await rig.clock.advance(1_000);
+    }
+    expect(rig.condition('p', acceptedType)).toBeUndefined();
+    rig.report('a', 1_000_000);
+    rig.report('b', 1_000_000);
+    await rig.clock.advance(2_100);
+    expect(rig.condition('p', programmedType)).toMatchObject({ status: 'True' });
+  });
+
   it('that is edited says so at once: accepted or not, and of which generation', async () => {
     rig.apply('p', 1);
     await rig.clock.advance(1_000);

@@ -20,7 +20,8 @@ class FakePods {
 
   add(workload: Workload, egressSet: bigint): void {
     const { uid, addresses } = workload;
-    this.enrolled.set(uid, { uid, podId: 1, label: uid, cookie: 1n, netnsInode: 1n, addresses, egressSet });
+    const names = { uid, podId: 1, label: uid, cookie: 1n, netnsInode: 1n, netns: undefined };
+    this.enrolled.set(uid, { ...names, addresses, egressSet });
   }
 
   list(): readonly EnrolledPod[] {

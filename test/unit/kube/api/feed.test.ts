@@ -16,7 +16,11 @@ const workload = (feedName: string, annotations: Readonly<Record<string, string>
   const feed = feeds.find(({ name }) => name === feedName);
   if (feed === undefined) throw new Error(`no feed ${feedName}`);
   const { object } = keep(feed, raw(annotations));
-  return translatePod({ object: object as Pod, position: undefined }, 'ambient', meshConfig).workload;
+  return translatePod(
+    { object: object as Pod, position: undefined },
+    { mode: 'ambient', sameNode: undefined },
+    meshConfig,
+  ).workload;
 };
 
 describe('what the choice of endpoints needs', () => {

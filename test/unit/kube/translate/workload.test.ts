@@ -14,16 +14,17 @@ interface PodText {
 function translate(
   { metadata = '', spec = '', status = 'podIP: 10.0.0.1' }: PodText,
   mode?: string,
+  sameNode?: string,
 ): TranslatedPod {
   const pod = objectIn(
     'Pod',
     `{apiVersion: v1, kind: Pod, metadata: {name: web-1, namespace: shop, ${metadata}}, spec: {nodeName: node-a, containers: [{name: c}], ${spec}}, status: {${status}}}`,
   );
-  return translatePod(pod, mode, meshConfig);
+  return translatePod(pod, { mode, sameNode }, meshConfig);
 }
 
-function workload(text: PodText, mode?: string): Workload {
-  const { workload: translated, problem } = translate(text, mode);
+function workload(text: PodText, mode?: string, sameNode?: string): Workload {
+  const { workload: translated, problem } = translate(text, mode, sameNode);
   if (translated === undefined) throw new Error(problem?.message ?? 'no workload');
   return translated;
 }
@@ -100,7 +101,29 @@ describe('a pod that is no workload', () => {
       'Pod',
       '{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: c}]}, status: {podIP: 10.0.0.1}}',
     );
-    expect(translatePod(pod, undefined, meshConfig).problem).toMatchObject({ field: 'spec.nodeName' });
+    expect(translatePod(pod, { mode: undefined, sameNode: undefined }, meshConfig).problem).toMatchObject({
+      field: 'spec.nodeName',
+    });
+  });
+});
+
+const asks = (metadata: string, ofNamespace?: string): string | undefined =>
+  workload({ metadata }, 'ambient', ofNamespace).sameNode;
+const annotated = (value: string): string => `annotations: {mesh-ebpf.io/same-node: ${value}}`;
+
+describe('a pod asks for HBONE within its node', () => {
+  it('by its annotation, or its namespace’s', () => {
+    expect(asks(annotated('hbone'))).toBe('hbone');
+    expect(asks('', 'hbone')).toBe('hbone');
+    expect(asks('')).toBeUndefined();
+  });
+
+  it('unless its own annotation says otherwise', () => {
+    expect(asks(annotated('kernel'), 'hbone')).toBeUndefined();
+  });
+
+  it('also when nobody knows what is written there', () => {
+    expect(asks(annotated('fast'))).toBe('hbone');
   });
 });
 

@@ -3,7 +3,7 @@
 export interface Example {
   /** What it shows, in a few words. */
   readonly what: string;
-  /** `KIND NAMESPACE/NAME: SPEC`, one object each. */
+  /** `KIND NAMESPACE/NAME: SPEC`, one object each; before the colon perhaps `dry-run`, and `of DATE` for its age. */
   readonly objects: readonly string[];
   readonly to?: string;
   /** `NAMESPACE/SERVICE-ACCOUNT` of the client, or `plaintext`; perhaps `@ADDRESS` and `:PORT` dialled (80). */

@@ -1,4 +1,4 @@
-/** The references of AuthorizationPolicy and PeerAuthentication, and the order of actions. */
+/** reference/config/security: authorization-policy, conditions; and the order of actions. */
 import type { Examples } from './example.ts';
 
 const curl = '"cluster.local/ns/default/sa/curl"';
@@ -24,9 +24,18 @@ export const references: Examples = {
       said: /methods: .*waypoint/,
     },
     {
+      what: 'POST is denied on one port: all TCP on that port is denied, as the reference says, and no other',
+      objects: [
+        'AP foo/httpbin: { action: DENY, rules: [{ to: [{ operation: { methods: ["POST"], ports: ["8080"] } }] }] }',
+      ],
+      allowed: ['default/curl:80', 'plaintext:80'],
+      denied: ['default/curl:8080', 'plaintext:8080'],
+      said: /methods: .*waypoint/,
+    },
+    {
       what: 'AUDIT has no say',
       objects: [
-        'AP ns1/anyname: { selector: { matchLabels: { app: myapi } }, action: AUDIT, rules: [{ to: [{ operation: { methods: [GET], paths: ["/user/profile/*"] } }] }] }',
+        'AP foo/anyname: { selector: { matchLabels: { app: httpbin } }, action: AUDIT, rules: [{ to: [{ operation: { methods: [GET], paths: ["/user/profile/*"] } }] }] }',
       ],
       allowed: ['default/curl', 'plaintext'],
       denied: [],
@@ -35,8 +44,9 @@ export const references: Examples = {
     {
       what: 'CUSTOM asks an external authorizer: without a waypoint what it concerns is refused',
       objects: [
-        'AP foo/ext-authz: { selector: { matchLabels: { app: httpbin } }, action: CUSTOM, provider: { name: my-custom-authz }, rules: [{ to: [{ operation: { paths: ["/admin/*"] } }] }] }',
+        'AP istio-system/ext-authz: { selector: { matchLabels: { app: istio-ingressgateway } }, action: CUSTOM, provider: { name: my-custom-authz }, rules: [{ to: [{ operation: { paths: ["/admin/*"] } }] }] }',
       ],
+      to: 'istio-system/gateway',
       allowed: [],
       denied: ['default/curl', 'plaintext'],
       said: /CUSTOM needs a waypoint/,
@@ -64,6 +74,97 @@ export const references: Examples = {
       objects: ['AP foo/none: { action: ALLOW }'],
       allowed: [],
       denied: ['default/curl'],
+    },
+    {
+      what: 'allow-nothing for the workloads with a label in one namespace',
+      objects: ['AP bar/allow-nothing: { selector: { matchLabels: { app: httpbin } } }'],
+      to: 'bar/httpbin',
+      allowed: [],
+      denied: ['bar/curl', 'plaintext'],
+    },
+    {
+      what: 'and none but these',
+      objects: ['AP bar/allow-nothing: { selector: { matchLabels: { app: httpbin } } }'],
+      to: 'bar/other',
+      allowed: ['bar/curl', 'plaintext'],
+      denied: [],
+    },
+    {
+      what: 'allow-nothing in the root namespace for the workloads with a label in all namespaces',
+      objects: ['AP istio-system/allow-nothing: { selector: { matchLabels: { version: v1 } } }'],
+      to: 'bar/other',
+      allowed: [],
+      denied: ['bar/curl', 'plaintext'],
+    },
+    {
+      what: 'dry-run-example is not enforced',
+      objects: [
+        'AP foo/dry-run-example dry-run: { selector: { matchLabels: { app: httpbin } }, action: DENY, rules: [{ to: [{ operation: { paths: ["/headers"] } }] }] }',
+      ],
+      allowed: ['default/curl', 'plaintext'],
+      denied: [],
+      said: /paths/,
+    },
+    {
+      what: 'fields of a source all hold: principal, namespace, and not an address',
+      objects: [
+        'AP foo/p: { rules: [{ from: [{ source: { principals: ["*/sa/admin", "*/sa/dev"], namespaces: ["prod", "test"], notIpBlocks: ["203.0.113.4"] } }] }] }',
+      ],
+      allowed: ['prod/admin', 'test/dev@203.0.113.5'],
+      denied: ['prod/admin@203.0.113.4', 'prod/other', 'stage/dev', 'plaintext'],
+    },
+    {
+      what: 'a principal is the whole identity: a name alone is nobody’s',
+      objects: ['AP foo/p: { rules: [{ from: [{ source: { principals: ["admin", "dev"] } }] }] }'],
+      allowed: [],
+      denied: ['prod/admin', 'plaintext'],
+      said: /is nobody's/,
+    },
+    {
+      what: 'prefix: abc* matches abc and abcd; suffix: *abc matches abc and xabc',
+      objects: [
+        'AP foo/p: { rules: [{ from: [{ source: { namespaces: ["abc*"] } }, { source: { namespaces: ["*xyz"] } }] }] }',
+      ],
+      allowed: ['abc/any', 'abcd/any', 'xyz/any', 'wxyz/any'],
+      denied: ['ab/any', 'xyza/any', 'plaintext'],
+    },
+    {
+      what: 'negative principals and namespaces: everybody else, who has no identity included',
+      objects: [
+        'AP foo/p: { rules: [{ from: [{ source: { notPrincipals: ["cluster.local/ns/a/sa/b"], notNamespaces: ["c"] } }] }] }',
+      ],
+      allowed: ['a/x', 'plaintext'],
+      denied: ['a/b', 'c/any'],
+    },
+    {
+      what: 'serviceAccounts beside namespaces: the API server refuses it by the definition; in files both hold',
+      objects: [
+        'AP foo/p: { rules: [{ from: [{ source: { serviceAccounts: [curl], namespaces: [foo] } }] }] }',
+      ],
+      allowed: ['foo/curl'],
+      denied: ['foo/other', 'bar/curl', 'plaintext'],
+    },
+    {
+      what: 'serviceAccounts know no asterisk: an invalid DENY denies more',
+      objects: [
+        'AP foo/p: { action: DENY, rules: [{ from: [{ source: { serviceAccounts: ["default/*"] } }] }] }',
+      ],
+      allowed: [],
+      denied: ['default/curl', 'bar/any', 'plaintext'],
+      said: /default\/\*/,
+    },
+    {
+      what: 'trustDomains, exactly or by pattern',
+      objects: ['AP foo/p: { rules: [{ from: [{ source: { trustDomains: ["cluster.*"] } }] }] }'],
+      allowed: ['default/curl'],
+      denied: ['plaintext'],
+    },
+    {
+      what: 'a condition needs values or notValues: an invalid DENY denies more',
+      objects: ['AP foo/p: { action: DENY, rules: [{ when: [{ key: source.ip }] }] }'],
+      allowed: [],
+      denied: ['default/curl', 'plaintext'],
+      said: /no condition is given/,
     },
     {
       what: 'a policy concerns its own namespace',
@@ -157,7 +258,75 @@ export const references: Examples = {
       said: /only connections through it/,
     },
   ],
-  'the order of actions (concepts, implicit enablement)': [
+  'the reference of conditions': [
+    {
+      what: 'source.ip, a single address or a block',
+      objects: ['AP foo/p: { rules: [{ when: [{ key: source.ip, values: ["10.1.2.3", "10.2.0.0/16"] }] }] }'],
+      allowed: ['plaintext@10.1.2.3', 'default/curl@10.2.9.9'],
+      denied: ['plaintext@10.1.2.4'],
+    },
+    {
+      what: 'source.namespace',
+      objects: ['AP foo/p: { rules: [{ when: [{ key: source.namespace, values: ["default"] }] }] }'],
+      allowed: ['default/curl'],
+      denied: ['foo/curl', 'plaintext'],
+    },
+    {
+      what: 'source.principal',
+      objects: [
+        'AP foo/p: { rules: [{ when: [{ key: source.principal, values: ["cluster.local/ns/default/sa/productpage"] }] }] }',
+      ],
+      allowed: ['default/productpage'],
+      denied: ['default/curl', 'plaintext'],
+    },
+    {
+      what: 'destination.ip, a single address or a block',
+      objects: [
+        'AP foo/p: { rules: [{ when: [{ key: destination.ip, values: ["10.0.1.1", "10.2.0.0/16"] }] }] }',
+      ],
+      allowed: ['plaintext'],
+      denied: [],
+    },
+    {
+      what: 'destination.ip of another',
+      objects: ['AP foo/p: { rules: [{ when: [{ key: destination.ip, values: ["10.1.2.3"] }] }] }'],
+      allowed: [],
+      denied: ['default/curl'],
+    },
+    {
+      what: 'destination.port',
+      objects: ['AP foo/p: { rules: [{ when: [{ key: destination.port, values: ["80", "443"] }] }] }'],
+      allowed: ['plaintext:80', 'default/curl:443'],
+      denied: ['default/curl:81'],
+    },
+    ...[
+      'request.headers[User-Agent]',
+      'request.auth.claims[iss]',
+      'remote.ip',
+      'connection.sni',
+      'experimental.envoy.filters.a[b]',
+    ].flatMap((key) => [
+      {
+        what: `${key} is beyond L4: of an ALLOW policy the rule is left out`,
+        objects: [
+          `AP foo/p: { rules: [{ from: [{ source: { namespaces: [default] } }], when: [{ key: "${key}", values: ["1.2.3.4"] }] }] }`,
+        ],
+        allowed: [],
+        denied: ['default/curl', 'plaintext'],
+        said: /cannot be checked at L4/,
+      },
+      {
+        what: `${key} is beyond L4: of a DENY policy the condition is`,
+        objects: [
+          `AP foo/p: { action: DENY, rules: [{ from: [{ source: { namespaces: [default] } }], when: [{ key: "${key}", values: ["1.2.3.4"] }] }] }`,
+        ],
+        allowed: ['foo/curl', 'plaintext'],
+        denied: ['default/curl'],
+        said: /cannot be checked at L4/,
+      },
+    ]),
+  ],
+  'the order of actions (authorization-policy; concepts/security, implicit enablement)': [
     {
       what: 'without a policy all is allowed',
       objects: [],
@@ -204,68 +373,6 @@ export const references: Examples = {
       objects: ['AP foo/deny-all dry-run: { action: DENY, rules: [{}] }'],
       allowed: ['default/curl', 'plaintext'],
       denied: [],
-    },
-  ],
-  'the reference of PeerAuthentication': [
-    {
-      what: 'the mesh is STRICT',
-      objects: ['PA istio-system/default: { mtls: { mode: STRICT } }'],
-      allowed: ['default/curl'],
-      denied: ['plaintext'],
-    },
-    {
-      what: 'a namespace is PERMISSIVE under a STRICT mesh',
-      objects: [
-        'PA istio-system/default: { mtls: { mode: STRICT } }',
-        'PA foo/default: { mtls: { mode: PERMISSIVE } }',
-      ],
-      allowed: ['default/curl', 'plaintext'],
-      denied: [],
-    },
-    {
-      what: 'a workload is STRICT in a PERMISSIVE namespace',
-      objects: [
-        'PA foo/default: { mtls: { mode: PERMISSIVE } }',
-        'PA foo/finance: { selector: { matchLabels: { app: finance } }, mtls: { mode: STRICT } }',
-      ],
-      to: 'foo/finance',
-      allowed: ['foo/curl'],
-      denied: ['plaintext'],
-    },
-    {
-      what: 'one port of a STRICT workload takes plaintext',
-      objects: [
-        'PA foo/finance: { selector: { matchLabels: { app: finance } }, mtls: { mode: STRICT }, portLevelMtls: { 8080: { mode: DISABLE } } }',
-      ],
-      to: 'foo/finance',
-      allowed: ['plaintext:8080', 'foo/curl:8080', 'foo/curl:80'],
-      denied: ['plaintext:80'],
-      said: /DISABLE cannot keep mutual TLS out/,
-    },
-    {
-      what: 'UNSET inherits from the namespace for the other ports',
-      objects: [
-        'PA foo/default: { mtls: { mode: STRICT } }',
-        'PA foo/finance: { selector: { matchLabels: { app: finance } }, mtls: { mode: UNSET }, portLevelMtls: { 8080: { mode: PERMISSIVE } } }',
-      ],
-      to: 'foo/finance',
-      allowed: ['plaintext:8080'],
-      denied: ['plaintext:80'],
-    },
-    {
-      what: 'several ports of their own are judged each by itself',
-      objects: [
-        'PA foo/finance: { selector: { matchLabels: { app: finance } }, portLevelMtls: { 8080: { mode: STRICT }, 8081: { mode: STRICT }, 8082: { mode: PERMISSIVE } } }',
-      ],
-      to: 'foo/finance',
-      allowed: ['plaintext:80', 'plaintext:8082', 'foo/curl:8080'],
-      denied: ['plaintext:8080', 'plaintext:8081'],
-    },
-    {
-      what: 'STRICT and an ALLOW for everybody: plaintext stays out',
-      objects: ['PA foo/default: { mtls: { mode: STRICT } }', 'AP foo/allow-all: { rules: [{}] }'],
-      allowed: ['default/curl'],
-      denied: ['plaintext'],
     },
   ],
 };

@@ -38,6 +38,7 @@ const inputOf = (spec: MeshSpec, extra: Partial<LintInput> = {}): LintInput => (
   declaredPorts: () => [],
   networkPolicies: [],
   namespaces: new Set(),
+  namespaceLabels: new Map(),
   controller: undefined,
   ...extra,
 });
@@ -288,7 +289,7 @@ const network = (extra: Partial<NetworkPolicy>): NetworkPolicy => ({
 });
 
 const tcp = (port: number, endPort?: number) =>
-  ({ ports: [{ protocol: 'TCP', port: parsePort(port), endPort }] }) as const;
+  ({ peers: undefined, ports: [{ protocol: 'TCP', port: parsePort(port), endPort }] }) as const;
 
 const networked = (...networkPolicies: NetworkPolicy[]) => brief(found({}, { networkPolicies }));
 
@@ -304,7 +305,7 @@ describe('NetworkPolicies', () => {
   it.each([
     ['open the port', network({ ingress: [tcp(5432), tcp(15008)] })],
     ['open a range with it', network({ ingress: [tcp(15000, 16000)] })],
-    ['open every port', network({ ingress: [{ ports: undefined }] })],
+    ['open every port', network({ ingress: [{ peers: undefined, ports: undefined }] })],
     ['are for pods outside the mesh', network({ namespace: 'old', pods: [], ingress: [tcp(80)] })],
     [
       'are for no pod',

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 import { crc32 } from 'node:zlib';
+import { parseIp, type Port } from '../../../../src/base/ip.ts';
 import type { ConnectionRecord } from '../../../../src/model/connection.ts';
 import { policyKey } from '../../../../src/model/policy.ts';
 import type { KeptRecord } from '../../../../src/telemetry/connection-registry.ts';
@@ -43,6 +44,8 @@ const stories: readonly Partial<ConnectionRecord>[] = [
     traceId: undefined,
   },
   {
+    // As the kernel tells of what it refused: before there was a port.
+    source: { ...peer('[fd00::9]:1', cart, false), address: { ip: parseIp('fd00::9'), port: 0 as Port } },
     verdict: undefined,
     transport: 'udp',
     error: { code: 'POLICY_DENIED', hop: 'policy', message: 'x', hint: undefined },

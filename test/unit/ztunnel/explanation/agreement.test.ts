@@ -89,6 +89,7 @@ function happen(store: MeshStore, from: Workload, dialled: SocketAddress, random
     createDecider({
       mesh: store,
       originalDestination: () => dialled,
+      kernelPath: { dialler: () => ({ type: 'stranger' }), generation: 0n, allow: () => {} },
       authorizer: createAuthorizer(),
       random,
       probeArrived: () => false,

@@ -3,6 +3,8 @@ import type { ChangedVerdictItem } from '../../../../../src/telemetry/admin-api.
 import { document, type FakeNode, labNode, run } from '../../harness.ts';
 
 const changed: ChangedVerdictItem = {
+  direction: 'inbound',
+  destination: null,
   identity: 'spiffe://cluster.local/ns/shop/sa/web',
   sourceIp: '10.0.0.1',
   sourceName: 'shop/web',
@@ -15,9 +17,13 @@ const changed: ChangedVerdictItem = {
   after: { allowed: false, policy: 'shop/db', reason: 'rule 1 matches' },
 };
 
-const judging = (items: readonly ChangedVerdictItem[], unjudged = 0): FakeNode =>
+const judging = (
+  items: readonly ChangedVerdictItem[],
+  unjudged = 0,
+  egress = { judged: 0, isChanged: false },
+): FakeNode =>
   labNode('node-a', {
-    '/v1/policies/rehearsal': document('PolicyRehearsal', { items, judged: 40, unjudged }),
+    '/v1/policies/rehearsal': document('PolicyRehearsal', { items, judged: 40, unjudged, egress }),
   });
 
 const policy = `
@@ -58,6 +64,23 @@ describe('mesh-ebpf policy diff', () => {
     expect(code).toBe(0);
     expect(err).toMatch(/none of 40 connections/);
     expect(err).toMatch(/2 connections to pods that are gone/);
+  });
+
+  it('shows what would leave the mesh, and says of how much more it cannot know', async () => {
+    const egress: ChangedVerdictItem = {
+      ...changed,
+      direction: 'egress',
+      owner: 'deployment/web',
+      port: 443,
+      destination: '203.0.113.7:443/tcp',
+      after: { allowed: true, policy: 'namespaceaccess/shop/out', reason: 'spec.egress.rules[0] allows it' },
+    };
+    const { out, err } = await run('policy diff -f new.yaml', {
+      nodes: [judging([egress], 0, { judged: 3, isChanged: true })],
+      files,
+    });
+    expect(out).toMatch(/allowed +12 +1m +cluster\.local\/ns\/shop\/sa\/web +203\.0\.113\.7:443\/tcp/);
+    expect(err).toMatch(/of egress 3 connections could be judged.*is not remembered/);
   });
 
   it('leaves out the others if told to', async () => {

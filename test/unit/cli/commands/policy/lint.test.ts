@@ -210,7 +210,27 @@ describe('mesh-ebpf policy lint, on the running mesh', () => {
             spec: networkPolicy.spec,
           },
         ],
+        namespaces: [],
       });
+    });
+
+    it('tells the labels of namespaces with them, where they select by these', async () => {
+      const spec = { ingress: [{ from: [{ namespaceSelector: { matchLabels: { team: 'data' } } }] }] };
+      const batch = { metadata: { name: 'batch', labels: { team: 'data' }, managedFields: [] } };
+      const objects = {
+        '/apis/networking.k8s.io/v1/networkpolicies': { items: [{ ...networkPolicy, spec }] },
+        '/api/v1/namespaces': { items: [batch] },
+      };
+      await lintCluster({ objects });
+      expect(JSON.parse(bodies.at(-1) ?? '')).toMatchObject({
+        namespaces: [{ name: 'batch', labels: { team: 'data' } }],
+      });
+      const { err } = await lintCluster({
+        objects,
+        refuse: ({ path }) =>
+          path.endsWith('/namespaces') ? forbidden('list', 'namespaces', '') : undefined,
+      });
+      expect(err).toMatch(/labels of namespaces are not known/);
     });
 
     it('says so where it may not, and judges the rest', async () => {

@@ -1,0 +1,144 @@
+/**
+ * The kernel path as user space sees it: who is behind a connection that the kernel hands to ztunnel because it has no
+ * verdict, what it may pass the next time by itself, which connections it carries now, and how to end one. While it is
+ * switched off, connections that began on it are still told from strangers' plaintext.
+ */
+import type { Port, SocketAddress } from '../../base/ip.ts';
+import type { WorkloadUid } from '../../model/mesh.ts';
+import type { Flow, FlowKey } from '../abi/layout.ts';
+import type { MapTable } from '../map-table.ts';
+import type { EnrolledPod } from '../pods.ts';
+import type { VerdictCache } from './verdict-cache.ts';
+
+/** Who dialled a connection that ztunnel accepted in plaintext, by the kernel's record of the dialling socket. */
+export type Dialler =
+  /** A pod of this node, on the kernel path, with an address of its own. */
+  | { readonly type: 'pod'; readonly uid: WorkloadUid; readonly podId: number }
+  /** Somebody on the kernel path who is no enrolled pod any more, or uses a foreign address: not to be let in. */
+  | { readonly type: 'nobody' }
+  /** Plaintext from anywhere. */
+  | { readonly type: 'stranger' };
+
+/** A connection on the kernel path. */
+export interface KernelConnection {
+  readonly source: SocketAddress;
+  readonly destination: SocketAddress;
+  readonly sourcePodId: number;
+  /** Undefined: the pod left the mesh under an earlier node program. */
+  readonly sourceUid: WorkloadUid | undefined;
+  /** Undefined: no enrolled pod has the address. */
+  readonly destinationUid: WorkloadUid | undefined;
+  /** Nanoseconds of the monotonic clock. */
+  readonly openedAt: bigint;
+  /** The dialling socket's. */
+  readonly cookie: bigint;
+}
+
+export interface KernelPathDeps {
+  readonly flows: Pick<MapTable<FlowKey, Flow>, 'get' | 'delete' | 'entries' | 'deleteAll'>;
+  readonly verdicts: VerdictCache;
+  readonly pods: {
+    list(): readonly EnrolledPod[];
+    /** Whose id it is or was. */
+    uidOf(podId: number): WorkloadUid | undefined;
+  };
+  readonly isOn: boolean;
+  /** Nanoseconds of the monotonic clock, as the kernel's. */
+  readonly monotonicNs: () => bigint;
+}
+
+/** What a connection waits at most in ztunnel's listen queue, with room. */
+const abandonedAfterNs = 120_000_000_000n;
+
+export class KernelPath {
+  readonly #deps: KernelPathDeps;
+
+  constructor(deps: KernelPathDeps) {
+    this.#deps = deps;
+  }
+
+  get isOn(): boolean {
+    return this.#deps.isOn;
+  }
+
+  /** What answers have to carry: to be read together with the mesh they are made of. */
+  get generation(): bigint {
+    return this.#deps.verdicts.generation;
+  }
+
+  /** Of a connection just accepted; its record is used up by asking. */
+  dialler(client: SocketAddress, local: SocketAddress): Dialler {
+    const key = flowKeyOf(client, local);
+    const flow = this.#deps.flows.get(key);
+    if (flow?.origin.kind !== 'kernel') return { type: 'stranger' };
+    this.#deps.flows.delete(key);
+    const pod = this.#deps.pods.list().find(({ podId }) => podId === flow.origin.podId);
+    if (pod?.addresses.includes(client.ip) !== true) return { type: 'nobody' };
+    return { type: 'pod', uid: pod.uid, podId: pod.podId };
+  }
+
+  /** The kernel need not ask again about this pair, as long as nothing has changed since `generation` was read. */
+  allow(
+    sourcePodId: number,
+    client: SocketAddress,
+    local: SocketAddress,
+    destination: WorkloadUid,
+    generation: bigint,
+  ): void {
+    const destinationPodId = this.#deps.pods.list().find(({ uid }) => uid === destination)?.podId;
+    if (!this.#deps.isOn || destinationPodId === undefined) return;
+    const key = {
+      sourceIp: client.ip,
+      destinationIp: local.ip,
+      sourcePodId,
+      destinationPodId,
+      port: local.port,
+    };
+    this.#deps.verdicts.allow(key, generation);
+  }
+
+  /**
+   * All there are, those included that are being looked up at this moment. Those that ztunnel accepted are its own
+   * business and not among them.
+   */
+  connections(): KernelConnection[] {
+    const { pods, flows } = this.#deps;
+    const byAddress = new Map(pods.list().flatMap(({ uid, addresses }) => addresses.map((ip) => [ip, uid])));
+    return flows.entries().flatMap(([key, { origin, openedAt, socketCookie, closed }]) =>
+      origin.kind !== 'kernel' || closed
+        ? []
+        : {
+            ...endsOf(key),
+            sourcePodId: origin.podId,
+            sourceUid: pods.uidOf(origin.podId),
+            destinationUid: byAddress.get(key.destinationIp),
+            openedAt,
+            cookie: socketCookie,
+          },
+    );
+  }
+
+  /** Removes records that wait for nobody: the connection never got as far as ztunnel. */
+  sweep(): void {
+    const { flows, monotonicNs } = this.#deps;
+    const before = monotonicNs() - abandonedAfterNs;
+    const abandoned = flows
+      .entries()
+      .filter(([, { origin, closed, openedAt }]) => origin.kind === 'kernel' && closed && openedAt < before);
+    flows.deleteAll(abandoned.map(([key]) => key));
+  }
+}
+
+export const flowKeyOf = (source: SocketAddress, destination: SocketAddress): FlowKey => ({
+  sourceIp: source.ip,
+  sourcePort: source.port,
+  destinationIp: destination.ip,
+  destinationPort: destination.port,
+});
+
+export const endsOf = (
+  key: FlowKey,
+): { readonly source: SocketAddress; readonly destination: SocketAddress } => ({
+  source: { ip: key.sourceIp, port: key.sourcePort as Port },
+  destination: { ip: key.destinationIp, port: key.destinationPort as Port },
+});
