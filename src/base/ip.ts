@@ -66,6 +66,23 @@ export function formatSocketAddress(address: SocketAddress): string {
   return isIpv4(address.ip) ? `${address.ip}:${address.port}` : `[${address.ip}]:${address.port}`;
 }
 
+/** An IPv4 address as a number of 32 bits, which may be negative. */
+export function ipv4Word(ip: IpAddress): number {
+  let [word, octet] = [0, 0];
+  for (let i = 0; i < ip.length; i++) {
+    const digit = ip.charCodeAt(i) - zero;
+    if (digit >= 0) octet = octet * 10 + digit;
+    else [word, octet] = [(word << 8) | octet, 0];
+  }
+  return (word << 8) | octet;
+}
+
+/** The digit; the dot comes before it. */
+const zero = 0x30;
+
+export const ipv4FromWord = (word: number): IpAddress =>
+  `${word >>> 24}.${(word >>> 16) & 0xff}.${(word >>> 8) & 0xff}.${word & 0xff}` as IpAddress;
+
 /** 16 bytes in network order, IPv4 as IPv4-mapped: the form of every address in a BPF map. */
 export function ipToBytes(ip: IpAddress): Uint8Array {
   const bytes = new Uint8Array(16);

@@ -10,25 +10,33 @@ export class MapTable<K, V> {
   readonly spec: MapSpec<K, V>;
   readonly #native: MapCalls;
   readonly #fd: Fd;
+  /** The key of a single call, which is over before the next begins. */
+  readonly #key: Uint8Array;
+  readonly #keyView: DataView;
 
   /** `fd` stays the caller's. */
   constructor(native: MapCalls, fd: Fd, spec: MapSpec<K, V>) {
     this.#native = native;
     this.#fd = fd;
     this.spec = spec;
+    this.#key = new Uint8Array(spec.key.sizeBytes);
+    this.#keyView = viewOf(this.#key);
   }
 
   get(key: K): V | undefined {
-    const bytes = this.#call('reading', () => this.#native.mapLookup(this.#fd, encode(this.spec.key, key)));
+    const bytes = this.#call('reading', () => this.#native.mapLookup(this.#fd, this.#encoded(key)));
     return bytes === null ? undefined : decode(this.spec.value, bytes);
   }
 
   /** Takes an entry out: of several callers one gets it. */
   take(key: K): V | undefined {
-    const bytes = this.#call('reading', () =>
-      this.#native.mapLookupAndDelete(this.#fd, encode(this.spec.key, key)),
-    );
+    const bytes = this.#call('reading', () => this.#native.mapLookupAndDelete(this.#fd, this.#encoded(key)));
     return bytes === null ? undefined : decode(this.spec.value, bytes);
+  }
+
+  #encoded(key: K): Uint8Array {
+    this.spec.key.write(this.#keyView, 0, key);
+    return this.#key;
   }
 
   /** @throws MeshError BPF_MAP_FULL */
@@ -54,7 +62,7 @@ export class MapTable<K, V> {
 
   /** True when the key was there. */
   delete(key: K): boolean {
-    return this.#call('writing', () => this.#native.mapDelete(this.#fd, encode(this.spec.key, key)));
+    return this.#call('writing', () => this.#native.mapDelete(this.#fd, this.#encoded(key)));
   }
 
   /** Batched. Keys that are not there are passed over. */

@@ -2,7 +2,7 @@
  * Addresses as numbers, for fast comparison: 128 bits as four words, IPv4 in the last one. A prefix never contains an
  * address of the other family, so `::/0` is all of IPv6 and nothing of IPv4.
  */
-import { type IpAddress, type IpPrefix, ipToBytes, isIpv4 } from '../base/ip.ts';
+import { type IpAddress, type IpPrefix, ipToBytes, ipv4Word, isIpv4 } from '../base/ip.ts';
 
 export interface AddressWords {
   readonly family: 4 | 6;
@@ -14,9 +14,6 @@ export function addressWords(ip: IpAddress): AddressWords {
   const view = new DataView(ipToBytes(ip).buffer);
   return { family: 6, words: [view.getInt32(0), view.getInt32(4), view.getInt32(8), view.getInt32(12)] };
 }
-
-const ipv4Word = (ip: IpAddress): number =>
-  ip.split('.').reduce((word, octet) => (word << 8) | Number(octet), 0);
 
 /** A prefix ready to be compared. */
 export interface PrefixWords {

@@ -4,7 +4,7 @@
  */
 import { endianness } from 'node:os';
 import { MeshError } from '../../base/errors.ts';
-import { type IpAddress, ipFromBytes, ipToBytes } from '../../base/ip.ts';
+import { type IpAddress, ipFromBytes, ipToBytes, ipv4FromWord, ipv4Word, isIpv4 } from '../../base/ip.ts';
 
 /** Reads and writes a value of a fixed size. */
 export interface Field<T> {
@@ -59,19 +59,35 @@ export const bool: Field<boolean> = {
 export const bytesAt = (view: DataView, offset: number, length: number): Uint8Array =>
   new Uint8Array(view.buffer, view.byteOffset + offset, length);
 
-/** `struct mesh_addr`. */
+/** The third of four words of an IPv4 address, whose first two are 0. */
+const ipv4Mark = 0xffff;
+
+const startsWithZeros = (view: DataView, offset: number): boolean =>
+  view.getInt32(offset) === 0 && view.getInt32(offset + 4) === 0;
+
+/** `struct mesh_addr`. IPv4 by words: every captured connection has three of them. */
 export const address: Field<IpAddress> = {
   sizeBytes: 16,
   alignBytes: 4,
-  read: (view, offset) => ipFromBytes(bytesAt(view, offset, 16)),
-  write: (view, offset, value) => bytesAt(view, offset, 16).set(ipToBytes(value)),
+  read(view, offset) {
+    const isMapped = startsWithZeros(view, offset) && view.getInt32(offset + 8) === ipv4Mark;
+    return isMapped ? ipv4FromWord(view.getInt32(offset + 12)) : ipFromBytes(bytesAt(view, offset, 16));
+  },
+  write(view, offset, value) {
+    if (!isIpv4(value)) return bytesAt(view, offset, 16).set(ipToBytes(value));
+    view.setBigInt64(offset, 0n);
+    view.setInt32(offset + 8, ipv4Mark);
+    view.setInt32(offset + 12, ipv4Word(value));
+  },
 };
 
 /** `struct mesh_addr` where all zero means that there is none. */
 export const optionalAddress: Field<IpAddress | undefined> = {
   ...address,
   read: (view, offset) =>
-    bytesAt(view, offset, 16).every((byte) => byte === 0) ? undefined : address.read(view, offset),
+    startsWithZeros(view, offset) && startsWithZeros(view, offset + 8)
+      ? undefined
+      : address.read(view, offset),
   write: (view, offset, value) =>
     value === undefined ? void bytesAt(view, offset, 16).fill(0) : address.write(view, offset, value),
 };

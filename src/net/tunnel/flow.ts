@@ -132,8 +132,11 @@ export class Flow implements LiveControl, RelayOwner {
 
   #openFirst(arrival: Arrival, decision: Forward, wanted: Wanted): Promise<Answer> {
     const { observer } = decision;
+    const { clock, departures, nextRouteAfterMs } = this.#deps;
     const deps = {
-      ...this.#deps,
+      clock,
+      departures,
+      nextRouteAfterMs,
       open: (route: Route, ending: Wanted) => this.#deps.open(arrival, route, ending),
       failed: (route: Route, error: MeshError) =>
         this.#tell(() => observer.routeFailed(route, failureOf(error))),

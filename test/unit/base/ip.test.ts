@@ -5,6 +5,8 @@ import {
   type IpAddress,
   ipFromBytes,
   ipToBytes,
+  ipv4FromWord,
+  ipv4Word,
   isLoopback,
   parseIp,
   parsePort,
@@ -179,4 +181,16 @@ it('knows loopback addresses of both families', () => {
     ['127.0.0.1', '127.255.0.9', '::1', '::ffff:127.0.0.1'].map((ip) => isLoopback(parseIp(ip))),
   ).toEqual([true, true, true, true]);
   expect(['128.0.0.1', '::2', '0.0.0.0'].map((ip) => isLoopback(parseIp(ip)))).toEqual([false, false, false]);
+});
+
+describe('an IPv4 address as a number', () => {
+  it.each(['0.0.0.0', '10.244.1.7', '127.0.0.1', '192.168.0.250', '255.255.255.255'])(
+    '%s and back',
+    (text) => {
+      const ip = parseIp(text);
+      expect(ipv4FromWord(ipv4Word(ip))).toBe(ip);
+      const bytes = ipToBytes(ip);
+      expect(ipv4Word(ip)).toBe(new DataView(bytes.buffer).getInt32(12));
+    },
+  );
 });
