@@ -8,7 +8,7 @@ import { translatePolicy } from '../../../src/kube/translate/authorization-polic
 import { translatePeerAuthentication } from '../../../src/kube/translate/peer-authentication.ts';
 import { MeshStore } from '../../../src/model/store.ts';
 import { silentLogger } from '../../../src/base/log.ts';
-import { createAuthorizer } from '../../../src/policy/authorize.ts';
+import { createAuthorizer, createCompiler } from '../../../src/policy/authorize.ts';
 import { meshConfig, pod, service } from '../../support/mesh-builder.ts';
 import type { Answer, Connection, World } from './documented.ts';
 import { workloadIps } from './worlds.ts';
@@ -35,7 +35,8 @@ export const compiledAnswers = (world: World): Asker =>
 /** In one mesh that becomes world after world: what is remembered of the one before must not show. */
 export function rememberingAnswers(): (world: World) => Asker {
   const store = new MeshStore(storeDeps, meshConfig);
-  const authorize = createAuthorizer();
+  // As few parts as there can be: then those taken together are compared, too.
+  const authorize = createAuthorizer(createCompiler(1));
   return (world) => answersIn(store, authorize, world);
 }
 
