@@ -38,6 +38,24 @@ export class VersionedMap<K, V extends object> implements ReadonlyMap<K, V> {
     return new VersionedMap(base, new Map(), size);
   }
 
+  /** What differs in a later map, undefined for what is gone; quick where both are versions of one. */
+  static differences<K, V extends object>(
+    before: ReadonlyMap<K, V>,
+    after: ReadonlyMap<K, V>,
+  ): ReadonlyMap<K, V | undefined> {
+    const isPatched =
+      before instanceof VersionedMap && after instanceof VersionedMap && before.#base === after.#base;
+    const keys: Iterable<K> = isPatched
+      ? [...(before.#patch.keys() as Iterable<K>), ...(after.#patch.keys() as Iterable<K>)]
+      : [...before.keys(), ...after.keys()];
+    const found = new Map<K, V | undefined>();
+    for (const key of keys) {
+      const value = after.get(key);
+      if (value !== before.get(key)) found.set(key, value);
+    }
+    return found;
+  }
+
   get(key: K): V | undefined {
     const isPatched = this.#patch.size > 0 && this.#patch.has(key);
     return isPatched ? this.#patch.get(key) : this.#base.get(key);

@@ -3,7 +3,7 @@
  * it serves. Sorted once for a version of the policies, so that a hundred thousand workloads can be asked about.
  */
 import type { IpAddress } from '../base/ip.ts';
-import type { ServiceKey, Workload } from '../model/mesh.ts';
+import type { Service, ServiceKey, Workload } from '../model/mesh.ts';
 import type { PolicyScope } from '../model/policy.ts';
 import type { MeshView } from '../model/view.ts';
 import { withDefault } from './with-default.ts';
@@ -44,7 +44,6 @@ export function applicableLookup<T extends Scoped>(
   const byNamespace = new Map([...Map.groupBy(all, ({ namespace }) => namespace)].map(sortedByScope));
   const everywhere = selectorIndex((byNamespace.get(rootNamespace) ?? none).selecting);
   const own = new Map<string, SelectorIndex<T>>();
-  const serving = addressesBehind(all.flatMap(servicesNamed), services);
   return (workload) => {
     const { namespace } = workload;
     const { wide, selecting } = byNamespace.get(namespace) ?? none;
@@ -53,7 +52,7 @@ export function applicableLookup<T extends Scoped>(
         ? []
         : withDefault(own, namespace, () => selectorIndex(selecting))(workload);
     const candidates = [...everywhere(workload), ...ofNamespace];
-    const selected = candidates.filter(({ scope }) => selects(scope, workload, serving));
+    const selected = candidates.filter(({ scope }) => selects(scope, workload, services));
     return { mesh, namespace: wide, selected };
   };
 }
@@ -66,21 +65,35 @@ const sortedByScope = <T extends Scoped>([namespace, policies]: [string, T[]]): 
   },
 ];
 
-type AddressesBehind = ReadonlyMap<ServiceKey, ReadonlySet<IpAddress>>;
+const addresses = new WeakMap<Service, ReadonlySet<IpAddress>>();
 
-const addressesBehind = (keys: readonly ServiceKey[], services: Surroundings['services']): AddressesBehind =>
-  new Map(keys.map((key) => [key, new Set(services.get(key)?.endpoints.map(({ address }) => address))]));
+/** Found out once for as long as the Service stays the same. */
+function addressesBehind(service: Service): ReadonlySet<IpAddress> {
+  const known = addresses.get(service);
+  if (known !== undefined) return known;
+  const found = new Set(service.endpoints.map(({ address }) => address));
+  addresses.set(service, found);
+  return found;
+}
 
 /** The Services whose endpoints a policy concerns. */
 export const servicesNamed = ({ scope }: Pick<Scoped, 'scope'>): readonly ServiceKey[] =>
   scope.type === 'services' ? scope.services : [];
 
-function selects(scope: PolicyScope, { labels, addresses }: Workload, serving: AddressesBehind): boolean {
+/** Of a scope that selects: by labels or by Services. */
+export function selects(
+  scope: PolicyScope,
+  { labels, addresses: own }: Workload,
+  services: Surroundings['services'],
+): boolean {
   if (scope.type === 'selector') {
     return Object.entries(scope.labels).every(([name, value]) => ownLabel(labels, name) === value);
   }
   const named = servicesNamed({ scope });
-  return named.some((key) => addresses.some((ip) => serving.get(key)?.has(ip) === true));
+  return named.some((key) => {
+    const service = services.get(key);
+    return service !== undefined && own.some((ip) => addressesBehind(service).has(ip));
+  });
 }
 
 const ownLabel = (labels: Workload['labels'], name: string): string | undefined =>
@@ -104,7 +117,7 @@ function selectorIndex<T extends Scoped>(policies: readonly T[]): SelectorIndex<
       .toSorted((a, b) => (a.key < b.key ? -1 : 1));
 }
 
-const labelText = ([name, value]: readonly [string, string]): string => `${name}=${value}`;
+export const labelText = ([name, value]: readonly [string, string]): string => `${name}=${value}`;
 
-const labelsOf = ({ scope }: Scoped): readonly string[] =>
+export const labelsOf = ({ scope }: Pick<Scoped, 'scope'>): readonly string[] =>
   scope.type === 'selector' ? Object.entries(scope.labels).map(labelText) : [];

@@ -1,20 +1,24 @@
 /**
  * From a version of the mesh to a verdict on one connection: finds the policies that apply to the destination and
- * evaluates them. What ztunnel calls per connection. Compiled forms are remembered, per workload for a version of the
- * policies, and from version to version as far as nothing in them changed.
+ * evaluates them. What ztunnel calls per connection. Compiled forms are remembered, and follow from version to version at
+ * the cost of what changed: a decision right after a change takes as long as any.
  */
 import type { SocketAddress } from '../base/ip.ts';
 import type { Verdict } from '../model/connection.ts';
 import type { SpiffeId } from '../model/identity.ts';
 import type { Service, ServiceKey, Workload } from '../model/mesh.ts';
-import type { AuthorizationPolicy } from '../model/policy.ts';
+import { VersionedMap } from '../model/versioned-map.ts';
 import type { MeshView } from '../model/view.ts';
-import { type ApplicableLookup, applicableLookup, servicesNamed } from './applicable.ts';
 import type { AccessFacts } from './attributes.ts';
 import { evaluate } from './evaluate.ts';
 import { type AccessLookup, accessLookup, defaultVerdict } from './namespace-access.ts';
-import { type PeerAuthenticationLookup, peerAuthenticationLookup } from './peer-authentication.ts';
-import { compilePart, type PolicyPart, type PolicySet, rememberingCompiler } from './policy-set.ts';
+import { LiveParts, usualParts } from './live-parts.ts';
+import {
+  type PeerAuthenticationLookup,
+  peerAuthenticationLookup,
+  type PeerAuthentications,
+} from './peer-authentication.ts';
+import { type PolicySet, rememberingCompiler, type RuleCompiler } from './policy-set.ts';
 
 export interface AccessRequest {
   /** Proved by certificate; undefined for plaintext. */
@@ -38,100 +42,95 @@ export const accessFacts = ({ identity, source, target }: AccessRequest): Access
   port: target.port,
 });
 
-/** The compiled policies of a workload in a version of the mesh. */
+/** The compiled policies of a workload in a version of the mesh: to be used at once, because they follow the next one. */
 export type PolicySetLookup = (view: MeshView, workload: Workload) => PolicySet;
 
-export function createCompiler(): PolicySetLookup {
+/** @param maxParts of the policies that select a workload; beyond it they are taken together */
+export function createCompiler(maxParts = usualParts): PolicySetLookup {
   const compiler = rememberingCompiler();
-  let current: CompiledVersion | undefined;
-  let last: Parts = new Map();
+  let compiled: Compiled | undefined;
   return (view, workload) => {
-    if (current === undefined || !current.isOf(view)) {
-      last = current?.parts ?? last;
-      current = new CompiledVersion(view, (key, policies) => {
-        const known = last.get(key);
-        return known !== undefined && sameItems(known.policies, policies)
-          ? known
-          : compilePart(policies, compiler);
-      });
-    }
-    return current.setFor(workload);
+    const current =
+      compiled?.config === view.config ? compiled : new Compiled(view.config, compiler, maxParts);
+    // What could not be followed to its end is made anew: nothing is decided by half of a change.
+    compiled = undefined;
+    current.follow(view);
+    compiled = current;
+    return current.setFor(view, workload);
   };
 }
 
-type Parts = Map<string, PolicyPart>;
-
-/** All policies of one version of the mesh, compiled as they are asked for. Keeps nothing else of that version alive. */
-class CompiledVersion {
-  readonly parts: Parts = new Map();
-  readonly #policies: MeshView['policies'];
-  readonly #peerAuthentications: MeshView['peerAuthentications'];
-  readonly #access: MeshView['access'];
-  readonly #compile: (key: string, policies: readonly AuthorizationPolicy[]) => PolicyPart;
-  readonly #sets = new WeakMap<Workload, PolicySet>();
-  readonly #lookup: ApplicableLookup<AuthorizationPolicy>;
-  readonly #peers: PeerAuthenticationLookup;
-  readonly #accessOf: AccessLookup;
+/**
+ * The compiled policies of the version that was asked about last; of the next one only what changed is compiled, when it
+ * is first asked about. Keeps nothing else of a version alive.
+ */
+class Compiled {
+  readonly config: MeshView['config'];
+  readonly #parts: LiveParts;
+  #policies: MeshView['policies'] = new Map();
+  #peerAuthentications: MeshView['peerAuthentications'] | undefined;
+  #access: MeshView['access'] | undefined;
   /** The Services that policies name: who serves them decides whom those policies concern. */
-  readonly #services: readonly (readonly [ServiceKey, Service | undefined])[];
+  #services: readonly (readonly [ServiceKey, Service | undefined])[] = [];
+  #sets = new WeakMap<Workload, PolicySet>();
+  #peers: PeerAuthenticationLookup = () => noPeers;
+  #accessOf: AccessLookup = () => [];
 
-  constructor(
-    view: MeshView,
-    compile: (key: string, policies: readonly AuthorizationPolicy[]) => PolicyPart,
-  ) {
-    this.#policies = view.policies;
-    this.#peerAuthentications = view.peerAuthentications;
-    this.#access = view.access;
-    this.#compile = compile;
-    this.#lookup = applicableLookup(view.policies.values(), view);
-    this.#peers = peerAuthenticationLookup(view);
-    this.#accessOf = accessLookup(view);
-    this.#services = [...view.policies.values()]
-      .flatMap(servicesNamed)
-      .map((key) => [key, view.services.get(key)]);
+  constructor(config: MeshView['config'], compiler: RuleCompiler, maxParts: number) {
+    this.config = config;
+    this.#parts = new LiveParts(config, compiler, maxParts);
   }
 
-  isOf(view: MeshView): boolean {
-    if (view.policies !== this.#policies) return false;
-    if (view.peerAuthentications !== this.#peerAuthentications) return false;
-    if (view.access !== this.#access) return false;
-    return this.#services.every(([key, service]) => view.services.get(key) === service);
+  follow(view: MeshView): void {
+    const others = [this.#followPolicies(view), this.#followServices(view), this.#followRest(view)];
+    if (others.includes(true)) this.#sets = new WeakMap();
   }
 
-  setFor(workload: Workload): PolicySet {
+  setFor(view: MeshView, workload: Workload): PolicySet {
     const known = this.#sets.get(workload);
     if (known !== undefined) return known;
-    const set = this.#compiled(workload);
+    const set: PolicySet = {
+      parts: this.#parts.partsFor(workload, view.services),
+      peers: this.#peers(workload),
+      inboundDefault: defaultVerdict(this.#accessOf(workload)),
+    };
     this.#sets.set(workload, set);
     return set;
   }
 
-  #compiled(workload: Workload): PolicySet {
-    const { mesh, namespace, selected } = this.#lookup(workload);
-    const parts = [
-      this.#part('mesh', mesh),
-      this.#part(`namespace ${workload.namespace}`, namespace),
-      this.#part(selectedKey(selected), selected),
-    ];
-    return {
-      parts: parts.filter(({ policies }) => policies.length > 0),
-      peers: this.#peers(workload),
-      inboundDefault: defaultVerdict(this.#accessOf(workload)),
-    };
+  /** Returns whether some workload has other parts now. */
+  #followPolicies({ policies }: MeshView): boolean {
+    if (policies === this.#policies) return false;
+    const before = this.#policies;
+    let isOther = false;
+    for (const [key, policy] of VersionedMap.differences(before, policies)) {
+      if (this.#parts.change(before.get(key), policy)) isOther = true;
+    }
+    this.#policies = policies;
+    this.#noteServices();
+    return isOther;
   }
 
-  #part(key: string, policies: readonly AuthorizationPolicy[]): PolicyPart {
-    const known = this.parts.get(key);
-    if (known !== undefined) return known;
-    const part = this.#compile(key, policies);
-    this.parts.set(key, part);
-    return part;
+  #noteServices(): void {
+    const known = new Map(this.#services);
+    this.#services = [...this.#parts.servicesNamed].map((key) => [key, known.get(key)]);
+  }
+
+  #followServices({ services }: MeshView): boolean {
+    if (this.#services.every(([key, service]) => services.get(key) === service)) return false;
+    this.#services = this.#services.map(([key]) => [key, services.get(key)]);
+    return true;
+  }
+
+  #followRest(view: MeshView): boolean {
+    const { peerAuthentications, access } = view;
+    if (peerAuthentications === this.#peerAuthentications && access === this.#access) return false;
+    this.#peerAuthentications = peerAuthentications;
+    this.#access = access;
+    this.#peers = peerAuthenticationLookup(view);
+    this.#accessOf = accessLookup(view);
+    return true;
   }
 }
 
-/** The same for the pods of one Deployment. */
-const selectedKey = (policies: readonly AuthorizationPolicy[]): string =>
-  `selected ${policies.map(({ key }) => key).join(' ')}`;
-
-const sameItems = (a: readonly unknown[], b: readonly unknown[]): boolean =>
-  a.length === b.length && a.every((item, i) => item === b[i]);
+const noPeers: PeerAuthentications = { mesh: undefined, namespace: undefined, workload: undefined };

@@ -42,6 +42,32 @@ export class PatternMap<T> {
     }
   }
 
+  get(pattern: string): T | undefined {
+    const [values, key] = this.#placeOf(pattern);
+    return values?.get(key);
+  }
+
+  delete(pattern: string): void {
+    const [values, key, byLength] = this.#placeOf(pattern);
+    values?.delete(key);
+    if (values?.size === 0) byLength?.delete(key.length);
+  }
+
+  #placeOf(pattern: string): readonly [Map<string, T> | undefined, string, ByLength<T>?] {
+    switch (patternKind(pattern)) {
+      case 'exact':
+        return [this.#exact, pattern];
+      case 'prefix': {
+        const prefix = pattern.slice(0, -1);
+        return [this.#prefixes.get(prefix.length), prefix, this.#prefixes];
+      }
+      case 'suffix': {
+        const suffix = pattern.slice(1);
+        return [this.#suffixes.get(suffix.length), suffix, this.#suffixes];
+      }
+    }
+  }
+
   /** Visits what is filed under any pattern that matches. Of a value that is too short a slice is too, and not found. */
   visit(value: string, visitor: (found: T) => void): void {
     const exact = this.#exact.get(value);

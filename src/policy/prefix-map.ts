@@ -11,6 +11,16 @@ export class PrefixMap<T> {
     return withDefault(values, prefixKey(prefix, prefix.bits), make);
   }
 
+  get(prefix: PrefixWords): T | undefined {
+    return this.#byBits.get(prefix.bits)?.get(prefixKey(prefix, prefix.bits));
+  }
+
+  delete(prefix: PrefixWords): void {
+    const values = this.#byBits.get(prefix.bits);
+    values?.delete(prefixKey(prefix, prefix.bits));
+    if (values?.size === 0) this.#byBits.delete(prefix.bits);
+  }
+
   /** Visits what is filed under any prefix that contains the address. */
   visit(address: AddressWords, visitor: (found: T) => void): void {
     for (const [bits, values] of this.#byBits) {

@@ -5,8 +5,9 @@
  */
 import type { AuthorizationPolicy, PolicyScope } from '../../model/policy.ts';
 import type { Scoped } from '../applicable.ts';
+import type { Attributes } from '../attributes.ts';
 import { RuleIndex } from '../rule-index.ts';
-import type { CompiledRule } from '../rules.ts';
+import { type CompiledRule, ruleMatches } from '../rules.ts';
 import type { Check } from './context.ts';
 import { type Finding, finding } from './finding.ts';
 import { ruleCovers } from './implies.ts';
@@ -80,7 +81,7 @@ class Layered {
   covering(rule: CompiledRule): readonly CompiledRule[] {
     const witness = witnessOf(rule);
     return [this.#everywhere, this.#inNamespace.get(rule.policy.namespace)]
-      .flatMap((index) => index?.matching(witness, maxCandidates) ?? [])
+      .flatMap((index) => (index === undefined ? [] : matching(index, witness)))
       .filter(
         (other) =>
           other !== rule &&
@@ -88,6 +89,18 @@ class Layered {
           ruleCovers(other, rule),
       );
   }
+}
+
+/** Rules that match, up to so many, in no order. */
+function matching(index: RuleIndex, attributes: Attributes): readonly CompiledRule[] {
+  const found = new Set<CompiledRule>();
+  index.visit(attributes, (rules) => {
+    for (const rule of rules) {
+      if (found.size >= maxCandidates) return;
+      if (ruleMatches(rule, attributes)) found.add(rule);
+    }
+  });
+  return [...found];
 }
 
 /** Whether what `outer` is for has everything that `inner` is for. */

@@ -8,7 +8,7 @@ import { translatePolicy } from '../../../src/kube/translate/authorization-polic
 import { translatePeerAuthentication } from '../../../src/kube/translate/peer-authentication.ts';
 import { MeshStore } from '../../../src/model/store.ts';
 import { silentLogger } from '../../../src/base/log.ts';
-import { createAuthorizer } from '../../../src/policy/authorize.ts';
+import { createAuthorizer, createCompiler } from '../../../src/policy/authorize.ts';
 import { meshConfig, pod, service } from '../../support/mesh-builder.ts';
 import type { Answer, Connection, World } from './documented.ts';
 import { workloadIps } from './worlds.ts';
@@ -30,14 +30,24 @@ const sourced = <Object extends KubeObject>(
 
 /** Fresh, so that an answer depends on this world only. */
 export const compiledAnswers = (world: World): Asker =>
-  answersIn(new MeshStore(storeDeps, meshConfig), createAuthorizer(), world);
+  answersIn(new MeshStore(storeDeps, meshConfig), createAuthorizer(), world, targetOf(world));
 
 /** In one mesh that becomes world after world: what is remembered of the one before must not show. */
 export function rememberingAnswers(): (world: World) => Asker {
   const store = new MeshStore(storeDeps, meshConfig);
-  const authorize = createAuthorizer();
-  return (world) => answersIn(store, authorize, world);
+  // As few parts as there can be: then those taken together are compared, too.
+  const authorize = createAuthorizer(createCompiler(1));
+  const targets = new Map<string, Workload>();
+  return (world) => {
+    const key = JSON.stringify(world.workload);
+    const target = targets.get(key) ?? targetOf(world);
+    targets.set(key, target);
+    return answersIn(store, authorize, world, target);
+  };
 }
+
+const targetOf = ({ workload: { namespace, labels } }: World): Workload =>
+  pod(`${namespace}/target`, { ips: workloadIps, labels });
 
 const storeDeps = { log: silentLogger };
 
@@ -45,8 +55,8 @@ function answersIn(
   store: MeshStore,
   authorize: ReturnType<typeof createAuthorizer>,
   { policies, peers, access, workload }: World,
+  destination: Workload,
 ): Asker {
-  const destination = pod(`${workload.namespace}/target`, { ips: workloadIps, labels: workload.labels });
   store.replace({
     workloads: [destination],
     services: workload.serves.map((name, i) => serving(`${workload.namespace}/${name}`, i)),

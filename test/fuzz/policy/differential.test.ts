@@ -65,7 +65,7 @@ describe('a mistake is noticed', () => {
     [
       'an index that stops at the first rule',
       'policy/rule-index.ts',
-      'if (first !== undefined && entry.position >= first.position) return;',
+      'if (first !== undefined && inOrder(rule, first) >= 0) return;',
       'return;',
     ],
     [
@@ -106,12 +106,47 @@ describe('a mistake is noticed', () => {
       'allowing.every(',
       'allowing.some(',
     ],
-    ['the root namespace’s selectors kept to itself', 'policy/applicable.ts', '...everywhere(workload),', ''],
     [
-      'a part kept although a policy in it changed',
+      'the root namespace’s selectors kept to itself',
+      'policy/live-parts.ts',
+      'new Set([this.#rootNamespace, namespace])',
+      'new Set([namespace])',
+    ],
+    [
+      'a policy kept that is gone',
+      'policy/live-parts.ts',
+      'for (const part of [group.part, ...this.#combinedOf(group)]) part?.delete(policy);',
+      '',
+    ],
+    [
+      'a policy overlooked that is new',
+      'policy/live-parts.ts',
+      'for (const part of [group.part, ...this.#combinedOf(group)]) part?.add(policy);',
+      '',
+    ],
+    [
+      'parts kept that are others now',
       'policy/authorize.ts',
-      'a.length === b.length && a.every((item, i) => item === b[i])',
-      'a.length === b.length',
+      'if (others.includes(true)) this.#sets = new WeakMap();',
+      '',
+    ],
+    [
+      'a rule left in one of its lists',
+      'policy/rule-index.ts',
+      'for (const condition of conditionsOf(rule)) this.#unfile(rule, condition);',
+      'for (const condition of conditionsOf(rule).slice(0, 1)) this.#unfile(rule, condition);',
+    ],
+    [
+      'a list thrown away with the first of its rules',
+      'policy/rule-index.ts',
+      'if (postings.length === 0) lists.delete(key);',
+      'lists.delete(key);',
+    ],
+    [
+      'a rule put where it does not belong',
+      'policy/rule-index.ts',
+      'if (list[place] !== rule) list.splice(place, 0, rule);',
+      'list.push(rule);',
     ],
     [
       'a namespace’s default overlooked',
@@ -147,8 +182,8 @@ describe('a mistake is noticed', () => {
     [
       'dry run enforced',
       'policy/policy-set.ts',
-      'policies.filter(({ dryRun }) => dryRun !== true)',
-      'policies',
+      'policies.filter((policy) => !isRehearsed(policy)),',
+      'policies,',
     ],
   ])(
     '%s',

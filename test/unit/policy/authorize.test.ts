@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { parseSpiffeId } from '../../../src/model/identity.ts';
 import type { Workload } from '../../../src/model/mesh.ts';
 import { type AuthorizationPolicy, policyKey } from '../../../src/model/policy.ts';
 import { policyLookup } from '../../../src/policy/policy-lookup.ts';
@@ -75,6 +76,33 @@ describe('an authorizer', () => {
     store.replace({ workloads: [web, bare], services: [], policies: [], peerAuthentications: [] });
     expect(authorize(store.view, request(web))).toMatchObject({ allowed: true });
     expect(authorize(before, request(web))).toMatchObject({ allowed: false });
+  });
+
+  it('judges by policies that were there before the pods and their namespace, and not by one deleted while in use', () => {
+    const authorize = createAuthorizer();
+    const deny = policy('late/deny-all');
+    const store = meshOf({ policies: [deny] });
+    expect(authorize(store.view, request(web)).allowed).toBe(true);
+    const late = pod('late/web', { ips: ['10.0.0.9'] });
+    const nothing = { services: new Map(), peerAuthentications: new Map() };
+    store.apply({ ...nothing, workloads: new Map([[late.uid, late]]), policies: new Map() });
+    expect(authorize(store.view, request(late))).toMatchObject({ allowed: false, policy: deny.key });
+    store.apply({ ...nothing, workloads: new Map(), policies: new Map([[deny.key, undefined]]) });
+    expect(authorize(store.view, request(late))).toMatchObject({ allowed: true, policy: undefined });
+  });
+
+  it('judges by a policy with ten thousand principals: each of them, and nobody else', () => {
+    const principals = Array.from({ length: 10_000 }, (_, i) => `cluster.local/ns/n/sa/s${i}`);
+    const many = policy('shop/many', { action: 'allow', rules: [{ from: [{ principals }] }] });
+    const { view } = meshOf({ workloads: [web], policies: [many] });
+    const authorize = createAuthorizer();
+    const isAllowed = (account: string): boolean =>
+      authorize(view, {
+        ...request(web),
+        identity: parseSpiffeId(`spiffe://cluster.local/ns/n/sa/${account}`),
+      }).allowed;
+    expect(principals.every((_, i) => isAllowed(`s${i}`))).toBe(true);
+    expect(['s10000', 's', 'other'].map(isAllowed)).toEqual([false, false, false]);
   });
 
   it('notices when a workload’s labels bring it under a policy', () => {
