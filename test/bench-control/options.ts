@@ -18,7 +18,7 @@ export interface Options {
 const full = { sizes: [1_000, 10_000], starts: 3, changes: 400, labels: 9, restSeconds: 30 } as const;
 const quick = { ...full, starts: 1, changes: 100, labels: 3, restSeconds: 10 } as const;
 
-export const usage = `usage: make bench-control                    the full run, about 10 minutes
+export const usage = `usage: make bench-control                    the full run, about 5 minutes
        npm run bench-control -- [options]
 
 Measures what following the API costs one node program, as it is shipped: with a real API server and etcd, real BPF
