@@ -7,11 +7,12 @@ import { FakeClock, flushPromises } from '../../../support/fake-clock.ts';
 function setup() {
   const clock = new FakeClock();
   const open = new Set<Fd>();
-  const state = { made: 0, failing: false };
+  const state = { made: 0, visits: 0, failing: false };
   const stock = new SocketStock({
     clock,
     make: (count) => {
       if (state.failing) return Promise.reject(new Error('the namespace is gone'));
+      state.visits += 1;
       const made = Array.from({ length: count }, () => ++state.made as Fd);
       for (const fd of made) open.add(fd);
       return Promise.resolve(made);
@@ -43,6 +44,12 @@ describe('sockets born in advance', () => {
     expect(new Set(taken).size).toBe(100);
     expect(state.made - taken.length).toBeGreaterThan(0);
     expect(state.made - taken.length).toBeLessThanOrEqual(16);
+  });
+
+  it('are made several at a time for a busy pod', async () => {
+    const { take, state } = setup();
+    for (let i = 0; i < 100; i++) await take();
+    expect(state.made / state.visits).toBeGreaterThan(5);
   });
 
   it('are closed when the pod dials no more', async () => {
