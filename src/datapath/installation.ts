@@ -10,7 +10,7 @@ import type { Fd, NativeBinding, RingBuffer } from '../native/binding.ts';
 import { cgroupHooks, connectHook, podHook, podLink, podOfLink } from './hooks.ts';
 import { attachLink, cgroupTarget, ensureLink, type LoadedProgram } from './links.ts';
 import { MapTable } from './map-table.ts';
-import { allMapSpecs, type MapSizes, type MapSpec } from './maps.ts';
+import { allMapSpecs, mapSpecs, type MapSizes, type MapSpec } from './maps.ts';
 import { Pins } from './pins.ts';
 import { loadPrograms, type Programs } from './programs.ts';
 
@@ -88,6 +88,17 @@ export class Installation {
       { newMaps: this.#programs.newMaps },
       'BPF maps had to be made anew: the programs installed before stay in force until the new ones are filled',
     );
+    this.#emptyEarlierVerdicts();
+  }
+
+  /** Programs that go by other maps than ours go by verdicts that nobody takes back any more. Of any layout. */
+  #emptyEarlierVerdicts(): void {
+    const { native } = this.#options;
+    if (!this.isNew(mapSpecs.verdicts.name)) return;
+    this.#pins.with('maps', mapSpecs.verdicts.name, (fd) => {
+      const { keys, count } = native.mapDump(fd);
+      if (count > 0) native.mapDeleteBatch(fd, keys, count);
+    });
   }
 
   /**

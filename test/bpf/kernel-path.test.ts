@@ -6,6 +6,7 @@ import type { EndedConnection } from '../../src/datapath/kernel-path/ended.ts';
 import type { Dialler } from '../../src/datapath/kernel-path/kernel-path.ts';
 import type { NodeName } from '../../src/model/mesh.ts';
 import { eventually } from '../netns/support/wait.ts';
+import { becomeAnotherVersion } from './support/another-version.ts';
 import { native, sh } from './support/lab.ts';
 import { accepted, type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
@@ -22,6 +23,8 @@ beforeAll(async () => {
 });
 afterAll(() => stopMesh(mesh));
 beforeEach(() => {
+  // ztunnel would have asked about each of them, which takes the record out of the small map.
+  for (const { client, local } of accepted.splice(0)) mesh.datapath.kernelPath.dialler(client, local);
   mesh.datapath.apply(wholeMesh(mesh));
   takeBack();
   ended.length = 0;
@@ -164,6 +167,8 @@ describe('on somebody else’s verdict nobody gets by:', () => {
       await lab.run(x, scripts.bindAndConnect, [b.ip4, 8080, a.ip4, 0]);
     } finally {
       sh(`ip -n ${nameOf(x.netns)} addr del ${a.ip4}/32 dev eth0`);
+      // It has learnt a wrong link address for the real one.
+      sh(`ip -n ${nameOf(b.netns)} neigh flush dev eth0`);
     }
     const after = datapath.counters();
     expect(after.plaintext).toBeGreaterThan(before.plaintext);
@@ -251,6 +256,19 @@ describe('without an agent', () => {
     stopListening();
     stopAgent(mesh);
     expect(await dial('a', b.ip4)).toEqual(toApplication);
+    await startAgent(mesh, { sizes, kernelPath });
+    expect(await dial('a', b.ip4)).toEqual(toZtunnel(b.ip4));
+  });
+
+  it('who was allowed is asked as soon as there is one of another version, before that is in charge', async () => {
+    const { b } = mesh;
+    await allow();
+    stopAgent(mesh);
+    becomeAnotherVersion(mesh.lab);
+    expect(await dial('a', b.ip4)).toEqual(toApplication);
+    const next = await mesh.lab.open({ sizes, kernelPath });
+    expect(await dial('a', b.ip4)).toEqual(toZtunnel(b.ip4));
+    next.close();
     await startAgent(mesh, { sizes, kernelPath });
     expect(await dial('a', b.ip4)).toEqual(toZtunnel(b.ip4));
   });

@@ -1,10 +1,11 @@
 /** What is pinned outlives the agent; the next one adopts it, repairs what is damaged, and replaces what is old. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { mkdirSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
-import { decode, encode } from '../../src/datapath/abi/field.ts';
+import { encode } from '../../src/datapath/abi/field.ts';
 import { listPrograms } from '../../src/datapath/inspect/programs.ts';
 import { mapSpecs, type MapSpec } from '../../src/datapath/maps.ts';
 import type { Fd } from '../../src/native/binding.ts';
+import { becomeAnotherVersion } from './support/another-version.ts';
 import { type LabPod, native } from './support/lab.ts';
 import { enrolBoth, type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
@@ -69,15 +70,6 @@ function addEntry<K, V>(spec: MapSpec<K, V>, key: K, value: V): void {
   withPin('maps', spec.name, (fd) =>
     native.mapUpdate(fd, encode(spec.key, key), encode(spec.value, value), 0),
   );
-}
-
-/** What is pinned is of an agent whose maps mean something else. */
-function becomeAnotherVersion(): void {
-  const { key, value } = mapSpecs.config;
-  withPin('maps', 'config', (fd) => {
-    const found = native.mapLookup(fd, encode(key, 0)) ?? new Uint8Array();
-    native.mapUpdate(fd, encode(key, 0), encode(value, { ...decode(value, found), abi: 99 }), 0);
-  });
 }
 
 describe('without an agent', () => {
@@ -181,7 +173,7 @@ describe('the next agent', () => {
   it('does not adopt maps of another version, which stay in force until their successors are filled', async () => {
     const { b, x } = mesh;
     stop();
-    becomeAnotherVersion();
+    becomeAnotherVersion(mesh.lab);
     const before = pinnedIds();
     mesh.datapath = await mesh.lab.open({ native: withoutCookieOption });
     expect(mesh.datapath.enrolled()).toEqual([]);
@@ -245,7 +237,7 @@ describe('the next agent of another version, in another cgroup, where the kernel
     mkdirSync(next);
     const cookie = await cookieOf(a);
     stop();
-    becomeAnotherVersion();
+    becomeAnotherVersion(mesh.lab);
     try {
       const options = { native: withoutCookieOption, ztunnelCgroup: next };
       const second = await lab.as(next, () => lab.open(options));
