@@ -106,8 +106,8 @@ static __always_inline bool is_kernel_path(const struct mesh_config *node, const
     return takes_kernel_path(addr_is_v4(dst) ? &pod->ip4 : &pod->ip6) && takes_kernel_path(dst);
 }
 
-/* Goes where it was going, announced as this pod's. Should the announcement not fit, the pod that is dialled drops
- * it; and it asks ztunnel unless a verdict is there. */
+/* Goes where it was going, announced as this pod's. Should the announcement not fit, the pod that is dialled
+ * drops it; and it asks ztunnel unless a verdict is there. */
 static __always_inline bool leave_to_kernel(struct bpf_sock_addr *ctx, const struct mesh_pod *pod) {
     struct mesh_origin origin = {.pod_id = pod->id, .kind = MESH_ORIGIN_KERNEL};
     return remember(ctx, &origin);

@@ -56,8 +56,8 @@ static __always_inline int to_ztunnel(struct bpf_sk_lookup *ctx, const struct me
     return failed ? drop(MESH_COUNTER_DROPPED_NO_LISTENER) : pass(MESH_COUNTER_PLAINTEXT);
 }
 
-/* Whether ztunnel has said yes to this pair, of the mesh as it still is. The source is the pod whose socket it
- * is, and must use an address of its own: addresses have a say in policies, too. */
+/* Whether ztunnel has said yes to this pair, of the mesh as it still is. The source is the pod whose socket
+ * it is, and must use an address of its own: addresses have a say in policies, too. */
 static __always_inline bool has_verdict(const struct mesh_config *node, const struct mesh_flow_key *key,
                                         __u32 source_pod_id) {
     __u32 *source = bpf_map_lookup_elem(&local_pods, &key->source_ip);

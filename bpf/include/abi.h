@@ -68,9 +68,9 @@ enum mesh_counter {
     MESH_COUNTER_KERNEL,              /* connections of enrolled pods left to the kernel path */
     MESH_COUNTER_ADMITTED_KERNEL,     /* inbound on the kernel path, with a verdict: to the application */
     MESH_COUNTER_KERNEL_ASKED,        /* inbound on the kernel path, without one: to ztunnel, which decides */
-    MESH_COUNTER_DROPPED_UNRECORDED,  /* inbound on the kernel path, and its record did not fit into `flows` */
-    MESH_COUNTER_REFUSED_CROSSING,    /* on the kernel path, pods that dialled each other at the same time */
-    MESH_COUNTER_ENDED_UNTOLD,        /* kernel-path connections that ended and are in no record of `ended` */
+    MESH_COUNTER_DROPPED_UNRECORDED, /* inbound on the kernel path, and its record did not fit into `flows` */
+    MESH_COUNTER_REFUSED_CROSSING,   /* on the kernel path, pods that dialled each other at the same time */
+    MESH_COUNTER_ENDED_UNTOLD,       /* kernel-path connections that ended and are in no record of `ended` */
     MESH_COUNTER_COUNT,
 };
 
@@ -85,11 +85,11 @@ struct mesh_addr {
 
 /* Value of `config`. */
 struct mesh_config {
-    __u64 node_netns_cookie; /* the node's own network namespace */
-    __u64 ztunnel_cgroup_id; /* processes in this cgroup are the mesh itself */
-    __u64 drained_cgroup_id; /* and those in this one, which finish what they began; 0: there are none */
-    __u32 flags;             /* enum mesh_config_flag */
-    __u32 abi;               /* MESH_ABI of who created the maps */
+    __u64 node_netns_cookie;  /* the node's own network namespace */
+    __u64 ztunnel_cgroup_id;  /* processes in this cgroup are the mesh itself */
+    __u64 drained_cgroup_id;  /* and those in this one, which finish what they began; 0: there are none */
+    __u32 flags;              /* enum mesh_config_flag */
+    __u32 abi;                /* MESH_ABI of who created the maps */
     __u64 verdict_generation; /* what entries of `verdicts` must carry to count; changed by every change that
                                  may change a verdict, before anything else follows it */
     __u32 last_pod_id;        /* none is given twice */
@@ -117,9 +117,9 @@ struct mesh_destination {
 /* Value of `sockets`, and what `flows` says of a connection. */
 struct mesh_origin {
     struct mesh_addr original_ip; /* what the application dialled; zero unless captured */
-    __u32 pod_id;                 /* captured, kernel: the pod that dials; otherwise the one that is dialled */
-    __u16 original_port;          /* host order */
-    __u8 kind;                    /* enum mesh_origin_kind */
+    __u32 pod_id;        /* captured, kernel: the pod that dials; otherwise the one that is dialled */
+    __u16 original_port; /* host order */
+    __u8 kind;           /* enum mesh_origin_kind */
     __u8 pad;
 };
 
@@ -141,7 +141,8 @@ struct mesh_flow {
     __u8 pad[6];
 };
 
-/* Key of `verdicts`: all that a verdict depends on besides the mesh itself, which the generation stands for. */
+/* Key of `verdicts`: all that a verdict depends on besides the mesh itself, which the generation stands for.
+ */
 struct mesh_verdict_key {
     struct mesh_addr source_ip;
     struct mesh_addr destination_ip;
@@ -151,7 +152,8 @@ struct mesh_verdict_key {
     __u16 pad;
 };
 
-/* Value of `verdicts`: allowed, by the mesh of that generation. Denials are not kept: ztunnel is to tell of each. */
+/* Value of `verdicts`: allowed, by the mesh of that generation. Denials are not kept: ztunnel is to tell of
+ * each. */
 struct mesh_verdict {
     __u64 generation;
 };

@@ -92,8 +92,8 @@ struct {
     __type(value, struct mesh_verdict);
 } verdicts SEC(".maps") __weak;
 
-/* Connections on the kernel path that found no room in `flows`, by tuple: not to be taken for plaintext. Their
- * SYNs follow at once, so a few will do. Written by sockops. */
+/* Connections on the kernel path that found no room in `flows`, by tuple: not to be taken for plaintext.
+ * Their SYNs follow at once, so a few will do. Written by sockops. */
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 1024);

@@ -175,7 +175,8 @@ Napi::Value probe_socket_destroy(const Args &args) {
     SocketAddress local = wildcard_address(AF_INET, 0);
     check(bind(victim.get(), local.get(), local.size), "bind");
     check(listen(victim.get(), 1), "listen");
-    check(getsockname(victim.get(), reinterpret_cast<sockaddr *>(&local.storage), &local.size), "getsockname");
+    check(getsockname(victim.get(), reinterpret_cast<sockaddr *>(&local.storage), &local.size),
+          "getsockname");
     const auto remote = socket_address(AF_INET, "127.0.0.1", 1);
     bool works = false;
     try {

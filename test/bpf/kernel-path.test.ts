@@ -55,7 +55,7 @@ function allowLast(generation = mesh.datapath.kernelPath.generation): Dialler {
 /** From now on `a` reaches `b` on this port. */
 async function allow(ip: string = mesh.b.ip4, port = 8080): Promise<void> {
   await dial('a', ip, port);
-  allowLast();
+  expect(allowLast().type).toBe('pod');
 }
 
 const noDiff = { workloads: [], services: [], policies: [], peerAuthentications: [], access: [], nodes: [] };
@@ -117,9 +117,11 @@ describe.each(families)('over %s a connection between pods of this node', (famil
       destination: { ip, port: 8080 },
       sourceUid: mesh.a.uid,
       bytesSent: 0,
-      bytesReceived: 'application b'.length,
       retransmits: 0,
     });
+    // One less where the server's end came together with its last bytes, of which the kernel does not tell.
+    const whole = 'application b'.length;
+    expect([whole - 1, whole]).toContain(record.bytesReceived);
     expect(ended).toHaveLength(1);
   });
 });

@@ -25,7 +25,17 @@ export interface TestFile {
   readonly path: string;
 }
 
-const bpfTests = ['abi', 'capture', 'capture-probe', 'inbound', 'egress', 'inspect', 'limits', 'restart'];
+const bpfTests = [
+  'abi',
+  'capture',
+  'capture-probe',
+  'inbound',
+  'egress',
+  'inspect',
+  'kernel-path',
+  'limits',
+  'restart',
+];
 
 export const testFiles: readonly TestFile[] = [
   ...bpfTests.map((name) => ({ name: `bpf-${name}`, path: `test/bpf/${name}.test.ts` })),
