@@ -11,7 +11,7 @@ export type NodeTraces = readonly string[];
 // A link-local address has its route only when the kernel has seen, seconds after the interface came, that nobody else has it.
 const networkOf = (enter: string): string => `
   ${enter} ip rule; ${enter} ip -6 rule
-  ${enter} ip route show table all; ${enter} ip -6 route show table all | grep -v '^local fe80:'
+  ${enter} ip -4 route show table all; ${enter} ip -6 route show table all | grep -v '^local fe80:'
   ${enter} nft -s list ruleset; ${enter} ss -Hltn | awk '{print $1, $4}'`;
 
 const looks: Readonly<Record<string, string>> = {
