@@ -28,8 +28,8 @@ export interface NodeHandle extends Handle {
   admin(request: AdminRequest): Promise<AdminResponse>;
 }
 
-/** A node's pinned BPF objects, node program or not. */
-export interface KernelHandle extends Handle {
+/** A node's pinned BPF objects, node program or not; to ask that program fails where there is none. */
+export interface KernelHandle extends NodeHandle {
   maps(signal: AbortSignal): Promise<readonly MapSummary[]>;
   dump(map: string, signal: AbortSignal): Promise<readonly Row[]>;
   programs(signal: AbortSignal): Promise<readonly AttachedProgram[]>;

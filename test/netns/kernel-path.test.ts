@@ -1,6 +1,7 @@
 /** Pods of one node that reach each other in the kernel alone: under the same policies, and told of like all others. */
 import { describe, expect } from '@jest/globals';
 import type { ConnectionItem } from '../../src/telemetry/admin-api.ts';
+import { cli } from './support/cli.ts';
 import { type ClientAnswer, type Lab, labSuiteWith } from './support/lab.ts';
 import {
   namespace,
@@ -106,6 +107,39 @@ describe.each(['ip4', 'ip6'] as const)('between pods of one node, over %s,', (fa
     expect(other).toMatchObject({ path: 'kernel', bytesReceived: record.bytesReceived });
   });
 });
+
+scenario(
+  'the verdicts say who may reach whom, by which policy, and when that counts no more',
+  async (lab) => {
+    const { ip4 } = lab.pod('shop/cart');
+    const callers = policy(
+      'shop/callers',
+      'ALLOW',
+      '[{ from: [{ source: { principals: [cluster.local/ns/shop/sa/web] } }] }]',
+      'cart',
+    );
+    const verdict = async (): Promise<object | undefined> => {
+      const filter = ['--source', 'shop/web', '--destination', ip4, '--node', 'node-a'];
+      const { code, stdout } = await cli(['verdicts', ...filter, '-o', 'json']);
+      expect(code).toBe(0);
+      return (JSON.parse(stdout) as { items: { port: number }[] }).items.find(({ port }) => port === 7001);
+    };
+    await under(lab, callers, 'authorizationpolicy', 'callers', async () => {
+      await warm(lab, ip4);
+      expect(await verdict()).toMatchObject({
+        source: 'shop/web',
+        sourceIp: lab.pod('shop/web').ip4,
+        destination: 'shop/cart',
+        state: 'in force',
+        verdict: { outcome: 'allowed', policy: 'shop/callers' },
+      });
+    });
+    await until('the verdict to be outdated', async () => {
+      const found = await verdict();
+      return found !== undefined && 'state' in found && found.state === 'outdated';
+    });
+  },
+);
 
 scenario('a half-close and a reset come through as they are, and bytes are told', async (lab) => {
   const { ip4 } = lab.pod('shop/cart');
