@@ -45,6 +45,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_function<link_info>(exports, "linkInfo");
     export_function<program_info>(exports, "programInfo");
     export_function<list_programs>(exports, "listPrograms");
+    export_function<enable_run_stats>(exports, "enableRunStats");
     export_function<list_links>(exports, "listLinks");
     export_function<list_maps>(exports, "listMaps");
     export_function<open_ring_buffer>(exports, "openRingBuffer");

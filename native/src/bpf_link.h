@@ -12,6 +12,7 @@ Napi::Value link_detach(const Args &args);
 Napi::Value link_info(const Args &args);
 Napi::Value program_info(const Args &args);
 Napi::Value list_programs(const Args &args);
+Napi::Value enable_run_stats(const Args &args);
 Napi::Value list_links(const Args &args);
 
 } // namespace mesh

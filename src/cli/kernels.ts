@@ -14,6 +14,7 @@ import {
 } from './node-handle.ts';
 import { existingPinRoots, type PinRoot } from './pin-roots.ts';
 import { socketOfPins } from './places.ts';
+import { countRuns } from './run-counts.ts';
 
 export interface PinSelection extends NodeChoice {
   readonly pinRoot?: string;
@@ -64,6 +65,7 @@ function localKernel(env: CliEnv, { node, path }: PinRoot): KernelHandle {
     maps: async () => await now(() => datapath.maps(path)),
     dump: async (map) => await now(() => datapath.dump(path, map)),
     programs: async () => await now(() => datapath.programs(path)),
+    runs: async (forMs, signal) => await countRuns(env, path, forMs, signal),
     close: () => {},
   };
 }

@@ -33,6 +33,8 @@ export interface KernelHandle extends NodeHandle {
   maps(signal: AbortSignal): Promise<readonly MapSummary[]>;
   dump(map: string, signal: AbortSignal): Promise<readonly Row[]>;
   programs(signal: AbortSignal): Promise<readonly AttachedProgram[]>;
+  /** The same, with what ran in the next `forMs` milliseconds: meanwhile the kernel counts. */
+  runs(forMs: number, signal: AbortSignal): Promise<readonly AttachedProgram[]>;
 }
 
 export interface Unreachable {

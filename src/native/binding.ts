@@ -27,7 +27,7 @@ export interface ProgramInfo {
   /** 16 hex digits: the kernel's hash of the instructions, equal for equal programs. */
   readonly tag: string;
   readonly mapIds: readonly number[];
-  /** Counted only while `kernel.bpf_stats_enabled` is 1. */
+  /** Counted only while `kernel.bpf_stats_enabled` is 1, or `enableRunStats` is open. */
   readonly runCount: bigint;
   readonly runTimeNs: bigint;
 }
@@ -166,6 +166,8 @@ export interface NativeBinding {
   programInfo(fd: Fd): ProgramInfo;
   /** Every loaded program / link of the kernel, for `programs`, `uninstall --verify` and `doctor`. */
   listPrograms(): readonly ProgramInfo[];
+  /** The kernel counts programs' runs while this is open, whatever `kernel.bpf_stats_enabled` says (Linux 5.8). */
+  enableRunStats(): Fd;
   listLinks(): readonly LinkInfo[];
   listMaps(): readonly MapInfo[];
   // ring_buffer

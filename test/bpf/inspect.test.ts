@@ -2,7 +2,7 @@
 import { mkdirSync, rmdirSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { dumpMap, findRows, listMaps } from '../../src/datapath/inspect/maps.ts';
-import { listPrograms } from '../../src/datapath/inspect/programs.ts';
+import { countedBetween, listPrograms, startCounting } from '../../src/datapath/inspect/programs.ts';
 import { type Feature, probeFeatures } from '../../src/datapath/probe.ts';
 import { findLeftovers, installedObjects, ownedBy, uninstallDatapath } from '../../src/datapath/uninstall.ts';
 import { native } from './support/lab.ts';
@@ -114,6 +114,25 @@ describe('the list of programs', () => {
     ]);
     expect(programs.slice(-2).map(({ target }) => target).toSorted()).toEqual(['test/a', 'test/b']);
     expect(programs.every(({ tag }) => /^[0-9a-f]{16}$/.test(tag ?? ''))).toBe(true);
+  });
+
+  it('says what they did while the kernel was told to count', async () => {
+    const { lab, a } = mesh;
+    const stop = startCounting(native);
+    const before = listPrograms(native, lab.pinRoot);
+    const connects = 20;
+    for (let i = 0; i < connects; i++) await lab.run(a, scripts.connect, ['10.96.0.10', 80]);
+    const counted = countedBetween(before, listPrograms(native, lab.pinRoot));
+    stop();
+    const named = (name: string): unknown => counted.find(({ program }) => program === name);
+    expect(named('mesh_connect4')).toMatchObject({ runs: BigInt(connects) });
+    for (const name of ['mesh_connect4', 'mesh_sockops', 'mesh_sk_lookup']) {
+      const { runs, totalNs, averageNs } = named(name) as (typeof counted)[number];
+      expect(runs).toBeGreaterThanOrEqual(connects);
+      expect(totalNs).toBeGreaterThan(runs);
+      expect(averageNs).toBeGreaterThan(10);
+    }
+    expect(named('mesh_connect6')).toMatchObject({ runs: 0n, averageNs: undefined });
   });
 
   it('shows what is not attached', () => {

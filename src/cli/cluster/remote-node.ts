@@ -48,6 +48,8 @@ export function remoteNode(
     dump: async (map, signal) => await session.ask({ ask: 'dump', map, timeoutMs }, signal),
     programs: async (signal) =>
       (await session.ask({ ask: 'programs', timeoutMs }, signal)).map(programFromWire),
+    runs: async (forMs, signal) =>
+      (await session.ask({ ask: 'runs', forMs, timeoutMs }, signal)).map(programFromWire),
     checks: async (signal) => await session.ask({ ask: 'checks', timeoutMs }, signal),
   };
 }
