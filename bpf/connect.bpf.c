@@ -14,6 +14,7 @@
 #include "counters.h"
 #include "egress.h"
 #include "maps.h"
+#include "share.h"
 
 char _license[] SEC("license") = "Apache-2.0";
 
@@ -103,7 +104,8 @@ static __always_inline bool is_kernel_path(const struct mesh_config *node, const
                                            const struct mesh_addr *dst, __u16 port) {
     if (!(node->flags & MESH_CONFIG_KERNEL_PATH) || is_mesh_port(port))
         return false;
-    return takes_kernel_path(addr_is_v4(dst) ? &pod->ip4 : &pod->ip6) && takes_kernel_path(dst);
+    return has_share(pod->id) && takes_kernel_path(addr_is_v4(dst) ? &pod->ip4 : &pod->ip6) &&
+           takes_kernel_path(dst);
 }
 
 /* Goes where it was going, announced as this pod's. Should the announcement not fit, the pod that is dialled
@@ -121,9 +123,14 @@ static __always_inline enum verdict decide_for_pod(struct bpf_sock_addr *ctx, co
     if (addr_is_loopback(dst) || is_own(pod, dst))
         return is_mesh_port(port) ? refuse(MESH_COUNTER_REFUSED_MESH_PORT) : direct(ctx);
     if (bpf_map_lookup_elem(&destinations, dst)) {
-        if (is_kernel_path(node, pod, dst, port) && leave_to_kernel(ctx, pod)) {
-            count(MESH_COUNTER_KERNEL);
-            return ALLOW;
+        if (is_kernel_path(node, pod, dst, port)) {
+            /* Not through ztunnel instead: its connection to that pod would be a record for as long, too. */
+            if (share_is_used_up(node, pod->id))
+                return refuse(MESH_COUNTER_REFUSED_SHARE);
+            if (leave_to_kernel(ctx, pod)) {
+                count(MESH_COUNTER_KERNEL);
+                return ALLOW;
+            }
         }
         count(MESH_COUNTER_CAPTURED);
         return capture(ctx, pod, dst, port);

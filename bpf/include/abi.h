@@ -10,7 +10,7 @@
 #include <linux/types.h>
 
 /* To be raised with any change of a map's meaning, so that an agent does not adopt maps it would misread. */
-#define MESH_ABI 4
+#define MESH_ABI 5
 
 /* The mesh's own TCP ports inside a pod's network namespace (src/base/ports.ts). */
 enum mesh_port {
@@ -71,6 +71,7 @@ enum mesh_counter {
     MESH_COUNTER_DROPPED_UNRECORDED, /* inbound on the kernel path, and its record did not fit into `flows` */
     MESH_COUNTER_REFUSED_CROSSING,   /* on the kernel path, pods that dialled each other at the same time */
     MESH_COUNTER_ENDED_UNTOLD,       /* kernel-path connections that ended and are in no record of `ended` */
+    MESH_COUNTER_REFUSED_SHARE,      /* on the kernel path, and the pod has its share of `flows` already */
     MESH_COUNTER_COUNT,
 };
 
@@ -93,7 +94,7 @@ struct mesh_config {
     __u64 verdict_generation; /* what entries of `verdicts` must carry to count; changed by every change that
                                  may change a verdict, before anything else follows it */
     __u32 last_pod_id;        /* none is given twice */
-    __u32 pad;
+    __u32 flow_share;         /* records of the kernel path in `flows` that one pod may have */
 };
 
 /* Value of `pods`; the key is the network namespace's cookie. */
@@ -139,6 +140,12 @@ struct mesh_flow {
     __u8 stage;      /* enum mesh_flow_stage */
     __u8 closed;     /* 1: the socket is gone, and ztunnel has not accepted the connection yet */
     __u8 pad[6];
+};
+
+/* Value of `shares`, by pod id: the pod's records of the kernel path that came into `flows`, and went. */
+struct mesh_share {
+    __u32 published;
+    __u32 withdrawn;
 };
 
 /* Key of `verdicts`: all that a verdict depends on besides the mesh itself, which the generation stands for.
@@ -223,6 +230,7 @@ _Static_assert(sizeof(struct mesh_destination) == 68, "ABI");
 _Static_assert(sizeof(struct mesh_origin) == 24, "ABI");
 _Static_assert(sizeof(struct mesh_flow_key) == 36, "ABI");
 _Static_assert(sizeof(struct mesh_flow) == 48, "ABI");
+_Static_assert(sizeof(struct mesh_share) == 8, "ABI");
 _Static_assert(sizeof(struct mesh_verdict_key) == 44, "ABI");
 _Static_assert(sizeof(struct mesh_verdict) == 8, "ABI");
 _Static_assert(sizeof(struct mesh_ended) == 96, "ABI");

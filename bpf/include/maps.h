@@ -83,6 +83,25 @@ struct {
     __type(value, struct mesh_flow);
 } flows SEC(".maps") __weak;
 
+/* How many records of the kernel path each pod has in `flows`: pod id -> what came and what went. Entries are
+ * made by the agent, and counted in by sockops. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct mesh_share);
+} shares SEC(".maps") __weak;
+
+/* And how many of them the agent has removed: pod id -> count. Written by the agent. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, __u32);
+} settled SEC(".maps") __weak;
+
 /* Which pods of this node may reach which others without asking ztunnel: a cache of its answers. Written by
  * the agent. What is missing, or of another generation than `config` says, is asked again. */
 struct {

@@ -96,6 +96,10 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
       'pods of this node reach each other by "hbone", or by "kernel": without ztunnel (default: hbone)',
     )
     .option(
+      '--max-pod-connections <n>',
+      'connections of one pod to others of this node with --same-node kernel (default: a quarter of --max-flows)',
+    )
+    .option(
       '--cluster-dns <a,b>',
       'who answers DNS, addresses or NAMESPACE/NAME of Services: open to all pods (default: kube-system/kube-dns)',
     )

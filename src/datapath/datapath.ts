@@ -19,6 +19,7 @@ import { type Denial, followDenials } from './egress/denials.ts';
 import { EgressReconciler } from './egress/reconcile.ts';
 import { Installation } from './installation.ts';
 import { createCutter } from './kernel-path/cutter.ts';
+import { defaultFlowShare, FlowShares } from './kernel-path/flow-shares.ts';
 import { type EndedConnection, followEnded } from './kernel-path/ended.ts';
 import { type KernelConnection, KernelPath } from './kernel-path/kernel-path.ts';
 import { VerdictCache } from './kernel-path/verdict-cache.ts';
@@ -112,9 +113,11 @@ async function start(
 ): Promise<Datapath> {
   const { native, log } = options;
   const { kernelPath: scope, clock = systemClock } = options;
+  const flowShare = scope?.connectionsPerPod ?? defaultFlowShare(sizes.flows);
   const config = new NodeConfig(installation, {
     ztunnelCgroupId: cgroupTarget(options.ztunnelCgroup).id,
     kernelPath: scope !== undefined,
+    flowShare,
   });
   installation.start();
   // Before 5.14 only programs tell cookies, and those in force may not know this node program.
@@ -143,11 +146,17 @@ async function start(
     setCaptureUnknown: (on) => config.setCaptureUnknown(on),
     log,
   });
+  const shares = new FlowShares({
+    shares: installation.table(mapSpecs.shares),
+    settled: installation.table(mapSpecs.settled),
+    log,
+  });
   const pods: EnrolledPods = new EnrolledPods({
     pods: tables.pods,
     localPods: tables.localPods,
     guarded: tables.guarded,
     listeners: tables.listeners,
+    shares,
     links: installation,
     netnsInode: (netns) => native.netnsId(netns).inode,
     egressSet: (uid) => egress.setFor(uid),
@@ -163,6 +172,8 @@ async function start(
     flows: tables.flows,
     verdicts,
     pods,
+    shares,
+    share: flowShare,
     isOn: scope !== undefined,
     monotonicNs,
   });
@@ -199,6 +210,7 @@ async function start(
     activate() {
       if (!installation.live) config.switchOver();
       pods.sweep();
+      kernelPath.sweep();
     },
     originalDestination: (client, local) => takeOriginalDestination(tables.flows, client, local),
     drainedCgroup: () => config.drainedCgroup,

@@ -12,6 +12,8 @@ import { type Destination, fitLabel } from './abi/layout.ts';
 /** Whose pods take the kernel path among themselves; where there is none, nobody's do. */
 export interface KernelPathScope {
   readonly node: NodeName;
+  /** How many connections one pod may have there; undefined: a share of what there is room for. */
+  readonly connectionsPerPod?: number;
 }
 
 /** What the map shall say about one address; undefined: nothing, it is outside the mesh. */

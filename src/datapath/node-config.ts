@@ -12,6 +12,8 @@ export interface NodeConfigOptions {
   readonly ztunnelCgroupId: bigint;
   /** Whether pods of this node may reach each other without ztunnel. */
   readonly kernelPath: boolean;
+  /** How many connections one pod may have there. */
+  readonly flowShare: number;
 }
 
 export class NodeConfig {
@@ -26,7 +28,7 @@ export class NodeConfig {
    * What was allowed before is asked again: the mesh may have changed while nobody followed it.
    * An installation that knows nothing of the mesh captures everything until it does.
    */
-  constructor(installation: Installation, { ztunnelCgroupId, kernelPath }: NodeConfigOptions) {
+  constructor(installation: Installation, { ztunnelCgroupId, kernelPath, flowShare }: NodeConfigOptions) {
     this.#installation = installation;
     this.#table = installation.table(mapSpecs.config);
     const inForce = this.#earlier();
@@ -39,6 +41,7 @@ export class NodeConfig {
       abi: abiVersion,
       verdictGeneration: inForce === undefined ? anyGeneration() : inForce.verdictGeneration + 1n,
       lastPodId: inForce?.lastPodId ?? 0,
+      flowShare,
     };
     this.#table.set(0, this.#current);
   }

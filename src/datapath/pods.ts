@@ -16,6 +16,7 @@ import type { Logger } from '../base/log.ts';
 import type { WorkloadUid } from '../model/mesh.ts';
 import type { Fd } from '../native/binding.ts';
 import { fitLabel, maxUidBytes, type Pod } from './abi/layout.ts';
+import type { FlowShares } from './kernel-path/flow-shares.ts';
 import type { MapTable } from './map-table.ts';
 
 export interface PodEnrolment {
@@ -54,6 +55,8 @@ export interface PodDeps {
   readonly localPods: Table<IpAddress, number>;
   readonly guarded: Table<IpAddress, number>;
   readonly listeners: Table<number, bigint>;
+  /** Of the `flows` map: what has none is not on the kernel path. */
+  readonly shares: Pick<FlowShares, 'add' | 'remove' | 'keepOnly'>;
   readonly links: {
     attachPod(inode: bigint, netns: string): void;
     detachPod(inode: bigint): void;
@@ -163,6 +166,7 @@ export class EnrolledPods {
     orphanLinks.forEach((inode) => links.detachPod(inode));
     localPods.deleteAll(orphanAddresses.map(([ip]) => ip));
     listeners.deleteAll(orphanListeners.map(([id]) => id));
+    this.#deps.shares.keepOnly(ids);
     const removed = orphanLinks.length + orphanAddresses.length + orphanListeners.length;
     if (removed > 0) log.info({ removed }, 'removed what belonged to no enrolled pod');
   }
@@ -191,23 +195,25 @@ export class EnrolledPods {
 
   /** The steps of the comment at the top. */
   #admit(pod: EnrolledPod, request: PodEnrolment): void {
-    const { pods, localPods, guarded, listeners, links } = this.#deps;
+    const { pods, localPods, guarded, listeners, shares, links } = this.#deps;
     const addresses = pod.addresses.map((ip) => [ip, pod.podId] as const);
     listeners.set(pod.podId, BigInt(request.plaintextListener));
     localPods.setAll(addresses);
     links.attachPod(pod.netnsInode, request.netns);
     guarded.setAll(addresses);
+    shares.add(pod.podId);
     pods.set(pod.cookie, entryOf(pod));
   }
 
   /** The same steps backwards. Addresses another pod has got meanwhile stay that pod's. */
   #withdraw(pod: EnrolledPod): void {
-    const { pods, listeners, links } = this.#deps;
+    const { pods, listeners, shares, links } = this.#deps;
     if (pods.get(pod.cookie)?.uid === pod.uid) pods.delete(pod.cookie);
     release(this.#deps.guarded, pod, pod.addresses);
     links.detachPod(pod.netnsInode);
     release(this.#deps.localPods, pod, pod.addresses);
     listeners.delete(pod.podId);
+    shares.remove(pod.podId);
   }
 
   #dropLeftovers(before: EnrolledPod, now: EnrolledPod): void {

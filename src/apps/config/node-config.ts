@@ -41,6 +41,7 @@ export interface NodeFlags extends MeshFlags {
   readonly maxEgress?: string;
   readonly maxVerdicts?: string;
   readonly sameNode?: string;
+  readonly maxPodConnections?: string;
 }
 
 /** Where the Kubernetes objects come from. */
@@ -76,6 +77,8 @@ export interface NodeConfig {
   readonly mapSizes: MapSizes;
   /** How pods of this node reach each other: through ztunnel, or in the kernel alone where nothing speaks against it. */
   readonly sameNode: SameNode;
+  /** How many connections to others of the node one pod may have in the kernel alone. Undefined: a quarter of `flows`. */
+  readonly podConnections: number | undefined;
   /** Undefined: the CNI plugin is not installed. */
   readonly cni: CniConfig | undefined;
 }
@@ -103,6 +106,7 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
     drainMs: parseSeconds(flags.drainSeconds ?? '5', '--drain-seconds') * 1000,
     mapSizes: mapSizes(flags),
     sameNode: parseSameNode(flags.sameNode ?? 'hbone'),
+    podConnections: podConnections(flags),
     cni: cniConfig(flags, environment),
   };
   const objects = objectsConfig(flags, environment);
@@ -132,6 +136,9 @@ function objectsConfig(flags: NodeFlags, environment: Environment): ObjectsConfi
   if (kubeconfig === undefined && !isInPod) return undefined;
   return { type: 'api', kubeconfig, snapshotFile: snapshot ?? '/var/lib/mesh-ebpf/node/objects.snapshot' };
 }
+
+const podConnections = ({ maxPodConnections }: NodeFlags): number | undefined =>
+  maxPodConnections === undefined ? undefined : parseEntries(maxPodConnections, '--max-pod-connections');
 
 function mapSizes({ maxPods, maxDestinations, maxFlows, maxEgress, maxVerdicts }: NodeFlags): MapSizes {
   const { pods, destinations, flows, egress, verdicts } = defaultMapSizes;

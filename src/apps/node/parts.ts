@@ -170,7 +170,10 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
 /** Where a change could not end what it denies, nothing goes around ztunnel. */
 function kernelPathScope({ config, native, log }: Foundation): Pick<DatapathOptions, 'kernelPath'> {
   if (config.sameNode !== 'kernel') return {};
-  if (native.probeSocketDestroy()) return { kernelPath: { node: config.nodeName } };
+  const { nodeName: node, podConnections: connectionsPerPod } = config;
+  if (native.probeSocketDestroy()) {
+    return { kernelPath: { node, ...(connectionsPerPod !== undefined && { connectionsPerPod }) } };
+  }
   log.warn(
     { hint: 'see: mesh-ebpf doctor' },
     'this kernel cannot end connections of pods: those within the node take HBONE, whatever --same-node says',

@@ -23,7 +23,7 @@ import {
 import { struct, type StructLayout } from './struct.ts';
 
 /** `MESH_ABI`. */
-export const abiVersion = 4;
+export const abiVersion = 5;
 
 /** `enum mesh_origin_kind`. */
 export const originKinds = { none: 0, captured: 1, host: 2, ztunnel: 3, kernel: 4 } as const;
@@ -64,6 +64,7 @@ export const counterHelp = {
   refusedCrossing:
     'connections on the kernel path refused: two pods dialled each other from the ports they dialled',
   endedUntold: 'kernel-path connections that ended and are in no log: the agent did not read in time',
+  refusedShare: 'connections on the kernel path refused: the pod has its share of the flows map already',
 } as const;
 
 export type CounterName = keyof typeof counterHelp;
@@ -82,6 +83,8 @@ export interface Config {
   readonly verdictGeneration: bigint;
   /** None is given twice. */
   readonly lastPodId: number;
+  /** Records of the kernel path in `flows` that one pod may have. */
+  readonly flowShare: number;
 }
 
 export interface Pod {
@@ -128,6 +131,12 @@ export interface Flow {
   readonly stage: FlowStage;
   /** The socket is gone, and the record waits for ztunnel to accept the connection. */
   readonly closed: boolean;
+}
+
+/** A pod's records of the kernel path that came into `flows`, and went; both wrap around. */
+export interface Share {
+  readonly published: number;
+  readonly withdrawn: number;
 }
 
 /** All that a verdict depends on, besides the mesh. */
@@ -181,6 +190,7 @@ export const config = struct<Config>('mesh_config', {
   abi: u32,
   verdictGeneration: u64,
   lastPodId: u32,
+  flowShare: u32,
 });
 
 export const pod = struct<Pod>('mesh_pod', {
@@ -219,6 +229,8 @@ export const flow = struct<Flow>('mesh_flow', {
   stage: choice(u8, flowStages),
   closed: bool,
 });
+
+export const share = struct<Share>('mesh_share', { published: u32, withdrawn: u32 });
 
 export const verdictKey = struct<VerdictKey>('mesh_verdict_key', {
   sourceIp: address,
@@ -325,6 +337,7 @@ export const structs: readonly StructLayout[] = [
   origin,
   flowKey,
   flow,
+  share,
   verdictKey,
   verdict,
   ended,

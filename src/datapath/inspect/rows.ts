@@ -55,6 +55,7 @@ export const readers: Readonly<Record<string, Reader>> = {
     kernelPath: config.flags.kernelPath,
     verdictGeneration: String(config.verdictGeneration),
     lastPodId: config.lastPodId,
+    flowShare: config.flowShare,
     abi: config.abi,
   })),
   pods: reader(mapSpecs.pods, (cookie, pod) => ({
@@ -119,6 +120,17 @@ export const readers: Readonly<Record<string, Reader>> = {
         : formatSocketAddress({ ip: origin.originalIp, port: origin.originalPort as Port }),
     dialledName: origin.originalIp === undefined ? '' : names.address(origin.originalIp),
     socketCookie: String(socketCookie),
+  })),
+  shares: reader(mapSpecs.shares, (podId, { published, withdrawn }, names) => ({
+    podId,
+    pod: names.pod(podId),
+    published,
+    withdrawn,
+  })),
+  settled: reader(mapSpecs.settled, (podId, removed, names) => ({
+    podId,
+    pod: names.pod(podId),
+    removed,
   })),
   verdicts: reader(mapSpecs.verdicts, (key, { generation }, names) => ({
     source: names.pod(key.sourcePodId),

@@ -8,6 +8,7 @@ import type { WorkloadUid } from '../../model/mesh.ts';
 import type { Flow, FlowKey } from '../abi/layout.ts';
 import type { MapTable } from '../map-table.ts';
 import type { EnrolledPod } from '../pods.ts';
+import type { FlowShares } from './flow-shares.ts';
 import type { VerdictCache } from './verdict-cache.ts';
 
 /** Who dialled a connection that ztunnel accepted in plaintext, by the kernel's record of the dialling socket. */
@@ -37,13 +38,16 @@ export interface KernelConnection {
 }
 
 export interface KernelPathDeps {
-  readonly flows: Pick<MapTable<FlowKey, Flow>, 'get' | 'delete' | 'entries' | 'deleteAll'>;
+  readonly flows: Pick<MapTable<FlowKey, Flow>, 'get' | 'delete' | 'entries'>;
   readonly verdicts: VerdictCache;
   readonly pods: {
     list(): readonly EnrolledPod[];
     /** Whose id it is or was. */
     uidOf(podId: number): WorkloadUid | undefined;
   };
+  readonly shares: Pick<FlowShares, 'settle' | 'recount' | 'used'>;
+  /** How many connections one pod may have. */
+  readonly share: number;
   readonly isOn: boolean;
   /** Nanoseconds of the monotonic clock, as the kernel's. */
   readonly monotonicNs: () => bigint;
@@ -73,7 +77,7 @@ export class KernelPath {
     const key = flowKeyOf(client, local);
     const flow = this.#deps.flows.get(key);
     if (flow?.origin.kind !== 'kernel') return { type: 'stranger' };
-    this.#deps.flows.delete(key);
+    this.#remove(key, flow);
     const pod = this.#deps.pods.list().find(({ podId }) => podId === flow.origin.podId);
     if (pod?.addresses.includes(client.ip) !== true) return { type: 'nobody' };
     return { type: 'pod', uid: pod.uid, podId: pod.podId };
@@ -121,14 +125,33 @@ export class KernelPath {
     );
   }
 
-  /** Removes records that wait for nobody: the connection never got as far as ztunnel. */
+  /** Pods of this node, with how many connections they have of those they may have. */
+  shares(): readonly { readonly pod: EnrolledPod; readonly used: number; readonly share: number }[] {
+    const { pods, shares, share } = this.#deps;
+    const used = this.isOn ? shares.used() : new Map<number, number>();
+    return pods.list().map((pod) => ({ pod, used: used.get(pod.podId) ?? 0, share }));
+  }
+
+  /** Removes records that wait for nobody: the connection never got as far as ztunnel. And counts all others. */
   sweep(): void {
-    const { flows, monotonicNs } = this.#deps;
+    const { flows, shares, monotonicNs } = this.#deps;
     const before = monotonicNs() - abandonedAfterNs;
-    const abandoned = flows
-      .entries()
-      .filter(([, { origin, closed, openedAt }]) => origin.kind === 'kernel' && closed && openedAt < before);
-    flows.deleteAll(abandoned.map(([key]) => key));
+    shares.recount(() => {
+      const perPod = new Map<number, number>();
+      for (const [key, flow] of flows.entries()) {
+        const { kind, podId } = flow.origin;
+        if (kind !== 'kernel') continue;
+        if (flow.closed && flow.openedAt < before) this.#remove(key, flow);
+        else perPod.set(podId, (perPod.get(podId) ?? 0) + 1);
+      }
+      return perPod;
+    });
+  }
+
+  /** The programs remove them, too: who did it counts it. */
+  #remove(key: FlowKey, { origin }: Flow): void {
+    const { flows, shares } = this.#deps;
+    if (flows.delete(key)) shares.settle(origin.podId);
   }
 }
 

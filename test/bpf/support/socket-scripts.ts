@@ -121,3 +121,18 @@ for _ in range(count):
     s.close()
 print(json.dumps(count))
 `;
+
+/** Connects to `[ip, port]` `count` times, one after another, whatever comes of each. */
+export const tryAll = `${common}
+ip, port, count = arg
+for _ in range(count):
+    s = new(ip)
+    try:
+        s.connect((ip, port))
+        s.settimeout(0.2)
+        s.recv(100)
+    except OSError:
+        pass
+    s.close()
+print(json.dumps(count))
+`;

@@ -86,6 +86,7 @@ describe('every struct of the ABI', () => {
         abi: number32,
         verdictGeneration: number64,
         lastPodId: number32,
+        flowShare: number32,
       }),
     );
     expectRoundTrip(
