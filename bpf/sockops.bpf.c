@@ -112,6 +112,8 @@ static __always_inline void account(struct bpf_sock_ops *ctx, const struct mesh_
         .bytes_received = ctx->bytes_received,
         .srtt_us = ctx->srtt_us,
         .retransmits = ctx->total_retrans,
+        .original_ip = flow->origin.original_ip,
+        .original_port = flow->origin.original_port,
         .last_state = ctx->args[0],
     };
     if (tell(&record) != 0)

@@ -35,11 +35,25 @@ enum mesh_flow_stage {
     MESH_FLOW_ASKED = 2,    /* handed to ztunnel, which takes the record when it accepts */
 };
 
+/* Which endpoint of a Service the connect hook drew, where that is not for the kernel to carry: ztunnel
+ * begins with one of the same kind, so that every endpoint gets its share. */
+enum mesh_drawn {
+    MESH_DRAWN_NOTHING = 0, /* it drew none: no Service, or none of its endpoints takes the kernel path */
+    MESH_DRAWN_ITSELF = 1,  /* the pod that dials */
+    MESH_DRAWN_KERNEL = 2,  /* one that takes the kernel path, and could not be left to it */
+    MESH_DRAWN_OTHER = 3,   /* one that does not */
+};
+
 /* mesh_destination.flags */
 enum mesh_destination_flag {
     MESH_DESTINATION_WORKLOAD = 1, /* address of a workload that takes HBONE */
     MESH_DESTINATION_SERVICE = 2,  /* virtual address of a Service */
     MESH_DESTINATION_KERNEL = 4,   /* of a pod of this node that takes the kernel path, both ways */
+};
+
+/* mesh_service.flags */
+enum mesh_service_flag {
+    MESH_SERVICE_LEAVES = 1, /* some of the endpoints are outside the mesh: not every pod may have them */
 };
 
 /* mesh_config.flags */
@@ -72,6 +86,7 @@ enum mesh_counter {
     MESH_COUNTER_REFUSED_CROSSING,   /* on the kernel path, pods that dialled each other at the same time */
     MESH_COUNTER_ENDED_UNTOLD,       /* kernel-path connections that ended and are in no record of `ended` */
     MESH_COUNTER_REFUSED_SHARE,      /* on the kernel path, and the pod has its share of `flows` already */
+    MESH_COUNTER_KERNEL_SERVICE,     /* of those left to the kernel path, the ones to a Service */
     MESH_COUNTER_COUNT,
 };
 
@@ -115,13 +130,42 @@ struct mesh_destination {
     char label[MESH_LABEL_SIZE];
 };
 
+/* Key of `services`: what an application dials. */
+struct mesh_service_key {
+    struct mesh_addr ip;
+    __u16 port; /* host order */
+    __u16 pad;
+};
+
+/* Value of `services`: what a pod of this node may get there, each endpoint as likely as the other. */
+struct mesh_service {
+    __u32 generation; /* of its entries in `endpoints`; another one with every change */
+    __u32 kernel;     /* endpoints that take the kernel path: those in `endpoints`, from 0 on */
+    __u32 total;      /* all of them */
+    __u32 flags;      /* enum mesh_service_flag */
+};
+
+/* Key of `endpoints`. */
+struct mesh_endpoint_key {
+    struct mesh_service_key service;
+    __u32 generation;
+    __u32 index;
+};
+
+/* Value of `endpoints`: where one that takes the kernel path serves this port of the Service. */
+struct mesh_endpoint {
+    struct mesh_addr ip;
+    __u16 port; /* host order */
+    __u16 pad;
+};
+
 /* Value of `sockets`, and what `flows` says of a connection. */
 struct mesh_origin {
-    struct mesh_addr original_ip; /* what the application dialled; zero unless captured */
+    struct mesh_addr original_ip; /* what the application dialled; zero where it is still what is dialled */
     __u32 pod_id;        /* captured, kernel: the pod that dials; otherwise the one that is dialled */
     __u16 original_port; /* host order */
     __u8 kind;           /* enum mesh_origin_kind */
-    __u8 pad;
+    __u8 drawn;          /* enum mesh_drawn */
 };
 
 /* Key of `flows`: a connection as the side that accepts it sees its packets. Ports in host order. */
@@ -176,8 +220,10 @@ struct mesh_ended {
     __u64 bytes_received; /* FIN is a byte */
     __u32 srtt_us;        /* eight times the smoothed round trip */
     __u32 retransmits;
-    __u8 last_state; /* enum of <linux/bpf.h>: BPF_TCP_… */
-    __u8 pad[7];
+    struct mesh_addr original_ip; /* what the application dialled; zero if it is what was reached */
+    __u16 original_port;          /* host order */
+    __u8 last_state;              /* enum of <linux/bpf.h>: BPF_TCP_… */
+    __u8 pad[5];
 };
 
 /* Key of `egress`, an LPM trie: all of the set, and as much of the address as the prefix has. */
@@ -227,13 +273,17 @@ _Static_assert(sizeof(struct mesh_addr) == 16, "ABI");
 _Static_assert(sizeof(struct mesh_config) == 48, "ABI");
 _Static_assert(sizeof(struct mesh_pod) == 184, "ABI");
 _Static_assert(sizeof(struct mesh_destination) == 68, "ABI");
+_Static_assert(sizeof(struct mesh_service_key) == 20, "ABI");
+_Static_assert(sizeof(struct mesh_service) == 16, "ABI");
+_Static_assert(sizeof(struct mesh_endpoint_key) == 28, "ABI");
+_Static_assert(sizeof(struct mesh_endpoint) == 20, "ABI");
 _Static_assert(sizeof(struct mesh_origin) == 24, "ABI");
 _Static_assert(sizeof(struct mesh_flow_key) == 36, "ABI");
 _Static_assert(sizeof(struct mesh_flow) == 48, "ABI");
 _Static_assert(sizeof(struct mesh_share) == 8, "ABI");
 _Static_assert(sizeof(struct mesh_verdict_key) == 44, "ABI");
 _Static_assert(sizeof(struct mesh_verdict) == 8, "ABI");
-_Static_assert(sizeof(struct mesh_ended) == 96, "ABI");
+_Static_assert(sizeof(struct mesh_ended) == 112, "ABI");
 _Static_assert(sizeof(struct mesh_egress_key) == 32, "ABI");
 _Static_assert(sizeof(struct mesh_port_range) == 6, "ABI");
 _Static_assert(sizeof(struct mesh_egress) == 96, "ABI");

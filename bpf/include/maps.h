@@ -55,6 +55,25 @@ struct {
     __type(value, struct mesh_destination);
 } destinations SEC(".maps") __weak;
 
+/* Services of which an endpoint takes the kernel path: how connect draws one. Written by the agent: when all
+ * of `endpoints` is there that it speaks of, and removed or replaced before anything of that goes. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, struct mesh_service_key);
+    __type(value, struct mesh_service);
+} services SEC(".maps") __weak;
+
+/* The endpoints of `services` that take the kernel path. Written by the agent. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, struct mesh_endpoint_key);
+    __type(value, struct mesh_endpoint);
+} endpoints SEC(".maps") __weak;
+
 /* Each enrolled pod's plaintext listener: pod id -> socket. Written by the agent; emptied by the kernel on
  * close. */
 struct {

@@ -31,6 +31,7 @@ import { findNetnsCookie } from './netns-cookie.ts';
 import { type CapturedConnection, takeOriginalDestination } from './original-destination.ts';
 import { EnrolledPods, type EnrolledPod, type PodEnrolment } from './pods.ts';
 import { DestinationReconciler, type ReconcileResult } from './reconcile.ts';
+import { ServiceReconciler } from './services/reconcile.ts';
 
 export interface DatapathOptions {
   readonly native: NativeBinding;
@@ -53,7 +54,7 @@ export interface DatapathOptions {
 
 export interface Datapath {
   /**
-   * Takes back the kernel's verdicts if they may have changed, before anything else. Then brings the `destinations` and `egress` maps to the mesh's state. With `diff`, costs what the diff touches; without, repairs
+   * Takes back the kernel's verdicts if they may have changed, before anything else. Then brings the `destinations`, `egress`, `services` and `endpoints` maps to the mesh's state. With `diff`, costs what the diff touches; without, repairs
    * the whole map: at start, and now and then.
    */
   apply(view: MeshView, diff?: MeshDiff): ReconcileResult;
@@ -134,6 +135,8 @@ async function start(
     localPods: installation.table(mapSpecs.localPods),
     guarded: installation.table(mapSpecs.guarded),
     destinations: installation.table(mapSpecs.destinations),
+    services: installation.table(mapSpecs.services),
+    endpoints: installation.table(mapSpecs.endpoints),
     egress: installation.table(mapSpecs.egress),
     listeners: installation.table(mapSpecs.listeners),
     flows: installation.table(mapSpecs.flows),
@@ -165,6 +168,12 @@ async function start(
     log,
   });
   const egress = new EgressReconciler({ egress: tables.egress, pods, log });
+  const services = new ServiceReconciler({
+    services: tables.services,
+    endpoints: tables.endpoints,
+    kernelPath: scope,
+    log,
+  });
 
   const verdicts = new VerdictCache({ verdicts: installation.table(mapSpecs.verdicts), config, log });
   verdicts.clear();
@@ -174,7 +183,7 @@ async function start(
     pods,
     shares,
     share: flowShare,
-    isOn: scope !== undefined,
+    scope,
     monotonicNs,
   });
   const cut = createCutter({
@@ -190,18 +199,24 @@ async function start(
   };
 
   // The largest ones, whose writers know.
-  const counted = new Map<string, { readonly entries: number }>([
-    [mapSpecs.destinations.name, reconciler],
-    [mapSpecs.egress.name, egress],
+  const counted = new Map<string, () => number>([
+    [mapSpecs.destinations.name, () => reconciler.entries],
+    [mapSpecs.egress.name, () => egress.entries],
+    [mapSpecs.services.name, () => services.services],
+    [mapSpecs.endpoints.name, () => services.endpoints],
   ]);
   return {
     apply(view, diff) {
       takeBackVerdicts(view, diff);
-      // Whatever becomes of one, the other follows.
+      // Whatever becomes of one, the others follow.
       try {
         return reconciler.apply(view, diff);
       } finally {
-        egress.apply(view, diff);
+        try {
+          egress.apply(view, diff);
+        } finally {
+          services.apply(view, diff);
+        }
       }
     },
     enrol: (pod) => pods.enrol(pod),
@@ -230,7 +245,7 @@ async function start(
       Object.values(tables).map((table) => ({
         map: table.spec,
         capacity: table.spec.entries(sizes),
-        entries: counted.get(table.spec.name)?.entries ?? table.count(),
+        entries: counted.get(table.spec.name)?.() ?? table.count(),
       })),
     close() {
       verdicts.close();

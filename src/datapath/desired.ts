@@ -33,7 +33,7 @@ export function destinationAt(
         flags: {
           workload: capturedWorkload !== undefined,
           service: capturedService !== undefined,
-          kernel: capturedService === undefined && takesKernelPath(capturedWorkload, kernelPath),
+          kernel: isOnKernelPath(view, ip, kernelPath),
         },
         label: fitLabel(`${named.namespace}/${named.name}`),
       };
@@ -108,6 +108,13 @@ export const takesKernelPath = (
   workload.node === scope?.node &&
   isMeshed(workload) &&
   workload.sameNode !== 'hbone';
+
+/** What the programs go by: an address that is a captured Service's, too, is dialled as that. */
+export function isOnKernelPath(view: MeshView, ip: IpAddress, scope: KernelPathScope | undefined): boolean {
+  if (!takesKernelPath(view.workloadByIp(ip), scope)) return false;
+  const service = view.serviceByVip(ip);
+  return service === undefined || !isCapturedService(view, service);
+}
 
 /**
  * A Service is captured if any endpoint is in the mesh, ready or not. One without endpoints is too: ztunnel refuses

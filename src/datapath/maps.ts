@@ -32,6 +32,9 @@ export const defaultMapSizes: MapSizes = {
 /** Addresses a pod may have: two families, twice. */
 const addressesPerPod = 4;
 
+/** Ports of Services that a pod is behind, in each family: of all pods together, so that some may have hundreds. */
+const servedPerPod = 16;
+
 /** Some thousand refusals; a power of two, in bytes. */
 const denialBytes = 262_144;
 const denialRateEntries = 4096;
@@ -133,6 +136,28 @@ export const mapSpecs = {
     holds: 'policy',
     key: address,
     value: layout.destination,
+  }),
+  services: spec({
+    name: 'services',
+    purpose: 'Services with endpoints on the kernel path, by address and port: how the kernel draws one',
+    whenFull: 'connections to further Services go through ztunnel',
+    sizedBy: 'pods',
+    type: 'hash',
+    entries: (sizes) => sizes.pods * servedPerPod,
+    holds: 'policy',
+    key: layout.serviceAddress,
+    value: layout.serviceEntry,
+  }),
+  endpoints: spec({
+    name: 'endpoints',
+    purpose: 'their endpoints that take the kernel path',
+    whenFull: 'connections to further Services go through ztunnel',
+    sizedBy: 'pods',
+    type: 'hash',
+    entries: (sizes) => sizes.pods * servedPerPod,
+    holds: 'policy',
+    key: layout.endpointKey,
+    value: layout.endpointEntry,
   }),
   egress: spec({
     name: 'egress',

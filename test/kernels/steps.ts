@@ -33,6 +33,7 @@ const bpfTests = [
   'egress',
   'inspect',
   'kernel-path',
+  'kernel-services',
   'limits',
   'restart',
 ];

@@ -213,7 +213,7 @@ export function startZtunnel(
     authorizer,
     ledger: policyWatch,
     kernelPath: datapath.kernelPath,
-    originalDestination: (client, local) => datapath.originalDestination(client, local)?.destination,
+    originalDestination: (client, local) => datapath.originalDestination(client, local),
     random: () => clock.random(),
     probeArrived: (uid, port) => probe.arrived(uid, port),
     troubles: routeTroubles(metrics),

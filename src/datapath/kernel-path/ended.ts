@@ -4,11 +4,13 @@ import type { WorkloadUid } from '../../model/mesh.ts';
 import type { RingBuffer } from '../../native/binding.ts';
 import { decode } from '../abi/field.ts';
 import { type Ended, ended } from '../abi/layout.ts';
-import { endsOf } from './kernel-path.ts';
+import { dialledOf, endsOf } from './kernel-path.ts';
 
 export interface EndedConnection {
   readonly source: SocketAddress;
   readonly destination: SocketAddress;
+  /** The Service's address, if it was that which was dialled. */
+  readonly dialled: SocketAddress | undefined;
   /** Undefined: the pod left the mesh under an earlier node program. */
   readonly sourceUid: WorkloadUid | undefined;
   /** The dialling socket's. */
@@ -46,18 +48,19 @@ export function followEnded(
 }
 
 function readEnded(
-  { flow, openedAt, endedAt, socketCookie, sourcePodId, lastState, srttUs, retransmits, ...bytes }: Ended,
+  { flow, openedAt, endedAt, socketCookie, sourcePodId, lastState, srttUs, retransmits, ...rest }: Ended,
   now: bigint,
   uidOf: (podId: number) => WorkloadUid | undefined,
 ): EndedConnection {
   return {
     ...endsOf(flow),
+    dialled: dialledOf(rest),
     sourceUid: uidOf(sourcePodId),
     cookie: socketCookie,
     ageMs: milliseconds(now - endedAt),
     durationMs: milliseconds(endedAt - openedAt),
-    bytesSent: dataBytes(bytes.bytesAcked, 1 + (finAcknowledged.has(lastState) ? 1 : 0)),
-    bytesReceived: dataBytes(bytes.bytesReceived, finReceived.has(lastState) ? 1 : 0),
+    bytesSent: dataBytes(rest.bytesAcked, 1 + (finAcknowledged.has(lastState) ? 1 : 0)),
+    bytesReceived: dataBytes(rest.bytesReceived, finReceived.has(lastState) ? 1 : 0),
     rttMs: srttUs === 0 ? undefined : srttUs / 8000,
     retransmits,
   };

@@ -5,7 +5,8 @@
  */
 import type { Port, SocketAddress } from '../../base/ip.ts';
 import type { WorkloadUid } from '../../model/mesh.ts';
-import type { Flow, FlowKey } from '../abi/layout.ts';
+import type { Flow, FlowKey, Origin } from '../abi/layout.ts';
+import type { KernelPathScope } from '../desired.ts';
 import type { MapTable } from '../map-table.ts';
 import type { EnrolledPod } from '../pods.ts';
 import type { FlowShares } from './flow-shares.ts';
@@ -13,10 +14,15 @@ import type { VerdictCache } from './verdict-cache.ts';
 
 /** Who dialled a connection that ztunnel accepted in plaintext, by the kernel's record of the dialling socket. */
 export type Dialler =
-  /** A pod of this node, on the kernel path, with an address of its own. */
-  | { readonly type: 'pod'; readonly uid: WorkloadUid; readonly podId: number }
+  /** A pod of this node, on the kernel path, with an address of its own. `dialled`: a Service's, if it was that. */
+  | {
+      readonly type: 'pod';
+      readonly uid: WorkloadUid;
+      readonly podId: number;
+      readonly dialled: SocketAddress | undefined;
+    }
   /** Somebody on the kernel path who is no enrolled pod any more, or uses a foreign address: not to be let in. */
-  | { readonly type: 'nobody' }
+  | { readonly type: 'nobody'; readonly dialled: SocketAddress | undefined }
   /** Plaintext from anywhere. */
   | { readonly type: 'stranger' };
 
@@ -24,6 +30,8 @@ export type Dialler =
 export interface KernelConnection {
   readonly source: SocketAddress;
   readonly destination: SocketAddress;
+  /** The Service's address, if it was that which was dialled. */
+  readonly dialled: SocketAddress | undefined;
   readonly sourcePodId: number;
   /** Undefined: the pod left the mesh under an earlier node program. */
   readonly sourceUid: WorkloadUid | undefined;
@@ -48,7 +56,8 @@ export interface KernelPathDeps {
   readonly shares: Pick<FlowShares, 'settle' | 'recount' | 'used'>;
   /** How many connections one pod may have. */
   readonly share: number;
-  readonly isOn: boolean;
+  /** Undefined: nobody takes it. */
+  readonly scope: KernelPathScope | undefined;
   /** Nanoseconds of the monotonic clock, as the kernel's. */
   readonly monotonicNs: () => bigint;
 }
@@ -64,7 +73,12 @@ export class KernelPath {
   }
 
   get isOn(): boolean {
-    return this.#deps.isOn;
+    return this.#deps.scope !== undefined;
+  }
+
+  /** Whose pods take it; undefined: nobody's. */
+  get scope(): KernelPathScope | undefined {
+    return this.#deps.scope;
   }
 
   /** What answers have to carry: to be read together with the mesh they are made of. */
@@ -79,8 +93,9 @@ export class KernelPath {
     if (flow?.origin.kind !== 'kernel') return { type: 'stranger' };
     this.#remove(key, flow);
     const pod = this.#deps.pods.list().find(({ podId }) => podId === flow.origin.podId);
-    if (pod?.addresses.includes(client.ip) !== true) return { type: 'nobody' };
-    return { type: 'pod', uid: pod.uid, podId: pod.podId };
+    const dialled = dialledOf(flow.origin);
+    if (pod?.addresses.includes(client.ip) !== true) return { type: 'nobody', dialled };
+    return { type: 'pod', uid: pod.uid, podId: pod.podId, dialled };
   }
 
   /** The kernel need not ask again about this pair, as long as nothing has changed since `generation` was read. */
@@ -92,7 +107,7 @@ export class KernelPath {
     generation: bigint,
   ): void {
     const destinationPodId = this.#deps.pods.list().find(({ uid }) => uid === destination)?.podId;
-    if (!this.#deps.isOn || destinationPodId === undefined) return;
+    if (!this.isOn || destinationPodId === undefined) return;
     const key = {
       sourceIp: client.ip,
       destinationIp: local.ip,
@@ -115,6 +130,7 @@ export class KernelPath {
         ? []
         : {
             ...endsOf(key),
+            dialled: dialledOf(origin),
             sourcePodId: origin.podId,
             sourceUid: pods.uidOf(origin.podId),
             destinationUid: byAddress.get(key.destinationIp),
@@ -154,6 +170,13 @@ export class KernelPath {
     if (flows.delete(key)) shares.settle(origin.podId);
   }
 }
+
+/** What the application dialled; undefined if it is what was reached. Port 0 cannot be dialled: connect() has refused it. */
+export const dialledOf = ({
+  originalIp,
+  originalPort,
+}: Pick<Origin, 'originalIp' | 'originalPort'>): SocketAddress | undefined =>
+  originalIp === undefined ? undefined : { ip: originalIp, port: originalPort as Port };
 
 export const flowKeyOf = (source: SocketAddress, destination: SocketAddress): FlowKey => ({
   sourceIp: source.ip,

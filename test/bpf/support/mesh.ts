@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { parseIp, parsePort, type SocketAddress } from '../../../src/base/ip.ts';
 import type { Datapath, DatapathOptions } from '../../../src/datapath/datapath.ts';
+import type { CapturedConnection } from '../../../src/datapath/original-destination.ts';
 import type { MeshView } from '../../../src/model/view.ts';
 import { Lab, type LabPod } from './lab.ts';
 import { meshOf, pod as workload, service } from '../../support/mesh-builder.ts';
@@ -85,8 +86,10 @@ function describeCaptured(mesh: Mesh, socket: Socket): string {
   const found = mesh.datapath.originalDestination(remote(socket), local(socket));
   return found === undefined
     ? 'unknown'
-    : `captured ${found.destination.ip} ${found.destination.port} by pod ${found.podId}`;
+    : `captured ${found.destination.ip} ${found.destination.port} by pod ${found.podId}${drawnWords(found)}`;
 }
+
+const drawnWords = ({ drawn }: CapturedConnection): string => (drawn === 'nothing' ? '' : `, drew ${drawn}`);
 
 /** Connections that ztunnel's plaintext listeners got, the newest last. */
 export const accepted: { readonly client: SocketAddress; readonly local: SocketAddress }[] = [];

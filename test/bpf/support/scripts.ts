@@ -155,3 +155,21 @@ def main():
     return story(s)
 guarded(main)
 `;
+
+/** Connects to `[ip, port]` `count` times, one after the other, and prints how often it got which answer and saw which peer. */
+export const connectAgain = `${common}
+import collections
+ip, port, count = arg
+answers, peers = collections.Counter(), collections.Counter()
+for _ in range(count):
+    s = new(ip)
+    try:
+        s.connect((ip, port))
+        told = story(s)
+        answers[told['data']] += 1
+        peers[' '.join(map(str, told['peer']))] += 1
+    except OSError as e:
+        answers[errno.errorcode.get(e.errno, 'timeout')] += 1
+    s.close()
+print(json.dumps({'answers': answers, 'peers': peers}))
+`;

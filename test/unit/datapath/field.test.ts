@@ -43,6 +43,7 @@ const origin = fc.record({
   podId: number32,
   originalPort: number16,
   kind: fc.constantFrom(...(Object.keys(layout.originKinds) as layout.OriginKind[])),
+  drawn: fc.constantFrom(...(Object.keys(layout.drawnKinds) as layout.Drawn[])),
 });
 
 function expectRoundTrip<T>(field: Field<T>, values: fc.Arbitrary<T>): void {

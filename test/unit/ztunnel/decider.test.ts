@@ -49,6 +49,7 @@ const noKernelPath: KernelPathDoor = {
   dialler: () => ({ type: 'stranger' }),
   generation: 0n,
   allow: () => {},
+  scope: undefined,
 };
 
 interface SetupOptions {
@@ -66,7 +67,7 @@ function setup(options: SetupOptions = {}) {
   const mesh = meshOf(world);
   const decider = createDecider({
     mesh,
-    originalDestination: () => options.original,
+    originalDestination: () => options.original && { destination: options.original, drawn: 'nothing' },
     kernelPath: options.kernelPath ?? noKernelPath,
     authorizer: (_view, request) => {
       asked.push(request);
@@ -403,6 +404,7 @@ const kernelPath = (dialler: ReturnType<KernelPathDoor['dialler']>) => {
     dialler: () => dialler,
     generation: 7n,
     allow: (...answer) => void allowed.push(answer),
+    scope: { node: web.node },
   };
   return { door, allowed };
 };
@@ -416,7 +418,7 @@ describe('a connection that the kernel hands over because it has no verdict', ()
     const decision = known.decide({ type: 'plaintext', pod: enginePod(cart), client, local });
     return { ...known, decision, allowed, local };
   };
-  const fromWeb = { type: 'pod', uid: web.uid, podId: 3 } as const;
+  const fromWeb = { type: 'pod', uid: web.uid, podId: 3, dialled: undefined } as const;
 
   it('is judged by the identity that the kernel vouches for, and a yes is left with the kernel', () => {
     const { asked, allowed, decision, local } = arriveFrom(fromWeb);
@@ -432,8 +434,22 @@ describe('a connection that the kernel hands over because it has no verdict', ()
   });
 
   it('is refused when it is nobody’s, whatever policies say of plaintext', () => {
-    const { decision, asked } = arriveFrom({ type: 'nobody' });
+    const { decision, asked } = arriveFrom({ type: 'nobody', dialled: undefined });
     expect(decision).toMatchObject({ type: 'refuse', error: { code: 'UNKNOWN_SOURCE' } });
     expect(asked).toEqual([]);
+  });
+
+  it('is told with the Service it dialled, of the pod that was reached', () => {
+    const { decision, opened, allowed, local } = arriveFrom({ ...fromWeb, dialled: at('10.96.0.10:80') });
+    const [route] = routesOf(decision);
+    if (route === undefined || decision.type !== 'forward') throw new Error('no route');
+    decision.observer.established(route, { counts: () => ({ sent: 0, received: 0 }), close: () => {} });
+    expect(opened[0]?.summary()).toMatchObject({
+      path: 'local',
+      service: 'shop/cart',
+      originalDestination: at('10.96.0.10:80'),
+      destination: { address: local },
+    });
+    expect(allowed).toEqual([[3, client, local, cart.uid, 7n]]);
   });
 });
