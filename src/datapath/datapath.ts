@@ -31,6 +31,9 @@ import { findNetnsCookie } from './netns-cookie.ts';
 import { type CapturedConnection, takeOriginalDestination } from './original-destination.ts';
 import { EnrolledPods, type EnrolledPod, type PodEnrolment } from './pods.ts';
 import { DestinationReconciler, type ReconcileResult } from './reconcile.ts';
+import { carryPods } from './takeover/carry-pods.ts';
+import { flowRecords } from './takeover/flow-records.ts';
+import { Takeover } from './takeover/takeover.ts';
 
 export interface DatapathOptions {
   readonly native: NativeBinding;
@@ -119,7 +122,14 @@ async function start(
     kernelPath: scope !== undefined,
     flowShare,
   });
-  installation.start();
+  const flows = installation.table(mapSpecs.flows);
+  const { earlier } = installation;
+  /** Once there is somebody who counts the records: what is carried over counts, too. */
+  let recount: (() => void) | undefined;
+  const { nodeNetns } = options;
+  const takeover =
+    earlier && new Takeover({ native, earlier, flows, nodeNetns, clock, log, changed: () => recount?.() });
+  installation.start(takeover);
   // Before 5.14 only programs tell cookies, and those in force may not know this node program.
   if (installation.staged && (await native.netnsCookie(options.nodeNetns)) === null) {
     installation.answerQuestionsFrom(options.ztunnelCgroup);
@@ -136,8 +146,10 @@ async function start(
     destinations: installation.table(mapSpecs.destinations),
     egress: installation.table(mapSpecs.egress),
     listeners: installation.table(mapSpecs.listeners),
-    flows: installation.table(mapSpecs.flows),
+    flows,
   };
+  if (earlier !== undefined) carryPods(installation, earlier, tables, log);
+  const records = flowRecords(flows, takeover);
   const counters = installation.table(mapSpecs.counters);
   const reconciler = new DestinationReconciler({
     destinations: tables.destinations,
@@ -169,7 +181,8 @@ async function start(
   const verdicts = new VerdictCache({ verdicts: installation.table(mapSpecs.verdicts), config, log });
   verdicts.clear();
   const kernelPath = new KernelPath({
-    flows: tables.flows,
+    flows: records,
+    isStray: (key) => takeover?.isStray(key) === true,
     verdicts,
     pods,
     shares,
@@ -177,6 +190,7 @@ async function start(
     isOn: scope !== undefined,
     monotonicNs,
   });
+  recount = () => kernelPath.sweep();
   const cut = createCutter({
     native,
     netnsOf: (uid) => pods.list().find((pod) => pod.uid === uid)?.netns,
@@ -208,11 +222,15 @@ async function start(
     unenrol: (uid) => pods.unenrol(uid),
     enrolled: () => pods.list(),
     activate() {
-      if (!installation.live) config.switchOver();
+      if (!installation.live) config.switchOver(takeover);
       pods.sweep();
       kernelPath.sweep();
+      takeover?.finish(
+        () => pods.list(),
+        () => installation.endEarlierRecorder(),
+      );
     },
-    originalDestination: (client, local) => takeOriginalDestination(tables.flows, client, local),
+    originalDestination: (client, local) => takeOriginalDestination(records, client, local),
     drainedCgroup: () => config.drainedCgroup,
     endDraining: () => config.endDraining(),
     followDenials: (heard) =>
@@ -221,7 +239,13 @@ async function start(
     cut,
     followEnded: (heard) =>
       followEnded(
-        { ring: installation.ring(mapSpecs.ended.name), uidOf: (podId) => pods.uidOf(podId), monotonicNs },
+        {
+          ring: installation.ring(mapSpecs.ended.name),
+          earlierRings: takeover?.endedRings() ?? [],
+          isTold: (cookie) => takeover?.isTold(cookie) === true,
+          uidOf: (podId) => pods.uidOf(podId),
+          monotonicNs,
+        },
         heard,
       ),
     netnsCookie,
@@ -234,6 +258,7 @@ async function start(
       })),
     close() {
       verdicts.close();
+      takeover?.close();
       installation.close();
     },
   };
