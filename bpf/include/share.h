@@ -21,7 +21,8 @@ static __always_inline bool share_is_used_up(const struct mesh_config *node, __u
     __u32 *removed = bpf_map_lookup_elem(&settled, &pod_id);
     if (!share || !removed)
         return true;
-    return share->published - share->withdrawn - *removed >= node->flow_share;
+    /* Less than none for a moment, when what was removed is counted before it is counted in. */
+    return (__s32)(share->published - share->withdrawn - *removed) >= (__s32)node->flow_share;
 }
 
 static __always_inline void share_takes(__u32 pod_id) {

@@ -32,6 +32,9 @@ import { type CapturedConnection, takeOriginalDestination } from './original-des
 import { EnrolledPods, type EnrolledPod, type PodEnrolment } from './pods.ts';
 import { DestinationReconciler, type ReconcileResult } from './reconcile.ts';
 import { ServiceReconciler } from './services/reconcile.ts';
+import { carryPods } from './takeover/carry-pods.ts';
+import { flowRecords } from './takeover/flow-records.ts';
+import { Takeover } from './takeover/takeover.ts';
 
 export interface DatapathOptions {
   readonly native: NativeBinding;
@@ -120,7 +123,14 @@ async function start(
     kernelPath: scope !== undefined,
     flowShare,
   });
-  installation.start();
+  const flows = installation.table(mapSpecs.flows);
+  const { earlier } = installation;
+  /** Once there is somebody who counts the records: what is carried over counts, too. */
+  let recount: (() => void) | undefined;
+  const { nodeNetns } = options;
+  const takeover =
+    earlier && new Takeover({ native, earlier, flows, nodeNetns, clock, log, changed: () => recount?.() });
+  installation.start(takeover);
   // Before 5.14 only programs tell cookies, and those in force may not know this node program.
   if (installation.staged && (await native.netnsCookie(options.nodeNetns)) === null) {
     installation.answerQuestionsFrom(options.ztunnelCgroup);
@@ -139,8 +149,10 @@ async function start(
     endpoints: installation.table(mapSpecs.endpoints),
     egress: installation.table(mapSpecs.egress),
     listeners: installation.table(mapSpecs.listeners),
-    flows: installation.table(mapSpecs.flows),
+    flows,
   };
+  if (earlier !== undefined) carryPods(installation, earlier, tables, log);
+  const records = flowRecords(flows, takeover);
   const counters = installation.table(mapSpecs.counters);
   const reconciler = new DestinationReconciler({
     destinations: tables.destinations,
@@ -178,7 +190,8 @@ async function start(
   const verdicts = new VerdictCache({ verdicts: installation.table(mapSpecs.verdicts), config, log });
   verdicts.clear();
   const kernelPath = new KernelPath({
-    flows: tables.flows,
+    flows: records,
+    isStray: (key) => takeover?.isStray(key) === true,
     verdicts,
     pods,
     shares,
@@ -186,6 +199,7 @@ async function start(
     scope,
     monotonicNs,
   });
+  recount = () => kernelPath.sweep();
   const cut = createCutter({
     native,
     netnsOf: (uid) => pods.list().find((pod) => pod.uid === uid)?.netns,
@@ -223,11 +237,15 @@ async function start(
     unenrol: (uid) => pods.unenrol(uid),
     enrolled: () => pods.list(),
     activate() {
-      if (!installation.live) config.switchOver();
+      if (!installation.live) config.switchOver(takeover);
       pods.sweep();
       kernelPath.sweep();
+      takeover?.finish(
+        () => pods.list(),
+        () => installation.endEarlierRecorder(),
+      );
     },
-    originalDestination: (client, local) => takeOriginalDestination(tables.flows, client, local),
+    originalDestination: (client, local) => takeOriginalDestination(records, client, local),
     drainedCgroup: () => config.drainedCgroup,
     endDraining: () => config.endDraining(),
     followDenials: (heard) =>
@@ -236,7 +254,13 @@ async function start(
     cut,
     followEnded: (heard) =>
       followEnded(
-        { ring: installation.ring(mapSpecs.ended.name), uidOf: (podId) => pods.uidOf(podId), monotonicNs },
+        {
+          ring: installation.ring(mapSpecs.ended.name),
+          earlierRings: takeover?.endedRings() ?? [],
+          isTold: (cookie) => takeover?.isTold(cookie) === true,
+          uidOf: (podId) => pods.uidOf(podId),
+          monotonicNs,
+        },
         heard,
       ),
     netnsCookie,
@@ -249,6 +273,7 @@ async function start(
       })),
     close() {
       verdicts.close();
+      takeover?.close();
       installation.close();
     },
   };

@@ -106,6 +106,13 @@ export interface DoomedConnection {
   readonly cookie: bigint | null;
 }
 
+/** One end of a connection that exists. */
+export interface TcpSocket {
+  readonly local: { readonly ip: string; readonly port: number };
+  readonly remote: { readonly ip: string; readonly port: number };
+  readonly cookie: bigint;
+}
+
 /** An object handle: opaque, closed explicitly, closed by the garbage collector as a last resort. */
 export interface BpfObject {
   /** Parses and loads the whole ELF. `maxEntries` and `rodata` are applied before the kernel sees it. */
@@ -146,6 +153,8 @@ export interface NativeBinding {
   /** A map that exists, by its id: for those that have no pin. */
   openMap(id: number): Fd;
   mapInfo(fd: Fd): MapInfo;
+  /** The structs of the object that the map was made from, as the kernel keeps them; none if it was made without. */
+  mapStructs(fd: Fd): readonly BtfStruct[];
   mapLookup(fd: Fd, key: Uint8Array): Uint8Array | null;
   mapLookupAndDelete(fd: Fd, key: Uint8Array): Uint8Array | null;
   mapUpdate(fd: Fd, key: Uint8Array, value: Uint8Array, flags: number): void;
@@ -194,6 +203,11 @@ export interface NativeBinding {
   /** (device, inode) of a namespace: equal for equal namespaces. */
   netnsId(netns: string): { readonly device: bigint; readonly inode: bigint };
   // netns_routing
+  /**
+   * A new network namespace without a name, which ends with its last descriptor. All it has is `lo`, and there every
+   * address is this host's. Runs on the same thread.
+   */
+  createLoopbackNetns(): Promise<Fd>;
   /** The rule and its table's only route; what is there already stays. Runs on the same thread. */
   addMarkRoute(netns: string, route: MarkRoute): Promise<void>;
   /** Removes them, rules of every priority; what is not there is passed over. */
@@ -208,6 +222,8 @@ export interface NativeBinding {
   destroySockets(netns: string, connections: readonly DoomedConnection[]): Promise<number>;
   /** Whether the kernel can do that at all. */
   probeSocketDestroy(): boolean;
+  /** Connections of any process in a namespace, in every state but those without a socket. Runs on the same thread. */
+  tcpSockets(netns: string): Promise<readonly TcpSocket[]>;
   // socket_options
   socketCookie(fd: Fd): bigint;
   tcpInfo(fd: Fd): TcpInfo;

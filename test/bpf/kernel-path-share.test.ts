@@ -42,7 +42,7 @@ const used = (name: 'a' | 'b'): number | undefined =>
 const has = (name: 'a' | 'b', count: number): Promise<unknown> =>
   eventually(`${name} to have ${count} connections`, () => used(name) === count || undefined);
 
-const hold = (count: number): Promise<() => Promise<void>> =>
+const hold = (count: number): Promise<() => Promise<string>> =>
   mesh.lab.hold(mesh.a, scripts.holdConnections, [mesh.b.ip4, 8081, count]);
 
 const application = data('application b');

@@ -34,16 +34,28 @@ const finReceived = new Set([5, 6, 8, 9, 11]); // the same, CLOSE_WAIT, CLOSING
 export function followEnded(
   deps: {
     readonly ring: Pick<RingBuffer, 'start' | 'close'>;
+    /** Of programs of another version that were in force; closed by whoever opened them. */
+    readonly earlierRings?: readonly {
+      readonly ring: Pick<RingBuffer, 'start'>;
+      readonly read: (record: Uint8Array) => Ended | undefined;
+    }[];
+    /** Whether this end was told of already, by other programs. */
+    readonly isTold?: (cookie: bigint) => boolean;
     readonly uidOf: (podId: number) => WorkloadUid | undefined;
     /** Nanoseconds of the monotonic clock, as the kernel's. */
     readonly monotonicNs: () => bigint;
   },
   heard: (connection: EndedConnection) => void,
 ): () => void {
-  deps.ring.start((records) => {
+  const tell = (records: readonly (Ended | undefined)[]): void => {
     const now = deps.monotonicNs();
-    for (const record of records) heard(readEnded(decode(ended, record), now, deps.uidOf));
-  });
+    for (const record of records) {
+      if (record === undefined || deps.isTold?.(record.socketCookie) === true) continue;
+      heard(readEnded(record, now, deps.uidOf));
+    }
+  };
+  deps.ring.start((records) => tell(records.map((record) => decode(ended, record))));
+  for (const { ring, read } of deps.earlierRings ?? []) ring.start((records) => tell(records.map(read)));
   return () => deps.ring.close();
 }
 

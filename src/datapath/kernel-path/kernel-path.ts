@@ -58,6 +58,8 @@ export interface KernelPathDeps {
   readonly share: number;
   /** Undefined: nobody takes it. */
   readonly scope: KernelPathScope | undefined;
+  /** Of a connection without a record: it is one of the kernel path, whose record found no room. */
+  readonly isStray?: (key: FlowKey) => boolean;
   /** Nanoseconds of the monotonic clock, as the kernel's. */
   readonly monotonicNs: () => bigint;
 }
@@ -90,6 +92,8 @@ export class KernelPath {
   dialler(client: SocketAddress, local: SocketAddress): Dialler {
     const key = flowKeyOf(client, local);
     const flow = this.#deps.flows.get(key);
+    if (flow === undefined && this.#deps.isStray?.(key) === true)
+      return { type: 'nobody', dialled: undefined };
     if (flow?.origin.kind !== 'kernel') return { type: 'stranger' };
     this.#remove(key, flow);
     const pod = this.#deps.pods.list().find(({ podId }) => podId === flow.origin.podId);

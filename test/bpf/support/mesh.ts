@@ -82,7 +82,10 @@ export function stopMesh(mesh: Mesh): void {
 
 /** Plays ztunnel's outbound listener: tells the application what it knows of its connection. */
 function describeCaptured(mesh: Mesh, socket: Socket): string {
-  if (!mesh.running) return 'no agent';
+  if (!mesh.running) {
+    waiting.push({ client: remote(socket), local: local(socket) });
+    return 'no agent';
+  }
   const found = mesh.datapath.originalDestination(remote(socket), local(socket));
   return found === undefined
     ? 'unknown'
@@ -90,9 +93,15 @@ function describeCaptured(mesh: Mesh, socket: Socket): string {
 }
 
 const drawnWords = ({ drawn }: CapturedConnection): string => (drawn === 'nothing' ? '' : `, drew ${drawn}`);
+interface Accepted {
+  readonly client: SocketAddress;
+  readonly local: SocketAddress;
+}
 
 /** Connections that ztunnel's plaintext listeners got, the newest last. */
-export const accepted: { readonly client: SocketAddress; readonly local: SocketAddress }[] = [];
+export const accepted: Accepted[] = [];
+/** Those that its listeners for captured ones got while there was no agent. */
+export const waiting: Accepted[] = [];
 
 function describePlaintext(socket: Socket): string {
   accepted.push({ client: remote(socket), local: local(socket) });

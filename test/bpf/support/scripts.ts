@@ -113,6 +113,40 @@ print(json.dumps(len(held)), flush=True)
 sys.stdin.read()
 `;
 
+/**
+ * Opens `count` connections to `[ip, port]` and sends `rounds` messages of 100 bytes over each, which come back. Prints how
+ * many connections there are; after the last round and the end of its standard input, how many answers were wrong or missing.
+ */
+export const exchange = `${common}
+import time
+ip, port, count, rounds = arg
+held = []
+for _ in range(count):
+    s = new(ip)
+    s.connect((ip, port))
+    held.append(s)
+print(json.dumps(len(held)), flush=True)
+def answered(s):
+    message = b'x' * 100
+    try:
+        s.sendall(message)
+        got = b''
+        while len(got) < 100:
+            more = s.recv(100 - len(got))
+            if not more: return False
+            got += more
+        return got == message
+    except OSError:
+        return False
+bad = 0
+for _ in range(rounds):
+    bad += sum(not answered(s) for s in held)
+    time.sleep(0.02)
+sys.stdin.read()
+for s in held: s.close()
+print(json.dumps({'bad': bad}))
+`;
+
 /** Opens `count` connections to `ip` at once, each to its own port, and prints what each was told. */
 export const connectMany = `${common}
 ip, first, count = arg
