@@ -75,6 +75,8 @@ export interface Datapath {
   /** The record of a connection accepted on a pod's capture port, once; undefined: refuse it. */
   originalDestination(client: SocketAddress, local: SocketAddress): CapturedConnection | undefined;
   readonly kernelPath: KernelPath;
+  /** Addresses of Services that ztunnel draws endpoints of because the kernel's maps have no room for them. */
+  servicesLeftOut(): number;
   /** Ends connections on the kernel path; a moment later, those too that were only being made. */
   cut(connections: readonly KernelConnection[]): Promise<void>;
   /** Tells of connections that the kernel carried by itself, when they have ended. Once. */
@@ -251,6 +253,7 @@ async function start(
     followDenials: (heard) =>
       followDenials({ ring: installation.ring(mapSpecs.denials.name), pods, monotonicNs }, heard),
     kernelPath,
+    servicesLeftOut: () => services.leftOut,
     cut,
     followEnded: (heard) =>
       followEnded(

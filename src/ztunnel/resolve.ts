@@ -42,6 +42,8 @@ export const resolveDestination =
  * (any more).
  */
 function asDrawn(found: Candidates, drawn: Drawn, { kernelPath }: Balance): Candidates {
+  // It has got sessions since, which count more.
+  if (found.service?.affinityTimeoutMs !== undefined) return found;
   const { view, source } = found.facts;
   const kindOf = (target: SocketAddress): Drawn => {
     if (!isKernelTarget(view, target, kernelPath)) return 'other';

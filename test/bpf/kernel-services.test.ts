@@ -262,6 +262,7 @@ it('a Service for which there is no room is ztunnel’s, and the others are not'
     [sizes.pods * 16, sizes.pods * 16],
     [sizes.pods * 16, sizes.pods * 16],
   ]);
+  expect(mesh.datapath.servicesLeftOut()).toBe(1);
   expect(await dial('a', '10.96.0.20', 1000)).toEqual(toApplication);
   const last = 1000 + sizes.pods * 16;
   expect(await dial('a', '10.96.0.20', last)).toEqual(captured('10.96.0.20', '', last));

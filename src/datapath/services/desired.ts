@@ -7,7 +7,7 @@
 import type { IpAddress, SocketAddress } from '../../base/ip.ts';
 import { meshPorts } from '../../base/ports.ts';
 import { isKnown, targetOf, usableEndpoints } from '../../model/endpoint-choice.ts';
-import type { Service } from '../../model/mesh.ts';
+import type { Service, Workload } from '../../model/mesh.ts';
 import type { MeshDiff, MeshView } from '../../model/view.ts';
 import { isOnKernelPath, type KernelPathScope } from '../desired.ts';
 
@@ -46,13 +46,15 @@ function choiceOf(
   scope: KernelPathScope,
 ): ServiceChoice | undefined {
   const from = { node: scope.node, zone: view.nodes.get(scope.node)?.zone };
-  const targets = usableEndpoints(service, dialled, from)
-    .map((endpoint) => targetOf(endpoint, dialled.port))
-    .filter((target) => target !== undefined);
-  const kernel = targets.filter((target) => isKernelTarget(view, target, scope));
+  // Each of them serves the port.
+  const usable = usableEndpoints(service, dialled, from);
+  const kernel = usable
+    .filter(({ address }) => isOnKernelPath(view, address, scope))
+    .flatMap((endpoint) => targetOf(endpoint, dialled.port) ?? [])
+    .filter((target) => isKernelTarget(view, target, scope));
   if (kernel.length === 0) return undefined;
-  const leaves = targets.some(({ ip }) => view.workloadByIp(ip)?.protocol !== 'hbone');
-  return { dialled, kernel, total: targets.length, leaves };
+  const leaves = usable.some(({ address }) => view.workloadByIp(address)?.protocol !== 'hbone');
+  return { dialled, kernel, total: usable.length, leaves };
 }
 
 /** Whether the kernel may carry connections there, as the connect hook has it. */
@@ -82,6 +84,7 @@ export function touchedServices(view: MeshView, diff: MeshDiff): Set<IpAddress> 
     }
   };
   for (const { before, after } of diff.workloads) {
+    if (isAlike(before, after)) continue;
     for (const ip of [...(before?.addresses ?? []), ...(after?.addresses ?? [])]) {
       for (const { vips } of view.servicesOfEndpoint(ip)) touch(vips);
     }
@@ -89,3 +92,15 @@ export function touchedServices(view: MeshView, diff: MeshDiff): Set<IpAddress> 
   for (const { before, after } of diff.services) touch([...(before?.vips ?? []), ...(after?.vips ?? [])]);
   return touched;
 }
+
+/** In all that choices are made of: a Service of many pods is not looked through for a label of one. */
+const isAlike = (before: Workload | undefined, after: Workload | undefined): boolean =>
+  before !== undefined &&
+  after !== undefined &&
+  before.protocol === after.protocol &&
+  before.node === after.node &&
+  before.sameNode === after.sameNode &&
+  before.hostNetwork === after.hostNetwork &&
+  before.terminating === after.terminating &&
+  before.addresses.length === after.addresses.length &&
+  before.addresses.every((ip, i) => ip === after.addresses[i]);

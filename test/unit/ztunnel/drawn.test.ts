@@ -23,6 +23,7 @@ const shared = service(
   addresses.map((address) => ({ address })),
 );
 const { view } = meshOf({ workloads, services: [shared] });
+const { view: withSessions } = meshOf({ workloads, services: [{ ...shared, affinityTimeoutMs: 1000 }] });
 
 const original = at('10.96.0.30:80');
 const arrival: OutboundArrival = {
@@ -35,10 +36,14 @@ const arrival: OutboundArrival = {
 interface Circumstances {
   readonly isOn?: boolean;
   readonly suspects?: readonly string[];
+  readonly hasSessions?: boolean;
 }
 
 /** Where it goes, for as many numbers of chance as there are endpoints. */
-function reached(drawn: Drawn, { isOn = true, suspects = [] }: Circumstances = {}): readonly string[] {
+function reached(
+  drawn: Drawn,
+  { isOn = true, suspects = [], hasSessions = false }: Circumstances = {},
+): readonly string[] {
   const targets = [0, 0.25, 0.5, 0.75].map((chance) => {
     const balance = {
       random: () => chance,
@@ -47,7 +52,7 @@ function reached(drawn: Drawn, { isOn = true, suspects = [] }: Circumstances = {
       kernelPath: isOn ? { node: web.node } : undefined,
     };
     const steps = outboundSteps({ destination: original, drawn }, balance);
-    const result = steps(outboundFacts(view, arrival, original));
+    const result = steps(outboundFacts(hasSessions ? withSessions : view, arrival, original));
     if (isRefusal(result)) throw result.refused.error;
     return formatSocketAddress(result.routes[0]?.target ?? original);
   });
@@ -67,6 +72,13 @@ describe('it goes to one of the kind that was drawn:', () => {
 describe('it goes to any', () => {
   it('if none was drawn', () => {
     expect(reached('nothing')).toHaveLength(4);
+  });
+
+  it('if it has got sessions since: the client’s own endpoint counts', () => {
+    const [sessions] = reached('nothing', { hasSessions: true });
+    for (const drawn of ['itself', 'kernel', 'other'] as const) {
+      expect(reached(drawn, { hasSessions: true })).toEqual([sessions]);
+    }
   });
 
   it('if there is none of that kind any more', () => {
