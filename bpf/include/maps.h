@@ -37,7 +37,8 @@ struct {
 } local_pods SEC(".maps") __weak;
 
 /* Those of `local_pods` that have sk_lookup in front of them at this moment, which judges what is left to the
- * kernel. Written by the agent: after the link is there, and before it goes. */
+ * kernel, and that no other pod of the node has, too. Written by the agent: after the link is there, and
+ * before it goes. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);

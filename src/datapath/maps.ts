@@ -117,7 +117,7 @@ export const mapSpecs = {
   }),
   guarded: spec({
     name: 'guarded',
-    purpose: 'addresses of local_pods with sk_lookup in front of them: those the kernel path may reach',
+    purpose: 'addresses of one pod only, with sk_lookup in front of them: those the kernel path may reach',
     whenFull: 'further pods are not enrolled',
     sizedBy: 'pods',
     type: 'hash',

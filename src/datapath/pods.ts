@@ -6,7 +6,8 @@
  *
  * 1. listener into `listeners`, addresses into `local_pods`: nothing reads them yet;
  * 2. the sk_lookup link: inbound plaintext goes to ztunnel from here on (without 1 it would be dropped);
- * 3. addresses into `guarded`: pods of the node may reach it on the kernel path, which the link now watches;
+ * 3. addresses into `guarded`: pods of the node may reach it on the kernel path, which the link now watches. Not those
+ *    that another pod has, too (in a network of its own, or because it is about to leave): whose policies would count?
  * 4. the entry in `pods`: outbound connections are captured from here on, and what may not leave the mesh is refused.
  */
 import type { IpAddress } from '../base/ip.ts';
@@ -142,6 +143,7 @@ export class EnrolledPods {
     if (pod === undefined) return false;
     this.#withdraw(pod);
     this.#byUid.delete(uid);
+    this.#giveBack(pod.addresses);
     this.#former.set(pod.podId, uid);
     const [oldest] = this.#former.keys();
     if (this.#former.size > maxFormer && oldest !== undefined) this.#former.delete(oldest);
@@ -199,8 +201,10 @@ export class EnrolledPods {
     const addresses = pod.addresses.map((ip) => [ip, pod.podId] as const);
     listeners.set(pod.podId, BigInt(request.plaintextListener));
     localPods.setAll(addresses);
+    const shared = addresses.filter(([ip]) => this.#isShared(ip, pod));
+    guarded.deleteAll(shared.map(([ip]) => ip));
     links.attachPod(pod.netnsInode, request.netns);
-    guarded.setAll(addresses);
+    guarded.setAll(addresses.filter((entry) => !shared.includes(entry)));
     shares.add(pod.podId);
     pods.set(pod.cookie, entryOf(pod));
   }
@@ -222,6 +226,21 @@ export class EnrolledPods {
     if (before.cookie !== now.cookie) this.#deps.pods.delete(before.cookie);
     if (before.netnsInode !== now.netnsInode) this.#deps.links.detachPod(before.netnsInode);
     release(this.#deps.localPods, before, given);
+    this.#giveBack(given);
+  }
+
+  #isShared(ip: IpAddress, { uid }: EnrolledPod): boolean {
+    return this.list().some((other) => other.uid !== uid && other.addresses.includes(ip));
+  }
+
+  /** What a pod had and another one has, too, is the other's alone now. */
+  #giveBack(addresses: readonly IpAddress[]): void {
+    for (const pod of this.list()) {
+      const own = addresses.filter((ip) => pod.addresses.includes(ip)).map((ip) => [ip, pod.podId] as const);
+      if (own.length === 0) continue;
+      this.#deps.localPods.setAll(own);
+      this.#deps.guarded.setAll(own.filter(([ip]) => !this.#isShared(ip, pod)));
+    }
   }
 }
 

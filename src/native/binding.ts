@@ -235,7 +235,10 @@ export interface NativeBinding {
   // tcp_socket
   /** TCP_NODELAY and keepalive, for the socket and, if it listens, for all that it accepts. */
   tuneSocket(fd: Fd, keepaliveSeconds: number): void;
-  /** Binds to an address, if one is given, and connects, without waiting. */
+  /**
+   * Binds to an address, if one is given, and connects, without waiting. The port is then none that a kernel chooses by
+   * itself, as long as there are others: whose address it is may use those for connections of his own.
+   */
   connectSocket(fd: Fd, from: string | null, to: string, port: number): ConnectStart;
   // fd
   openPath(path: string): Fd;

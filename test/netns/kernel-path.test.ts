@@ -141,6 +141,23 @@ scenario(
   },
 );
 
+scenario(
+  'what ztunnel delivers in a client’s name has no port that the client may get itself',
+  async (lab) => {
+    const { ip4 } = lab.pod('shop/cart');
+    let port: number | undefined;
+    await under(lab, denyBatch, 'authorizationpolicy', 'no-batch', () =>
+      until('ztunnel to be asked', async () => {
+        const [{ greeting }, { path }] = await greeted(lab, ip4);
+        port = path === 'local' ? greeting?.client[1] : undefined;
+        return path === 'local';
+      }),
+    );
+    // Such a one would meet the connection that is there, and hang.
+    expect(port).toBeGreaterThan(60_999);
+  },
+);
+
 scenario('a half-close and a reset come through as they are, and bytes are told', async (lab) => {
   const { ip4 } = lab.pod('shop/cart');
   await lab.client('shop/web', 'half_close', ip4, 7003, 10);

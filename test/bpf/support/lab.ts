@@ -143,6 +143,14 @@ export class Lab {
     this.#plaintextListeners.set(pod.uid, fd);
   }
 
+  /** Another pod in the same place, with the same listeners. */
+  successor(pod: LabPod, uid: string, changes: Partial<LabPod> = {}): LabPod {
+    const next = { ...pod, ...changes, uid: uid as WorkloadUid };
+    const listener = this.#plaintextListeners.get(pod.uid);
+    if (listener !== undefined) this.plaintextListener(next, listener);
+    return next;
+  }
+
   async enrol(datapath: Datapath, pod: LabPod, addresses: readonly IpAddress[] = [pod.ip4, pod.ip6]): Promise<number> {
     const plaintextListener = this.#plaintextListeners.get(pod.uid);
     if (plaintextListener === undefined) throw new Error(`${pod.name} has no plaintext listener`);

@@ -216,6 +216,29 @@ describe('a pod that leaves', () => {
   });
 });
 
+const other = (): number => enrolled.enrol(request('b', { cookie: 200n, netns: '/run/netns/8' }));
+
+describe('an address that two pods have', () => {
+  it('is of neither on the kernel path, before the second one is watched', () => {
+    enrolled.enrol(request('a'));
+    expect(guarded.content.size).toBe(2);
+    log = [];
+    other();
+    expect(log).toEqual(['+listeners', '+local_pods', '-guarded', '+link', '+guarded', '+pods']);
+    expect([...guarded.content]).toEqual([]);
+  });
+
+  it('is the other’s alone when one of them leaves, whichever it is', () => {
+    for (const [leaving, stays] of [['a', 2] as const, ['b', 3] as const]) {
+      enrolled.enrol(request('a'));
+      other();
+      enrolled.unenrol(`uid-${leaving}` as WorkloadUid);
+      expect([...guarded.content.values()]).toEqual([stays, stays]);
+      expect([...localPods.content.values()]).toEqual([stays, stays]);
+    }
+  });
+});
+
 describe('after a restart', () => {
   it('pods are known as before, and new ones get new ids', () => {
     enrolled.enrol(request('a'));
