@@ -16,9 +16,6 @@ interface Codecs {
   readonly value: Codec;
 }
 
-const orNull = (codec: Codec | undefined, bytes: Uint8Array | null): Uint8Array | null =>
-  bytes && toOurs(codec, bytes);
-
 /** Everything else in there is as it is. */
 export function olderVersion(object: string): NativeBinding {
   const structs = native.btfStructs(object);
