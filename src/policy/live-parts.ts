@@ -6,6 +6,7 @@ import type { Service, ServiceKey, Workload } from '../model/mesh.ts';
 import type { AuthorizationPolicy, PolicyScope } from '../model/policy.ts';
 import type { MeshView } from '../model/view.ts';
 import { labelsOf, labelText, selects, servicesNamed } from './applicable.ts';
+import { scopeKey } from './scope-key.ts';
 import { LivePart, type RuleCompiler } from './policy-set.ts';
 import { withDefault } from './with-default.ts';
 
@@ -67,8 +68,8 @@ export class LiveParts {
   partsFor(workload: Workload, services: ReadonlyMap<ServiceKey, Service>): readonly LivePart[] {
     const { namespace } = workload;
     const wide = [
-      groupKey(this.#rootNamespace, { type: 'mesh' }),
-      groupKey(namespace, { type: 'namespace' }),
+      scopeKey({ namespace: this.#rootNamespace, scope: { type: 'mesh' } }),
+      scopeKey({ namespace, scope: { type: 'namespace' } }),
     ];
     const places = new Set([this.#rootNamespace, namespace]);
     const selecting = [...places].flatMap((place) => this.#selecting(place, workload, services));
@@ -81,7 +82,7 @@ export class LiveParts {
   }
 
   #combinedPart(groups: readonly Group[]): LivePart {
-    const key = groups.map(({ namespace, scope }) => groupKey(namespace, scope)).join('\n');
+    const key = groups.map(scopeKey).join('\n');
     const { part } = withDefault(this.#combined, key, () => ({
       groups: new Set(groups),
       part: new LivePart(byKey(groups.flatMap(({ policies }) => [...policies.values()])), this.#compiler),
@@ -121,7 +122,7 @@ export class LiveParts {
   }
 
   #groupOf(namespace: string, scope: PolicyScope): Group {
-    return withDefault(this.#groups, groupKey(namespace, scope), () => this.#newGroup(namespace, scope));
+    return withDefault(this.#groups, scopeKey({ namespace, scope }), () => this.#newGroup(namespace, scope));
   }
 
   #newGroup(namespace: string, scope: PolicyScope): Group {
@@ -140,7 +141,7 @@ export class LiveParts {
     group.policies.delete(key);
     for (const part of [group.part, ...this.#combinedOf(group)]) part?.delete(policy);
     if (group.policies.size > 0) return false;
-    this.#groups.delete(groupKey(namespace, scope));
+    this.#groups.delete(scopeKey({ namespace, scope }));
     const shelf = this.#shelves.get(namespace);
     const mates = shelf?.get(group.label);
     mates?.delete(group);
@@ -158,19 +159,6 @@ export class LiveParts {
 
 const byKey = (policies: readonly AuthorizationPolicy[]): readonly AuthorizationPolicy[] =>
   policies.toSorted((a, b) => (a.key < b.key ? -1 : 1));
-
-function groupKey(namespace: string, scope: PolicyScope): string {
-  switch (scope.type) {
-    case 'mesh':
-      return 'mesh';
-    case 'namespace':
-      return `namespace ${namespace}`;
-    case 'selector':
-      return `selector ${namespace} ${labelsOf({ scope }).toSorted().join(' ')}`;
-    case 'services':
-      return `services ${namespace} ${scope.services.toSorted().join(' ')}`;
-  }
-}
 
 /** Of the labels of a selector the one that the fewest others are found under. */
 function rarest(shelf: Shelf, scope: PolicyScope): string {

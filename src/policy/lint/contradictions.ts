@@ -6,7 +6,7 @@ import type { Clause, CompiledRule } from '../rules.ts';
 import type { Check } from './context.ts';
 import { type Finding, finding } from './finding.ts';
 import { exclusion } from './implies.ts';
-import { scopeKey } from './pods.ts';
+import { scopeKey } from '../scope-key.ts';
 import { conditionField, objectOf } from './written.ts';
 
 export const contradictions: Check = ({ rules, input }) => [

@@ -1,10 +1,10 @@
 /** What is known of pods, looked up by what policies say: by scope, by namespace, by identity, by port. */
 import type { IpAddress, Port } from '../../base/ip.ts';
 import type { Service, Workload } from '../../model/mesh.ts';
-import type { PolicyScope } from '../../model/policy.ts';
 import { applicableLookup, type Scoped } from '../applicable.ts';
 import { withoutScheme } from '../attributes.ts';
 import { patternKind } from '../pattern-map.ts';
+import { scopeKey } from '../scope-key.ts';
 import { withDefault } from '../with-default.ts';
 import type { LintInput } from './input.ts';
 
@@ -99,22 +99,6 @@ export class PodFacts {
     return { pods: pods.length, meshed, ports, portsKnown, servicePorts };
   }
 }
-
-export function scopeKey({ namespace, scope }: Pick<Scoped, 'namespace' | 'scope'>): string {
-  switch (scope.type) {
-    case 'mesh':
-      return 'mesh';
-    case 'namespace':
-      return `namespace ${namespace}`;
-    case 'selector':
-      return `selector ${namespace} ${JSON.stringify(sorted(scope))}`;
-    case 'services':
-      return `services ${scope.services.toSorted().join(' ')}`;
-  }
-}
-
-const sorted = (scope: Extract<PolicyScope, { type: 'selector' }>): readonly (readonly [string, string])[] =>
-  Object.entries(scope.labels).toSorted(([a], [b]) => (a < b ? -1 : 1));
 
 /** One pass over the pods: each scope is looked up once, however many policies have it. */
 function targetsOf({ view }: LintInput, scoped: readonly Scoped[]): ReadonlyMap<string, Workload[]> {
