@@ -181,8 +181,8 @@ describe.each([
     await ask();
     stop();
     await ask();
-    await accepting(waiting, '10.96.0.10', 80);
-    await accepting(waiting, '10.96.0.10', 80);
+    await accepting(waiting, '10.96.0.10', 81);
+    await accepting(waiting, '10.96.0.10', 81);
     const dialled = [...waiting];
     await begin(next());
     await ask();
@@ -190,7 +190,7 @@ describe.each([
     if (!first || !second || !third || !fourth) throw new Error('they were not asked about');
     const original = ({ client, local }: (typeof waiting)[number]): unknown =>
       mesh.datapath.originalDestination(client, local)?.destination;
-    const service = { ip: '10.96.0.10', port: 80 };
+    const service = { ip: '10.96.0.10', port: 81 };
     expect(dialled.slice(0, 1).map(original)).toEqual([service]);
     expect(whose(first)).toMatchObject(isA);
     bringUp();
