@@ -202,9 +202,9 @@ void bring_up_loopback() {
 void own_every_address(int family) {
     const MarkRoute everything{
         .family = family, .mark = 0, .mask = 0, .table = RT_TABLE_LOCAL, .priority = 0};
-    // A kernel without IPv6 has no addresses of it to own.
+    // A kernel without IPv6, or with IPv6 switched off, has no addresses of it to own.
     ask(routing_socket(), route_request(RTM_NEWROUTE, create, everything), "RTM_NEWROUTE",
-        {EEXIST, EAFNOSUPPORT, EOPNOTSUPP});
+        {EEXIST, EAFNOSUPPORT, EOPNOTSUPP, EACCES, EINVAL, ENODEV});
 }
 
 UniqueFd make_loopback_netns() {

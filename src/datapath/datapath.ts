@@ -6,7 +6,7 @@ import { realpathSync } from 'node:fs';
 import { hrtime } from 'node:process';
 import type { SocketAddress } from '../base/ip.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
-import { MeshError } from '../base/errors.ts';
+import { asMeshError, type ErrorCode, MeshError } from '../base/errors.ts';
 import type { Logger } from '../base/log.ts';
 import type { WorkloadUid } from '../model/mesh.ts';
 import type { MeshDiff, MeshView } from '../model/view.ts';
@@ -31,6 +31,7 @@ import { findNetnsCookie } from './netns-cookie.ts';
 import { type CapturedConnection, takeOriginalDestination } from './original-destination.ts';
 import { EnrolledPods, type EnrolledPod, type PodEnrolment } from './pods.ts';
 import { DestinationReconciler, type ReconcileResult } from './reconcile.ts';
+import { selfTest } from './self-test/self-test.ts';
 import { ServiceReconciler } from './services/reconcile.ts';
 import { carryPods } from './takeover/carry-pods.ts';
 import { flowRecords } from './takeover/flow-records.ts';
@@ -49,6 +50,8 @@ export interface DatapathOptions {
   /** The compiled object, `mesh.bpf.o`. */
   readonly objectPath: string;
   readonly sizes?: MapSizes;
+  /** The cgroup that this process is in, to try new programs out on this kernel first; undefined: they are not. */
+  readonly selfTestCgroup?: string;
   /** Whose pods reach each other without ztunnel; undefined: nobody's. */
   readonly kernelPath?: KernelPathScope;
   readonly clock?: Pick<Clock, 'after'>;
@@ -56,6 +59,8 @@ export interface DatapathOptions {
 }
 
 export interface Datapath {
+  /** Why the programs of a version before are in force instead of this one's; they enforce as well. */
+  readonly degraded: MeshError | undefined;
   /**
    * Takes back the kernel's verdicts if they may have changed, before anything else. Then brings the `destinations`, `egress`, `services` and `endpoints` maps to the mesh's state. With `diff`, costs what the diff touches; without, repairs
    * the whole map: at start, and now and then.
@@ -100,13 +105,49 @@ export interface Datapath {
 export async function openDatapath(options: DatapathOptions): Promise<Datapath> {
   assertOwnCgroup(options);
   const sizes = options.sizes ?? defaultMapSizes;
-  const installation = Installation.open({ ...options, sizes });
+  const { installation, degraded } = await openInstallation({ ...options, sizes });
   try {
-    return await start(installation, options, sizes);
+    return { ...(await start(installation, options, sizes)), degraded };
   } catch (thrown) {
     installation.close();
     throw thrown;
   }
+}
+
+type Opened = { readonly installation: Installation; readonly degraded: MeshError | undefined };
+
+/**
+ * With this version's programs, if they load and do on this kernel what they should. Else nothing in force is touched: if
+ * it is of our layout, we go on with that.
+ */
+async function openInstallation(options: DatapathOptions & { readonly sizes: MapSizes }): Promise<Opened> {
+  const { native, objectPath, selfTestCgroup: cgroup, log } = options;
+  let installation: Installation | undefined;
+  try {
+    installation = Installation.open(options);
+    if (cgroup !== undefined && installation.hasNewPrograms) {
+      await selfTest({ native, objectPath, cgroup, log });
+    }
+    return { installation, degraded: undefined };
+  } catch (thrown) {
+    installation?.close();
+    return { installation: fallBack(options, asMeshError(thrown)), degraded: asMeshError(thrown) };
+  }
+}
+
+/** Of errors that say something about the programs. */
+const programErrors: ReadonlySet<ErrorCode> = new Set([
+  'BPF_LOAD',
+  'ABI_MISMATCH',
+  'BPF_SELF_TEST',
+  'BPF_ATTACH',
+]);
+
+function fallBack(options: DatapathOptions & { readonly sizes: MapSizes }, error: MeshError): Installation {
+  const inForce = programErrors.has(error.code) ? Installation.inForce(options) : undefined;
+  if (inForce === undefined) throw error;
+  options.log.error({ err: error }, 'the programs in force stay so: those of this version cannot take over');
+  return inForce;
 }
 
 /** Nanoseconds, as the programs count them. */
@@ -116,7 +157,7 @@ async function start(
   installation: Installation,
   options: DatapathOptions,
   sizes: MapSizes,
-): Promise<Datapath> {
+): Promise<Omit<Datapath, 'degraded'>> {
   const { native, log } = options;
   const { kernelPath: scope, clock = systemClock } = options;
   const flowShare = scope?.connectionsPerPod ?? defaultFlowShare(sizes.flows);

@@ -12,7 +12,7 @@ import { attachLink, cgroupTarget, ensureLink, type LoadedProgram } from './link
 import { MapTable } from './map-table.ts';
 import { allMapSpecs, mapSpecs, type MapSizes, type MapSpec } from './maps.ts';
 import { Pins } from './pins.ts';
-import { loadPrograms, type Programs } from './programs.ts';
+import { loadPrograms, pinnedPrograms, type Programs } from './programs.ts';
 import { EarlierMaps } from './takeover/earlier-maps.ts';
 
 export interface InstallationOptions {
@@ -64,6 +64,26 @@ export class Installation {
       pins.unlock();
       throw thrown;
     }
+  }
+
+  /** What is in force already, without the object. Undefined if it is not complete, or not of our layout. */
+  static inForce(options: InstallationOptions): Installation | undefined {
+    const pins = new Pins(options.native, options.pinRoot);
+    pins.prepare();
+    try {
+      const programs = pinnedPrograms({ native: options.native, pins }, options.sizes);
+      if (programs !== undefined) return new Installation(options, pins, programs);
+    } catch (thrown) {
+      pins.unlock();
+      throw thrown;
+    }
+    pins.unlock();
+    return undefined;
+  }
+
+  /** Some programs are not those that were in force before, if any were. */
+  get hasNewPrograms(): boolean {
+    return this.#programs.newPrograms.length > 0;
   }
 
   /** Maps that decide about traffic had to be made anew, and are empty. */

@@ -55,6 +55,27 @@ export function loadPrograms(deps: LoadDeps, objectPath: string, sizes: MapSizes
   }
 }
 
+/**
+ * What is pinned, as it is, if all of it is there and of our layout.
+ * @returns undefined if it is not
+ */
+export function pinnedPrograms(deps: LoadDeps, sizes: MapSizes): Programs | undefined {
+  const { native, pins } = deps;
+  const maps = allMapSpecs.map((spec) => ({ spec, fd: pins.open('maps', spec.name) }));
+  const programs = allHooks.map(({ program: name }) => ({ name, fd: pins.open('progs', name) }));
+  const fitting = maps.flatMap(({ spec, fd }) =>
+    fd !== undefined && fits(native.mapInfo(fd), spec, sizes) ? [[spec.name, fd] as const] : [],
+  );
+  const pinned = programs.flatMap(({ name, fd }) =>
+    fd === undefined ? [] : [[name, { id: native.programInfo(fd).id, fd }] as const],
+  );
+  if (fitting.length === maps.length && pinned.length === programs.length && hasOurMeaning(deps)) {
+    return { programs: new Map(pinned), maps: new Map(fitting), newPrograms: [], newMaps: [] };
+  }
+  for (const { fd } of [...maps, ...programs]) if (fd !== undefined) native.closeFd(fd);
+  return undefined;
+}
+
 /** Whether the object takes the pinned map, because that fits; otherwise sets the size of the one to be made. */
 function reuse(deps: LoadDeps, object: BpfObject, spec: AnyMapSpec, sizes: MapSizes): boolean {
   const { native, pins } = deps;

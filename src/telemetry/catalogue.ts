@@ -105,6 +105,12 @@ export const meshCatalogue = {
     labels: [],
     stability: 'unstable',
   },
+  mesh_bpf_programs_degraded: {
+    type: 'gauge',
+    help: '1 while BPF programs of the version before are in force, because those of this one did not load or failed their test',
+    labels: [],
+    stability: 'core',
+  },
   mesh_bpf_map_entries: {
     type: 'gauge',
     help: 'Entries of the BPF maps that can fill up, as of at most half a minute ago',

@@ -70,7 +70,7 @@ export interface WatchedParts {
   readonly enrolment: Enrolment;
   readonly certificates: CertificateManager;
   readonly engine: TunnelEngine;
-  readonly datapath: Pick<Datapath, 'counters' | 'servicesLeftOut'>;
+  readonly datapath: Pick<Datapath, 'counters' | 'servicesLeftOut' | 'degraded'>;
   readonly occupancy: () => readonly MapOccupancy[];
   readonly problemCount: () => number;
 }
@@ -102,6 +102,7 @@ export function watchParts({ metrics, registry }: Observability, parts: WatchedP
     })),
   );
   metrics.observe('mesh_kernel_path_services_left_out', () => gauge(datapath.servicesLeftOut()));
+  metrics.observe('mesh_bpf_programs_degraded', () => gauge(datapath.degraded === undefined ? 0 : 1));
   metrics.observe('mesh_bpf_map_entries', () =>
     parts.occupancy().map(({ map, entries }) => ({ labels: { map: map.name }, value: entries })),
   );

@@ -155,6 +155,7 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
     ztunnelCgroup: ownCgroup(),
     nodeNetns: '/proc/self/ns/net',
     objectPath,
+    selfTestCgroup: ownCgroup(),
     sizes: config.mapSizes,
     clock,
     log: log.child({ scope: 'datapath' }),

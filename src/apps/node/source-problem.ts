@@ -1,4 +1,5 @@
-/** What is wrong with the objects, or with where they come from, as the admin API tells it. */
+/** What is wrong with the objects, with where they come from, or with the programs, as the admin API tells it. */
+import type { MeshError } from '../../base/errors.ts';
 import { formatProblem, type Problem as ManifestProblem } from '../../kube/problem.ts';
 import type { SourceCondition } from '../../kube/source.ts';
 import type { Problem } from '../../telemetry/admin-api.ts';
@@ -25,4 +26,13 @@ export const conditionProblem = (
   message: error.message,
   hint: error.hint ?? null,
   since: new Date(since).toISOString(),
+});
+
+/** Those of a version before go on enforcing. */
+export const programsProblem = ({ code, message, hint }: MeshError): Problem => ({
+  code,
+  subject: 'BPF programs',
+  message: `those of the version before stay in force: ${message}`,
+  hint: hint ?? null,
+  since: null,
 });

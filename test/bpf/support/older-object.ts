@@ -27,7 +27,7 @@ export function compileOlder(directory: string): string {
   writeFileSync(header, changed.reduce(addField, withoutSizes(readFileSync(header, 'utf8'))));
   const out = join(directory, 'out');
   mkdirSync(out);
-  execFileSync('make', ['-s', '-C', source, `OUT=${out}`]);
+  execFileSync('/bin/sh', ['-ec', `make -s -C ${source} OUT=${out}`]);
   return join(out, 'mesh.bpf.o');
 }
 
