@@ -93,7 +93,8 @@ export interface Datapath {
 export async function openDatapath(options: DatapathOptions): Promise<Datapath> {
   assertOwnCgroup(options);
   const sizes = options.sizes ?? defaultMapSizes;
-  const installation = Installation.open({ ...options, sizes });
+  const accelerate = options.kernelPath?.accelerate !== undefined;
+  const installation = Installation.open({ ...options, sizes, accelerate });
   try {
     return await start(installation, options, sizes);
   } catch (thrown) {
@@ -115,6 +116,7 @@ async function start(
   const config = new NodeConfig(installation, {
     ztunnelCgroupId: cgroupTarget(options.ztunnelCgroup).id,
     kernelPath: scope !== undefined,
+    accelerate: scope?.accelerate !== undefined,
   });
   installation.start();
   // Before 5.14 only programs tell cookies, and those in force may not know this node program.
@@ -161,6 +163,7 @@ async function start(
   verdicts.clear();
   const kernelPath = new KernelPath({
     flows: tables.flows,
+    accelerated: installation.table(mapSpecs.accelerated),
     verdicts,
     pods,
     isOn: scope !== undefined,

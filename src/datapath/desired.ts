@@ -12,6 +12,8 @@ import { type Destination, fitLabel } from './abi/layout.ts';
 /** Whose pods take the kernel path among themselves; where there is none, nobody's do. */
 export interface KernelPathScope {
   readonly node: NodeName;
+  /** Which of these connections are accelerated, if any: of pods that ask for it, or of all that do not object. */
+  readonly accelerate?: 'auto' | 'forced';
 }
 
 /** What the map shall say about one address; undefined: nothing, it is outside the mesh. */
@@ -25,13 +27,15 @@ export function destinationAt(
   const workload = view.workloadByIp(ip);
   const capturedWorkload = workload !== undefined && isMeshed(workload) ? workload : undefined;
   const named = capturedService ?? capturedWorkload;
+  const kernel = capturedService === undefined && takesKernelPath(capturedWorkload, kernelPath);
   return named === undefined
     ? undefined
     : {
         flags: {
           workload: capturedWorkload !== undefined,
           service: capturedService !== undefined,
-          kernel: capturedService === undefined && takesKernelPath(capturedWorkload, kernelPath),
+          kernel,
+          accelerate: kernel && mayBeAccelerated(capturedWorkload, kernelPath),
         },
         label: fitLabel(`${named.namespace}/${named.name}`),
       };
@@ -106,6 +110,15 @@ export const takesKernelPath = (
   workload.node === scope?.node &&
   isMeshed(workload) &&
   workload.sameNode !== 'hbone';
+
+/** Both ends must, which sockops asks of each. */
+const mayBeAccelerated = (
+  workload: Workload | undefined,
+  { accelerate }: Pick<KernelPathScope, 'accelerate'> = {},
+): boolean =>
+  accelerate === 'forced'
+    ? workload?.accelerate !== false
+    : accelerate === 'auto' && workload?.accelerate === true;
 
 /**
  * A Service is captured if any endpoint is in the mesh, ready or not. One without endpoints is too: ztunnel refuses

@@ -7,7 +7,8 @@
 import type { Logger } from '../base/log.ts';
 import { MeshError } from '../base/errors.ts';
 import type { Fd, NativeBinding, RingBuffer } from '../native/binding.ts';
-import { cgroupHooks, connectHook, podHook, podLink, podOfLink } from './hooks.ts';
+import { bpfCall } from './bpf-error.ts';
+import { cgroupHooks, connectHook, messageHook, podHook, podLink, podOfLink } from './hooks.ts';
 import { attachLink, cgroupTarget, ensureLink, type LoadedProgram } from './links.ts';
 import { MapTable } from './map-table.ts';
 import { allMapSpecs, mapSpecs, type MapSizes, type MapSpec } from './maps.ts';
@@ -22,6 +23,8 @@ export interface InstallationOptions {
   readonly cgroupRoot: string;
   readonly objectPath: string;
   readonly sizes: MapSizes;
+  /** Connections are to be accelerated. */
+  readonly accelerate: boolean;
   readonly log: Logger;
 }
 
@@ -117,6 +120,7 @@ export class Installation {
     for (const name of this.#programs.newMaps) this.#pinMap(name);
     for (const name of this.#programs.newPrograms) this.#pins.put('progs', name, this.#program(name).fd);
     this.#live = true;
+    if (this.#options.accelerate) this.#attachToEnds();
     for (const [inode, netns] of this.#podNetns) this.attachPod(inode, netns);
     this.#updateOtherPodLinks();
     for (const hook of cgroupHooks) {
@@ -125,6 +129,14 @@ export class Installation {
       this.#options.log.debug({ program: hook.program, cgroup: target.path, outcome }, 'attached');
     }
     this.#endOwnQuestions();
+  }
+
+  /** Before any socket is there: each keeps the program that was attached when it was put in. */
+  #attachToEnds(): void {
+    const { program, attachType } = messageHook;
+    bpfCall('BPF_ATTACH', `attaching ${program} to map ${mapSpecs.ends.name}`, () =>
+      this.#options.native.attachToMap(this.#program(program).fd, this.#map(mapSpecs.ends.name), attachType),
+    );
   }
 
   /** Puts the inbound program in front of a pod's sockets; before `switchOver`, as soon as that happens. */

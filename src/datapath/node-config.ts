@@ -12,6 +12,8 @@ export interface NodeConfigOptions {
   readonly ztunnelCgroupId: bigint;
   /** Whether pods of this node may reach each other without ztunnel. */
   readonly kernelPath: boolean;
+  /** And whether some of those connections are accelerated. */
+  readonly accelerate: boolean;
 }
 
 export class NodeConfig {
@@ -26,7 +28,7 @@ export class NodeConfig {
    * What was allowed before is asked again: the mesh may have changed while nobody followed it.
    * An installation that knows nothing of the mesh captures everything until it does.
    */
-  constructor(installation: Installation, { ztunnelCgroupId, kernelPath }: NodeConfigOptions) {
+  constructor(installation: Installation, { ztunnelCgroupId, kernelPath, accelerate }: NodeConfigOptions) {
     this.#installation = installation;
     this.#table = installation.table(mapSpecs.config);
     const inForce = this.#earlier();
@@ -35,7 +37,7 @@ export class NodeConfig {
       nodeNetnsCookie: inForce?.nodeNetnsCookie ?? 0n,
       ztunnelCgroupId,
       drainedCgroupId: drainedCgroup(inForce, ztunnelCgroupId),
-      flags: { captureUnknown: this.#captureUnknown, kernelPath },
+      flags: { captureUnknown: this.#captureUnknown, kernelPath, accelerate },
       abi: abiVersion,
       verdictGeneration: inForce === undefined ? anyGeneration() : inForce.verdictGeneration + 1n,
       lastPodId: inForce?.lastPodId ?? 0,

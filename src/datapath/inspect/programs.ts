@@ -3,7 +3,7 @@
  * from the pins alone. Called by the CLI.
  */
 import type { LinkInfo, NativeBinding, ProgramInfo } from '../../native/binding.ts';
-import { cgroupHooks, type Hook, podHook, podLink, podOfLink } from '../hooks.ts';
+import { cgroupHooks, type Hook, messageHook, podHook, podLink, podOfLink } from '../hooks.ts';
 import { MapTable } from '../map-table.ts';
 import { mapSpecs } from '../maps.ts';
 import { Pins } from '../pins.ts';
@@ -23,7 +23,7 @@ export interface AttachedProgram {
   readonly averageNs: number | undefined;
 }
 
-/** The cgroup hooks, then one entry for each enrolled pod. */
+/** The cgroup hooks, the one for messages where connections are accelerated, then one entry for each enrolled pod. */
 export function listPrograms(native: NativeBinding, pinRoot: string): AttachedProgram[] {
   const pins = new Pins(native, pinRoot);
   const loaded = new Map(native.listPrograms().map((info) => [info.id, info]));
@@ -39,6 +39,7 @@ export function listPrograms(native: NativeBinding, pinRoot: string): AttachedPr
   const inodes = new Set([...labels.keys(), ...links]);
   return [
     ...cgroupHooks.map((hook) => describe(hook, hook.program, (info) => `cgroup ${info.targetId}`)),
+    ...messageProgram(native, pins, loaded),
     ...[...inodes].map((inode) =>
       describe(podHook, podLink(inode), () => labels.get(inode) ?? `namespace ${inode}`),
     ),
@@ -63,6 +64,22 @@ function attachedProgram(
     runs,
     averageNs: info === undefined || runs === 0n ? undefined : Number(info.runTimeNs / runs),
   };
+}
+
+function messageProgram(
+  native: NativeBinding,
+  pins: Pins,
+  loaded: ReadonlyMap<number, ProgramInfo>,
+): AttachedProgram[] {
+  const { name } = mapSpecs.config;
+  const config = pins.with('maps', name, (fd) => new MapTable(native, fd, mapSpecs.config).get(0));
+  if (config?.flags.accelerate !== true) return [];
+  const { program, attachType } = messageHook;
+  const pinned = pins.with('progs', program, (fd) => native.programInfo(fd).id) ?? 0;
+  const attached =
+    pins.with('maps', mapSpecs.ends.name, (fd) => native.attachedToMap(fd, attachType)) ?? pinned;
+  const link = { id: 0, programId: attached, type: 0, attachType, targetId: BigInt(attached) };
+  return [attachedProgram(messageHook, link, loaded, () => `map ${mapSpecs.ends.name}`)];
 }
 
 function podLabels(native: NativeBinding, pins: Pins): Map<bigint, string> {
