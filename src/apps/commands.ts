@@ -96,6 +96,10 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
       'pods of this node reach each other by "hbone", or by "kernel": without ztunnel (default: hbone)',
     )
     .option(
+      '--accelerate <which>',
+      'which connections on the kernel path go from socket to socket: "off", "auto" (pods that ask) or "forced" (default: off)',
+    )
+    .option(
       '--cluster-dns <a,b>',
       'who answers DNS, addresses or NAMESPACE/NAME of Services: open to all pods (default: kube-system/kube-dns)',
     )

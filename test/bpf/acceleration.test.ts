@@ -1,6 +1,7 @@
 /** Accelerated connections: every byte arrives, in its order and counted; and who gets them (docs/acceleration.md). */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { tryAcceleration } from '../../src/datapath/acceleration/trial.ts';
 import type { CounterName } from '../../src/datapath/abi/layout.ts';
 import type { KernelPathScope } from '../../src/datapath/desired.ts';
 import { dumpMap } from '../../src/datapath/inspect/maps.ts';
@@ -10,7 +11,7 @@ import { findLeftovers, ownedBy, uninstallDatapath } from '../../src/datapath/un
 import type { NodeName } from '../../src/model/mesh.ts';
 import { eventually } from '../netns/support/wait.ts';
 import * as scripts from './support/acceleration-scripts.ts';
-import { native, sh } from './support/lab.ts';
+import { native, objectPath, sh } from './support/lab.ts';
 import { accepted, type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from './support/mesh.ts';
 import { connect } from './support/scripts.ts';
 
@@ -238,6 +239,16 @@ describe('an accelerated connection', () => {
 });
 
 const shown = (): unknown => listPrograms(native, mesh.lab.pinRoot).find(({ program }) => program === 'mesh_sk_msg');
+
+it('a trial on this kernel finds every byte', async () => {
+  const { fault, pairs } = await tryAcceleration(native, objectPath);
+  expect(fault).toBeUndefined();
+  expect(pairs).toBeGreaterThan(10);
+});
+
+it('a trial that cannot be made says why', async () => {
+  expect((await tryAcceleration(native, '/nowhere.o')).fault).toContain('/nowhere.o');
+});
 
 it('the program is shown with the others where it is used', async () => {
   await become('forced');

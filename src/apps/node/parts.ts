@@ -32,6 +32,7 @@ import { departuresIn } from '../../ztunnel/departures.ts';
 import { KernelConnections, type KernelConnectionsDeps } from '../../ztunnel/kernel-connections.ts';
 import { PolicyWatch } from '../../ztunnel/policy-watch.ts';
 import type { NodeConfig } from '../config/node-config.ts';
+import { accelerationOf } from './acceleration.ts';
 import { serveAdmin } from './admin-socket.ts';
 import { followDestinations, followIdentities } from './followers.ts';
 import { followPredecessor } from './predecessor.ts';
@@ -158,7 +159,7 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
     sizes: config.mapSizes,
     clock,
     log: log.child({ scope: 'datapath' }),
-    ...kernelPathScope(foundation),
+    ...(await kernelPathScope(foundation)),
   };
   const datapath = await openWhenFree(() => openDatapath(options), clock, log);
   cleanup.defer(() => datapath.close());
@@ -168,9 +169,12 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
 }
 
 /** Where a change could not end what it denies, nothing goes around ztunnel. */
-function kernelPathScope({ config, native, log }: Foundation): Pick<DatapathOptions, 'kernelPath'> {
+async function kernelPathScope(foundation: Foundation): Promise<Pick<DatapathOptions, 'kernelPath'>> {
+  const { config, native, log } = foundation;
   if (config.sameNode !== 'kernel') return {};
-  if (native.probeSocketDestroy()) return { kernelPath: { node: config.nodeName } };
+  if (native.probeSocketDestroy()) {
+    return { kernelPath: { node: config.nodeName, ...(await accelerationOf(foundation)) } };
+  }
   log.warn(
     { hint: 'see: mesh-ebpf doctor' },
     'this kernel cannot end connections of pods: those within the node take HBONE, whatever --same-node says',
