@@ -47,8 +47,8 @@ export interface DatapathAccess {
   dump(pinRoot: string, map: string): readonly Row[];
   programs(pinRoot: string): readonly AttachedProgram[];
   features(places: ProbedPlaces): Promise<readonly Feature[]>;
-  /** Returns how many pins there were. */
-  uninstall(pinRoot: string): number;
+  /** Returns how many pins there were. Ends accelerated connections first. */
+  uninstall(pinRoot: string): number | Promise<number>;
   /** By what to tell the objects of these nodes from others' after they are removed; of the whole machine if asked. */
   owned(pinRoots: readonly string[], machine: boolean): Owned;
   /** What is still there of it, and of the nodes' pins. */

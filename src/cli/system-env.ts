@@ -9,6 +9,7 @@ import { asMeshError, MeshError } from '../base/errors.ts';
 import { requireCgroup2 } from '../base/mounts.ts';
 import { dumpMap, listMaps } from '../datapath/inspect/maps.ts';
 import { listPrograms } from '../datapath/inspect/programs.ts';
+import { endAccelerated } from '../datapath/acceleration/end.ts';
 import { accelerationFeature, tryAcceleration } from '../datapath/acceleration/trial.ts';
 import { probeFeatures } from '../datapath/probe.ts';
 import {
@@ -108,7 +109,10 @@ function datapathAccess({
       ...(await probeFeatures(loadNative(), places)),
       accelerationFeature(await tryAcceleration(loadNative(), objectPath)),
     ],
-    uninstall: (pinRoot) => uninstallDatapath(loadNative(), pinRoot),
+    uninstall: async (pinRoot) => {
+      await endAccelerated(loadNative(), pinRoot);
+      return uninstallDatapath(loadNative(), pinRoot);
+    },
     owned: (pinRoots, machine) => ownedBy(loadNative(), pinRoots, machine ? machineCgroup() : undefined),
     leftovers: async (pinRoots, owned) => await findLeftovers(loadNative(), pinRoots, owned),
     othersNamespaces: (owned) => findOthersNamespaces(loadNative(), owned),

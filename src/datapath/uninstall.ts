@@ -113,7 +113,10 @@ const kernelObjects = (native: NativeBinding): KernelObjects => ({
   maps: native.listMaps(),
 });
 
-/** A socket in the map would keep it, the program and what that uses, for as long as the connection lasts. */
+/**
+ * A socket in the map would keep it, the program and what that uses, for as long as the connection lasts. Connections whose
+ * ends have something to lose were ended before (`acceleration/end.ts`).
+ */
 function endAcceleration(native: NativeBinding, pins: Pins): void {
   pins.with('maps', mapSpecs.ends.name, (ends) => {
     pins.with('progs', messageHook.program, (program) =>

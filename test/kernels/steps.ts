@@ -27,6 +27,7 @@ export interface TestFile {
 
 const bpfTests = [
   'abi',
+  'acceleration',
   'capture',
   'capture-probe',
   'inbound',
