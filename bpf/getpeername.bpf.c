@@ -15,18 +15,21 @@ char _license[] SEC("license") = "Apache-2.0";
 /* The only return value the kernel takes from these hooks. */
 #define DONE 1
 
-/* What a captured socket was connected to; NULL for every other. */
-static __always_inline const struct mesh_origin *captured(struct bpf_sock_addr *ctx) {
-    if (ctx->user_port != bpf_htons(MESH_PORT_OUTBOUND))
-        return NULL;
+/* What a socket dialled that was sent elsewhere: to ztunnel, or to an endpoint of the Service. NULL for every
+ * other. */
+static __always_inline const struct mesh_origin *redirected(struct bpf_sock_addr *ctx) {
     const struct mesh_origin *origin = bpf_sk_storage_get(&sockets, ctx->sk, NULL, 0);
-    return origin && origin->kind == MESH_ORIGIN_CAPTURED ? origin : NULL;
+    if (!origin || addr_is_zero(&origin->original_ip))
+        return NULL;
+    if (origin->kind == MESH_ORIGIN_CAPTURED)
+        return ctx->user_port == bpf_htons(MESH_PORT_OUTBOUND) ? origin : NULL;
+    return origin->kind == MESH_ORIGIN_KERNEL ? origin : NULL;
 }
 
 /* Answers for IPv4 sockets. */
 SEC("cgroup/getpeername4")
 int mesh_peername4(struct bpf_sock_addr *ctx) {
-    const struct mesh_origin *origin = captured(ctx);
+    const struct mesh_origin *origin = redirected(ctx);
     if (!origin)
         return DONE;
     ctx->user_ip4 = origin->original_ip.word[3];
@@ -37,7 +40,7 @@ int mesh_peername4(struct bpf_sock_addr *ctx) {
 /* Answers for IPv6 sockets, IPv4-mapped destinations included. */
 SEC("cgroup/getpeername6")
 int mesh_peername6(struct bpf_sock_addr *ctx) {
-    const struct mesh_origin *origin = captured(ctx);
+    const struct mesh_origin *origin = redirected(ctx);
     if (!origin)
         return DONE;
     ctx->user_ip6[0] = origin->original_ip.word[0];

@@ -57,11 +57,12 @@ static __always_inline int to_ztunnel(struct bpf_sk_lookup *ctx, const struct me
 }
 
 /* Whether ztunnel has said yes to this pair, of the mesh as it still is. The source is the pod whose socket
- * it is, and must use an address of its own: addresses have a say in policies, too. */
+ * it is, and must use an address of its own: addresses have a say in policies, too. Whom it reaches is
+ * certain of addresses in `guarded` only: others may be of two pods, in networks of their own. */
 static __always_inline bool has_verdict(const struct mesh_config *node, const struct mesh_flow_key *key,
                                         __u32 source_pod_id) {
     __u32 *source = bpf_map_lookup_elem(&local_pods, &key->source_ip);
-    __u32 *destination = bpf_map_lookup_elem(&local_pods, &key->destination_ip);
+    __u32 *destination = bpf_map_lookup_elem(&guarded, &key->destination_ip);
     if (!source || *source != source_pod_id || !destination)
         return false;
     struct mesh_verdict_key pair = {

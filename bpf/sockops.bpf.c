@@ -11,6 +11,7 @@
 #include "addr.h"
 #include "counters.h"
 #include "maps.h"
+#include "share.h"
 
 char _license[] SEC("license") = "Apache-2.0";
 
@@ -34,6 +35,21 @@ static __always_inline struct mesh_flow_key flow_key(struct bpf_sock_ops *ctx) {
     return key;
 }
 
+static __always_inline void remove_flow(const struct mesh_flow_key *key, const struct mesh_flow *flow) {
+    bool is_shared = flow->origin.kind == MESH_ORIGIN_KERNEL;
+    __u32 pod_id = flow->origin.pod_id;
+    /* The agent removes some, too: who did it counts it. */
+    if (bpf_map_delete_elem(&flows, key) == 0 && is_shared)
+        share_gives_back(pod_id);
+}
+
+/* Of a closed socket that had the same tuple, and of which ztunnel does not know yet. */
+static __always_inline void remove_predecessor(const struct mesh_flow_key *key) {
+    const struct mesh_flow *old = bpf_map_lookup_elem(&flows, key);
+    if (old)
+        remove_flow(key, old);
+}
+
 /* Fails closed when the map is full: sk_lookup drops a captured connection without a record, and a stray
  * of the kernel path, and takes one of the host or of ztunnel for plaintext. */
 static __always_inline void publish(struct bpf_sock_ops *ctx) {
@@ -52,10 +68,14 @@ static __always_inline void publish(struct bpf_sock_ops *ctx) {
     };
     /* Added to the flags, not instead of them: another program may have asked for more. */
     bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+    bool is_kernel_path = origin->kind == MESH_ORIGIN_KERNEL;
+    remove_predecessor(&key);
     if (bpf_map_update_elem(&flows, &key, &flow, BPF_ANY) != 0) {
         count(MESH_COUNTER_FLOWS_FULL);
-        if (origin->kind == MESH_ORIGIN_KERNEL)
+        if (is_kernel_path)
             bpf_map_update_elem(&strays, &key, &flow.opened_at, BPF_ANY);
+    } else if (is_kernel_path) {
+        share_takes(flow.origin.pod_id);
     }
 }
 
@@ -94,6 +114,8 @@ static __always_inline void account(struct bpf_sock_ops *ctx, const struct mesh_
         .bytes_received = ctx->bytes_received + (short_way ? short_way->bytes_received : 0),
         .srtt_us = ctx->srtt_us,
         .retransmits = ctx->total_retrans,
+        .original_ip = flow->origin.original_ip,
+        .original_port = flow->origin.original_port,
         .last_state = ctx->args[0],
     };
     if (tell(&record) != 0)
@@ -116,7 +138,7 @@ static __always_inline void withdraw(struct bpf_sock_ops *ctx, __u64 cookie) {
         flow->closed = 1;
         return;
     }
-    bpf_map_delete_elem(&flows, &key);
+    remove_flow(&key, flow);
 }
 
 static __always_inline bool is_accelerating(void) {

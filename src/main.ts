@@ -80,7 +80,12 @@ process.exitCode = await runCli(process.argv.slice(2), env, [
   addInstallCommand,
   addCaCommands,
   addLabCommands({ program }),
-  addDemoCommand({ program, manifests: example('shop'), policies: example('policy') }),
+  addDemoCommand({
+    program,
+    manifests: example('shop'),
+    policies: example('policy'),
+    sameNode: example('same-node'),
+  }),
 ]);
 // What was written into a pipe may still be on its way. After that, timers and sockets of libraries must not keep a
 // command alive that has finished.

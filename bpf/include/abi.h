@@ -10,7 +10,7 @@
 #include <linux/types.h>
 
 /* To be raised with any change of a map's meaning, so that an agent does not adopt maps it would misread. */
-#define MESH_ABI 4
+#define MESH_ABI 5
 
 /* The mesh's own TCP ports inside a pod's network namespace (src/base/ports.ts). */
 enum mesh_port {
@@ -49,12 +49,26 @@ enum mesh_stream_stage {
     MESH_STREAM_TCP = 2,        /* from now on */
 };
 
+/* Which endpoint of a Service the connect hook drew, where that is not for the kernel to carry: ztunnel
+ * begins with one of the same kind, so that every endpoint gets its share. */
+enum mesh_drawn {
+    MESH_DRAWN_NOTHING = 0, /* it drew none: no Service, or none of its endpoints takes the kernel path */
+    MESH_DRAWN_ITSELF = 1,  /* the pod that dials */
+    MESH_DRAWN_KERNEL = 2,  /* one that takes the kernel path, and could not be left to it */
+    MESH_DRAWN_OTHER = 3,   /* one that does not */
+};
+
 /* mesh_destination.flags */
 enum mesh_destination_flag {
     MESH_DESTINATION_WORKLOAD = 1,   /* address of a workload that takes HBONE */
     MESH_DESTINATION_SERVICE = 2,    /* virtual address of a Service */
     MESH_DESTINATION_KERNEL = 4,     /* of a pod of this node that takes the kernel path, both ways */
     MESH_DESTINATION_ACCELERATE = 8, /* of such a pod, whose connections there may be accelerated */
+};
+
+/* mesh_service.flags */
+enum mesh_service_flag {
+    MESH_SERVICE_LEAVES = 1, /* some of the endpoints are outside the mesh: not every pod may have them */
 };
 
 /* mesh_config.flags */
@@ -87,6 +101,8 @@ enum mesh_counter {
     MESH_COUNTER_DROPPED_UNRECORDED, /* inbound on the kernel path, and its record did not fit into `flows` */
     MESH_COUNTER_REFUSED_CROSSING,   /* on the kernel path, pods that dialled each other at the same time */
     MESH_COUNTER_ENDED_UNTOLD,       /* kernel-path connections that ended and are in no record of `ended` */
+    MESH_COUNTER_REFUSED_SHARE,      /* on the kernel path, and the pod has its share of `flows` already */
+    MESH_COUNTER_KERNEL_SERVICE,     /* of those left to the kernel path, the ones to a Service */
     MESH_COUNTER_ACCELERATED,        /* connections of which both ends could be joined */
     MESH_COUNTER_ACCELERATION_FULL,  /* connections that could not be: `ends` or `accelerated` are full */
     MESH_COUNTER_ACCELERATION_LATE,  /* ends that stay with TCP: they sent before the other one was there */
@@ -115,7 +131,7 @@ struct mesh_config {
     __u64 verdict_generation; /* what entries of `verdicts` must carry to count; changed by every change that
                                  may change a verdict, before anything else follows it */
     __u32 last_pod_id;        /* none is given twice */
-    __u32 pad;
+    __u32 flow_share;         /* records of the kernel path in `flows` that one pod may have */
 };
 
 /* Value of `pods`; the key is the network namespace's cookie. */
@@ -136,13 +152,42 @@ struct mesh_destination {
     char label[MESH_LABEL_SIZE];
 };
 
+/* Key of `services`: what an application dials. */
+struct mesh_service_key {
+    struct mesh_addr ip;
+    __u16 port; /* host order */
+    __u16 pad;
+};
+
+/* Value of `services`: what a pod of this node may get there, each endpoint as likely as the other. */
+struct mesh_service {
+    __u32 generation; /* of its entries in `endpoints`; another one with every change */
+    __u32 kernel;     /* endpoints that take the kernel path: those in `endpoints`, from 0 on */
+    __u32 total;      /* all of them */
+    __u32 flags;      /* enum mesh_service_flag */
+};
+
+/* Key of `endpoints`. */
+struct mesh_endpoint_key {
+    struct mesh_service_key service;
+    __u32 generation;
+    __u32 index;
+};
+
+/* Value of `endpoints`: where one that takes the kernel path serves this port of the Service. */
+struct mesh_endpoint {
+    struct mesh_addr ip;
+    __u16 port; /* host order */
+    __u16 pad;
+};
+
 /* Value of `sockets`, and what `flows` says of a connection. */
 struct mesh_origin {
-    struct mesh_addr original_ip; /* what the application dialled; zero unless captured */
+    struct mesh_addr original_ip; /* what the application dialled; zero where it is still what is dialled */
     __u32 pod_id;        /* captured, kernel: the pod that dials; otherwise the one that is dialled */
     __u16 original_port; /* host order */
     __u8 kind;           /* enum mesh_origin_kind */
-    __u8 pad;
+    __u8 drawn;          /* enum mesh_drawn */
 };
 
 /* Key of `flows`: a connection as the side that accepts it sees its packets. Ports in host order. */
@@ -161,6 +206,12 @@ struct mesh_flow {
     __u8 stage;      /* enum mesh_flow_stage */
     __u8 closed;     /* 1: the socket is gone, and ztunnel has not accepted the connection yet */
     __u8 pad[6];
+};
+
+/* Value of `shares`, by pod id: the pod's records of the kernel path that came into `flows`, and went. */
+struct mesh_share {
+    __u32 published;
+    __u32 withdrawn;
 };
 
 /* Key of `verdicts`: all that a verdict depends on besides the mesh itself, which the generation stands for.
@@ -191,8 +242,10 @@ struct mesh_ended {
     __u64 bytes_received; /* FIN is a byte */
     __u32 srtt_us;        /* eight times the smoothed round trip */
     __u32 retransmits;
-    __u8 last_state; /* enum of <linux/bpf.h>: BPF_TCP_… */
-    __u8 pad[7];
+    struct mesh_addr original_ip; /* what the application dialled; zero if it is what was reached */
+    __u16 original_port;          /* host order */
+    __u8 last_state;              /* enum of <linux/bpf.h>: BPF_TCP_… */
+    __u8 pad[5];
 };
 
 /* Key of `ends`. By the cookie of the dialling socket, which no other connection ever has: what is found
@@ -273,15 +326,20 @@ _Static_assert(sizeof(struct mesh_addr) == 16, "ABI");
 _Static_assert(sizeof(struct mesh_config) == 48, "ABI");
 _Static_assert(sizeof(struct mesh_pod) == 184, "ABI");
 _Static_assert(sizeof(struct mesh_destination) == 68, "ABI");
+_Static_assert(sizeof(struct mesh_service_key) == 20, "ABI");
+_Static_assert(sizeof(struct mesh_service) == 16, "ABI");
+_Static_assert(sizeof(struct mesh_endpoint_key) == 28, "ABI");
+_Static_assert(sizeof(struct mesh_endpoint) == 20, "ABI");
 _Static_assert(sizeof(struct mesh_origin) == 24, "ABI");
 _Static_assert(sizeof(struct mesh_flow_key) == 36, "ABI");
 _Static_assert(sizeof(struct mesh_flow) == 48, "ABI");
+_Static_assert(sizeof(struct mesh_share) == 8, "ABI");
 _Static_assert(sizeof(struct mesh_verdict_key) == 44, "ABI");
 _Static_assert(sizeof(struct mesh_verdict) == 8, "ABI");
-_Static_assert(sizeof(struct mesh_ended) == 96, "ABI");
 _Static_assert(sizeof(struct mesh_end_key) == 16, "ABI");
 _Static_assert(sizeof(struct mesh_stream) == 16, "ABI");
 _Static_assert(sizeof(struct mesh_accelerated) == 24, "ABI");
+_Static_assert(sizeof(struct mesh_ended) == 112, "ABI");
 _Static_assert(sizeof(struct mesh_egress_key) == 32, "ABI");
 _Static_assert(sizeof(struct mesh_port_range) == 6, "ABI");
 _Static_assert(sizeof(struct mesh_egress) == 96, "ABI");

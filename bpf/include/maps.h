@@ -37,7 +37,8 @@ struct {
 } local_pods SEC(".maps") __weak;
 
 /* Those of `local_pods` that have sk_lookup in front of them at this moment, which judges what is left to the
- * kernel. Written by the agent: after the link is there, and before it goes. */
+ * kernel, and that no other pod of the node has, too. Written by the agent: after the link is there, and
+ * before it goes. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -54,6 +55,25 @@ struct {
     __type(key, struct mesh_addr);
     __type(value, struct mesh_destination);
 } destinations SEC(".maps") __weak;
+
+/* Services of which an endpoint takes the kernel path: how connect draws one. Written by the agent: when all
+ * of `endpoints` is there that it speaks of, and removed or replaced before anything of that goes. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, struct mesh_service_key);
+    __type(value, struct mesh_service);
+} services SEC(".maps") __weak;
+
+/* The endpoints of `services` that take the kernel path. Written by the agent. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, struct mesh_endpoint_key);
+    __type(value, struct mesh_endpoint);
+} endpoints SEC(".maps") __weak;
 
 /* Each enrolled pod's plaintext listener: pod id -> socket. Written by the agent; emptied by the kernel on
  * close. */
@@ -82,6 +102,25 @@ struct {
     __type(key, struct mesh_flow_key);
     __type(value, struct mesh_flow);
 } flows SEC(".maps") __weak;
+
+/* How many records of the kernel path each pod has in `flows`: pod id -> what came and what went. Entries are
+ * made by the agent, and counted in by sockops. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, struct mesh_share);
+} shares SEC(".maps") __weak;
+
+/* And how many of them the agent has removed: pod id -> count. Written by the agent. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, __u32);
+} settled SEC(".maps") __weak;
 
 /* Which pods of this node may reach which others without asking ztunnel: a cache of its answers. Written by
  * the agent. What is missing, or of another generation than `config` says, is asked again. */

@@ -32,6 +32,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_function<open_pinned>(exports, "openPinned");
     export_function<open_map>(exports, "openMap");
     export_function<map_info>(exports, "mapInfo");
+    export_function<map_structs>(exports, "mapStructs");
     export_function<map_lookup>(exports, "mapLookup");
     export_function<map_lookup_and_delete>(exports, "mapLookupAndDelete");
     export_function<map_update>(exports, "mapUpdate");
@@ -49,6 +50,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_function<attached_to_map>(exports, "attachedToMap");
     export_function<program_info>(exports, "programInfo");
     export_function<list_programs>(exports, "listPrograms");
+    export_function<enable_run_stats>(exports, "enableRunStats");
     export_function<list_links>(exports, "listLinks");
     export_function<list_maps>(exports, "listMaps");
     export_function<open_ring_buffer>(exports, "openRingBuffer");
@@ -61,12 +63,14 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_async_function<probe_connect>(exports, "probeConnect");
     export_async_function<netns_addresses>(exports, "netnsAddresses");
     export_function<netns_id>(exports, "netnsId");
+    export_async_function<create_loopback_netns>(exports, "createLoopbackNetns");
     export_async_function<add_mark_route>(exports, "addMarkRoute");
     export_async_function<remove_mark_route>(exports, "removeMarkRoute");
     export_async_function<write_in_netns>(exports, "writeInNetns");
     export_async_function<try_sockhash>(exports, "trySockhash");
     export_async_function<destroy_sockets>(exports, "destroySockets");
     export_function<probe_socket_destroy>(exports, "probeSocketDestroy");
+    export_async_function<tcp_sockets>(exports, "tcpSockets");
     export_function<socket_cookie>(exports, "socketCookie");
     export_function<tcp_info_of>(exports, "tcpInfo");
     export_function<socket_error>(exports, "socketError");

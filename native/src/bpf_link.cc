@@ -149,6 +149,11 @@ Napi::Value list_programs(const Args &args) {
     });
 }
 
+Napi::Value enable_run_stats(const Args &args) {
+    return hand_out(args.env(),
+                    UniqueFd(check(bpf_enable_stats(BPF_STATS_RUN_TIME), "bpf(BPF_ENABLE_STATS)")));
+}
+
 Napi::Value list_links(const Args &args) {
     return list_kernel_objects(args.env(), {bpf_link_get_next_id, bpf_link_get_fd_by_id}, [&](int fd) {
         bpf_link_info info{};

@@ -15,6 +15,7 @@ Napi::Value detach_from_map(const Args &args);
 Napi::Value attached_to_map(const Args &args);
 Napi::Value program_info(const Args &args);
 Napi::Value list_programs(const Args &args);
+Napi::Value enable_run_stats(const Args &args);
 Napi::Value list_links(const Args &args);
 
 } // namespace mesh

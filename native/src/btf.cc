@@ -1,10 +1,12 @@
 #include "btf.h"
 
+#include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include <memory>
 
+#include "bpf_info.h"
 #include "libbpf_log.h"
 
 namespace mesh {
@@ -39,22 +41,39 @@ Napi::Object struct_of(Napi::Env env, const btf *types, const btf_type *type) {
     return result;
 }
 
+using Btf = std::unique_ptr<btf, FreeBtf>;
+
+Napi::Array named_structs(Napi::Env env, const Btf &types) {
+    Napi::Array structs = Napi::Array::New(env);
+    for (uint32_t id = 1; id < btf__type_cnt(types.get()); id++) {
+        const btf_type *type = btf__type_by_id(types.get(), id);
+        if (!btf_is_struct(type) || type->name_off == 0)
+            continue;
+        structs.Set(structs.Length(), struct_of(env, types.get(), type));
+    }
+    return structs;
+}
+
 } // namespace
 
 Napi::Value btf_structs(const Args &args) {
     const std::string path = args.path(0, "path");
     LibbpfLog log;
-    const std::unique_ptr<btf, FreeBtf> types(btf__parse_elf(path.c_str(), nullptr));
+    const Btf types(btf__parse_elf(path.c_str(), nullptr));
     if (types == nullptr)
         throw ErrnoError(errno, "btf__parse_elf", path + ": " + log.summary());
-    Napi::Array structs = Napi::Array::New(args.env());
-    for (uint32_t id = 1; id < btf__type_cnt(types.get()); id++) {
-        const btf_type *type = btf__type_by_id(types.get(), id);
-        if (!btf_is_struct(type) || type->name_off == 0)
-            continue;
-        structs.Set(structs.Length(), struct_of(args.env(), types.get(), type));
-    }
-    return structs;
+    return named_structs(args.env(), types);
+}
+
+Napi::Value map_structs(const Args &args) {
+    const bpf_map_info info = map_info_of(args, args.fd(0, "fd"));
+    if (info.btf_id == 0)
+        return Napi::Array::New(args.env());
+    LibbpfLog log;
+    const Btf types(btf__load_from_kernel_by_id(info.btf_id));
+    if (types == nullptr)
+        throw ErrnoError(errno, "btf__load_from_kernel_by_id", log.summary());
+    return named_structs(args.env(), types);
 }
 
 } // namespace mesh

@@ -5,6 +5,8 @@
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "fd.h"
 #include "netns_thread.h"
 #include "unique_fd.h"
 
@@ -187,7 +190,40 @@ void write_file(const std::string &path, const std::string &text) {
     check(write(file.get(), text.data(), text.size()), "write", path);
 }
 
+void bring_up_loopback() {
+    const UniqueFd any(check(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket"));
+    ifreq request{};
+    std::strncpy(request.ifr_name, "lo", IFNAMSIZ - 1);
+    request.ifr_flags = IFF_UP;
+    check(ioctl(any.get(), SIOCSIFFLAGS, &request), "ioctl(SIOCSIFFLAGS)", "lo");
+}
+
+// Where the kernel keeps the addresses that are its own: a socket may be bound to any.
+void own_every_address(int family) {
+    const MarkRoute everything{
+        .family = family, .mark = 0, .mask = 0, .table = RT_TABLE_LOCAL, .priority = 0};
+    // A kernel without IPv6 has no addresses of it to own.
+    ask(routing_socket(), route_request(RTM_NEWROUTE, create, everything), "RTM_NEWROUTE",
+        {EEXIST, EAFNOSUPPORT, EOPNOTSUPP});
+}
+
+UniqueFd make_loopback_netns() {
+    check(unshare(CLONE_NEWNET), "unshare(CLONE_NEWNET)");
+    UniqueFd netns(check(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), "open"));
+    bring_up_loopback();
+    for (const int family : {AF_INET, AF_INET6})
+        own_every_address(family);
+    return netns;
+}
+
 } // namespace
+
+// The thread visits home first, so that it is brought back there afterwards.
+Napi::Value create_loopback_netns(const Args &args) {
+    return NetnsThread::of(args.env())
+        .run<UniqueFd>("/proc/self/ns/net", make_loopback_netns,
+                       [](Napi::Env env, UniqueFd &netns) { return hand_out(env, std::move(netns)); });
+}
 
 Napi::Value add_mark_route(const Args &args) {
     return in_netns(args, [route = mark_route_from(args)] { add_route_and_rule(route); });

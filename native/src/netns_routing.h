@@ -6,6 +6,7 @@
 
 namespace mesh {
 
+Napi::Value create_loopback_netns(const Args &args);
 Napi::Value add_mark_route(const Args &args);
 Napi::Value remove_mark_route(const Args &args);
 Napi::Value write_in_netns(const Args &args);

@@ -1,5 +1,6 @@
 #include "socket_diag.h"
 
+#include <arpa/inet.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "netns_thread.h"
@@ -146,6 +148,75 @@ inet_diag_req_v2 connection_from(const Args &args, Napi::Value value) {
     return body;
 }
 
+constexpr uint32_t with_connection = ~((1U << TCP_LISTEN) | (1U << TCP_TIME_WAIT) | (1U << TCP_CLOSE));
+
+void collect(const nlmsghdr &head, std::vector<inet_diag_msg> &found) {
+    if (head.nlmsg_type == NLMSG_ERROR) {
+        const auto *error = static_cast<const nlmsgerr *>(NLMSG_DATA(&head));
+        // A kernel without the family has no sockets of it.
+        if (error->error != 0 && error->error != -ENOENT)
+            throw ErrnoError(-error->error, "SOCK_DIAG_BY_FAMILY");
+    }
+    if (head.nlmsg_type != SOCK_DIAG_BY_FAMILY || head.nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg)))
+        return;
+    inet_diag_msg one;
+    std::memcpy(&one, NLMSG_DATA(&head), sizeof(one));
+    found.push_back(one);
+}
+
+void dump_family(const UniqueFd &socket, uint8_t family, std::vector<inet_diag_msg> &found) {
+    Request request;
+    request.head.nlmsg_len = sizeof(request);
+    request.head.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+    request.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    request.body.sdiag_family = family;
+    request.body.sdiag_protocol = IPPROTO_TCP;
+    request.body.idiag_states = with_connection;
+    check(send(socket.get(), &request, sizeof(request), 0), "SOCK_DIAG_BY_FAMILY");
+    alignas(nlmsghdr) uint8_t bytes[32768];
+    for (;;) {
+        auto left =
+            static_cast<unsigned>(check(recv(socket.get(), bytes, sizeof(bytes), 0), "SOCK_DIAG_BY_FAMILY"));
+        for (auto *head = reinterpret_cast<nlmsghdr *>(bytes); NLMSG_OK(head, left);
+             head = NLMSG_NEXT(head, left)) {
+            collect(*head, found);
+            if (head->nlmsg_type == NLMSG_DONE || head->nlmsg_type == NLMSG_ERROR)
+                return;
+        }
+    }
+}
+
+std::vector<inet_diag_msg> all_connections() {
+    const UniqueFd socket = diag_socket();
+    std::vector<inet_diag_msg> found;
+    for (const uint8_t family : {AF_INET, AF_INET6})
+        dump_family(socket, family, found);
+    return found;
+}
+
+Napi::Object end_of(Napi::Env env, uint8_t family, const __be32 *ip, __be16 port) {
+    char text[INET6_ADDRSTRLEN] = {};
+    inet_ntop(family, ip, text, sizeof(text));
+    Napi::Object end = Napi::Object::New(env);
+    end.Set("ip", text);
+    end.Set("port", ntohs(port));
+    return end;
+}
+
+Napi::Value sockets_to_js(Napi::Env env, std::vector<inet_diag_msg> &found) {
+    Napi::Array result = Napi::Array::New(env, found.size());
+    for (uint32_t i = 0; i < found.size(); i++) {
+        const auto &[family, id] = std::pair(found[i].idiag_family, found[i].id);
+        const uint64_t cookie = id.idiag_cookie[0] | static_cast<uint64_t>(id.idiag_cookie[1]) << 32;
+        Napi::Object one = Napi::Object::New(env);
+        one.Set("local", end_of(env, family, id.idiag_src, id.idiag_sport));
+        one.Set("remote", end_of(env, family, id.idiag_dst, id.idiag_dport));
+        one.Set("cookie", Napi::BigInt::New(env, cookie));
+        result.Set(i, one);
+    }
+    return result;
+}
+
 } // namespace
 
 Napi::Value destroy_sockets(const Args &args) {
@@ -167,6 +238,11 @@ Napi::Value destroy_sockets(const Args &args) {
                 return ended;
             },
             [](Napi::Env env, uint32_t &ended) -> Napi::Value { return Napi::Number::New(env, ended); });
+}
+
+Napi::Value tcp_sockets(const Args &args) {
+    return NetnsThread::of(args.env())
+        .run<std::vector<inet_diag_msg>>(args.path(0, "netns"), all_connections, sockets_to_js);
 }
 
 // On a socket of our own: nothing else tells whether the kernel was built with it (INET_DIAG_DESTROY).

@@ -7,5 +7,6 @@ namespace mesh {
 
 Napi::Value destroy_sockets(const Args &args);
 Napi::Value probe_socket_destroy(const Args &args);
+Napi::Value tcp_sockets(const Args &args);
 
 } // namespace mesh

@@ -23,8 +23,9 @@ namespace mesh {
 namespace {
 
 constexpr int pairs = 24;
-// Fits into the buffers of a socket, so that one thread can send all before the other end reads.
-constexpr size_t bytes_each_way = 32 * 1024;
+// Fits into the buffers of a socket, so that one thread can send all before the other end reads; and more than
+// what programs are likely to redirect in a row.
+constexpr size_t bytes_each_way = 320 * 1024;
 // After this long a read counts as hanging. What fails with EAGAIN before was woken for nothing.
 constexpr auto patience = std::chrono::milliseconds(1000);
 constexpr auto breath = std::chrono::milliseconds(3);

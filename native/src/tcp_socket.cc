@@ -3,6 +3,9 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
 
 #include "errno_error.h"
 #include "socket_address.h"
@@ -26,6 +29,28 @@ SocketAddress address_of(const Args &args, size_t index, const char *name, uint1
     if (!address)
         args.reject(std::string(name) + " is not an IP address");
     return *address;
+}
+
+// Above those that kernels choose from (ip_local_port_range). The client whose address it is has a kernel of
+// its own, which does not know of this socket: the next connection that it makes to the same application, and
+// that comes here by itself, would meet an established one if it had the same port, and hang.
+constexpr uint32_t first_port = 61000;
+constexpr uint32_t port_count = 65536 - first_port;
+constexpr int port_attempts = 4;
+
+// One after the other, so that what was closed lately rests longest. If none is free, the kernel chooses.
+void bind_from(int fd, const Args &args) {
+    static std::atomic<uint32_t> next{static_cast<uint32_t>(getpid())};
+    for (int attempt = 0; attempt < port_attempts; attempt++) {
+        const auto port = static_cast<uint16_t>(first_port + next++ % port_count);
+        const SocketAddress local = address_of(args, 1, "from", port);
+        if (bind(fd, local.get(), local.size) == 0)
+            return;
+        if (errno != EADDRINUSE)
+            throw ErrnoError(errno, "bind");
+    }
+    const SocketAddress local = address_of(args, 1, "from", 0);
+    check(bind(fd, local.get(), local.size), "bind");
 }
 
 void begin_connect(int fd, const SocketAddress &remote) {
@@ -65,10 +90,8 @@ Napi::Value connect_socket(const Args &args) {
     const int fd = args.fd(0, "fd");
     const auto port = static_cast<uint16_t>(args.integer(3, "port", 1, UINT16_MAX));
     const SocketAddress remote = address_of(args, 2, "to", port);
-    if (!args.is_null(1)) {
-        const SocketAddress local = address_of(args, 1, "from", 0);
-        check(bind(fd, local.get(), local.size), "bind");
-    }
+    if (!args.is_null(1))
+        bind_from(fd, args);
     begin_connect(fd, remote);
     const bool connected = stands(fd);
     const SocketName local = name_of(fd);

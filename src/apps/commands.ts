@@ -100,6 +100,10 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
       'which connections on the kernel path go from socket to socket: "off", "auto" (pods that ask) or "forced" (default: off)',
     )
     .option(
+      '--max-pod-connections <n>',
+      'connections of one pod to others of this node with --same-node kernel (default: a quarter of --max-flows)',
+    )
+    .option(
       '--cluster-dns <a,b>',
       'who answers DNS, addresses or NAMESPACE/NAME of Services: open to all pods (default: kube-system/kube-dns)',
     )

@@ -46,6 +46,8 @@ export interface DatapathAccess {
   maps(pinRoot: string): readonly MapSummary[];
   dump(pinRoot: string, map: string): readonly Row[];
   programs(pinRoot: string): readonly AttachedProgram[];
+  /** The kernel counts programs' runs until the function returned is called, or this process ends. */
+  startCounting(): () => void;
   features(places: ProbedPlaces): Promise<readonly Feature[]>;
   /** Returns how many pins there were. Ends accelerated connections first. */
   uninstall(pinRoot: string): number | Promise<number>;

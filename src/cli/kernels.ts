@@ -13,6 +13,8 @@ import {
   type Unreachable,
 } from './node-handle.ts';
 import { existingPinRoots, type PinRoot } from './pin-roots.ts';
+import { socketOfPins } from './places.ts';
+import { countRuns } from './run-counts.ts';
 
 export interface PinSelection extends NodeChoice {
   readonly pinRoot?: string;
@@ -50,13 +52,20 @@ const local = (env: CliEnv, roots: readonly PinRoot[]): Found<KernelHandle> => (
   unreachable: [],
 });
 
-function localKernel({ datapath }: CliEnv, { node, path }: PinRoot): KernelHandle {
+function localKernel(env: CliEnv, { node, path }: PinRoot): KernelHandle {
+  const { datapath } = env;
   return {
     node,
     where: path,
+    admin: async (request) => {
+      const socket = socketOfPins(path);
+      if (socket !== undefined) return await env.adminRequest(socket, request);
+      throw new MeshError('UNAVAILABLE', `which node program ${path} belongs to is not known`);
+    },
     maps: async () => await now(() => datapath.maps(path)),
     dump: async (map) => await now(() => datapath.dump(path, map)),
     programs: async () => await now(() => datapath.programs(path)),
+    runs: async (forMs, signal) => await countRuns(env, path, forMs, signal),
     close: () => {},
   };
 }

@@ -6,6 +6,7 @@ import { serveBulk, transferBulk } from '../lab/app/bulk.ts';
 import { serveEcho } from '../lab/app/echo.ts';
 import { fetchHttp, serveHttp } from '../lab/app/http.ts';
 import { runKubelet } from '../lab/kubelet/run-kubelet.ts';
+import { pingEcho } from '../lab/app/ping.ts';
 import { howEnded } from '../lab/plan/restart.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import type { CommandContext } from './command.ts';
@@ -24,6 +25,7 @@ export function addHiddenLabCommands(program: Command, context: CommandContext):
   addServer(app, context, { name: 'bulk', port: 9000, serve: serveBulk });
   addGet(app, context);
   addTransfer(app, context);
+  addPing(app, context);
 }
 
 interface KubeletFlags {
@@ -120,6 +122,32 @@ function addTransfer(app: Command, context: CommandContext): void {
     context.action(async (flags: { megabytes: number; timeout: number }, [target = '']) => {
       const { host, port } = parseTarget(target);
       const result = await transferBulk(host, port, flags.megabytes, Math.max(flags.timeout, 120_000));
+      printJsonLine(context.screen(), result);
+      return result.ok ? exitCodes.clean : exitCodes.findings;
+    }),
+  );
+}
+
+interface PingFlags {
+  readonly count: number;
+  readonly megabytes: number;
+  readonly timeout: number;
+}
+
+function addPing(app: Command, context: CommandContext): void {
+  const ping = app
+    .command('ping')
+    .description('measure new connections, round trips and throughput with an echo server')
+    .argument('<target>', 'HOST:PORT')
+    .addOption(
+      new Option('--count <n>', 'new connections, and ten times as many round trips')
+        .argParser(parseCount)
+        .default(200),
+    )
+    .addOption(new Option('--megabytes <n>', 'there and back').argParser(parseCount).default(100));
+  withTimeout(ping).action(
+    context.action(async ({ count, megabytes, timeout }: PingFlags, [target = '']) => {
+      const result = await pingEcho({ ...parseTarget(target), count, megabytes, timeoutMs: timeout });
       printJsonLine(context.screen(), result);
       return result.ok ? exitCodes.clean : exitCodes.findings;
     }),

@@ -28,11 +28,13 @@ export interface NodeHandle extends Handle {
   admin(request: AdminRequest): Promise<AdminResponse>;
 }
 
-/** A node's pinned BPF objects, node program or not. */
-export interface KernelHandle extends Handle {
+/** A node's pinned BPF objects, node program or not; to ask that program fails where there is none. */
+export interface KernelHandle extends NodeHandle {
   maps(signal: AbortSignal): Promise<readonly MapSummary[]>;
   dump(map: string, signal: AbortSignal): Promise<readonly Row[]>;
   programs(signal: AbortSignal): Promise<readonly AttachedProgram[]>;
+  /** The same, with what ran in the next `forMs` milliseconds: meanwhile the kernel counts. */
+  runs(forMs: number, signal: AbortSignal): Promise<readonly AttachedProgram[]>;
 }
 
 export interface Unreachable {

@@ -13,12 +13,22 @@ const nodeDirectory = '/run/mesh-ebpf/node';
 export const nodeSocket = `${nodeDirectory}/${socketName}`;
 export const nodePins = '/sys/fs/bpf/mesh-ebpf';
 
+const labNodes = '/run/mesh-ebpf/lab/nodes';
+const labPins = '/sys/fs/bpf/mesh-ebpf-lab';
+
 export const socketPlaces: readonly Place[] = [
   { directory: nodeDirectory, each: false },
-  { directory: '/run/mesh-ebpf/lab/nodes', each: true },
+  { directory: labNodes, each: true },
 ];
 
 export const pinPlaces: readonly Place[] = [
   { directory: nodePins, each: false },
-  { directory: '/sys/fs/bpf/mesh-ebpf-lab', each: true },
+  { directory: labPins, each: true },
 ];
+
+/** Of the node program to which BPF objects belong that are pinned here; undefined: nobody's whose place is known. */
+export function socketOfPins(pins: string): string | undefined {
+  if (pins === nodePins) return nodeSocket;
+  const node = pins.startsWith(`${labPins}/`) ? pins.slice(labPins.length + 1) : '';
+  return node === '' || node.includes('/') ? undefined : `${labNodes}/${node}/${socketName}`;
+}

@@ -18,6 +18,7 @@ import { addProgramsCommand } from './commands/programs.ts';
 import { addServicesCommand } from './commands/services.ts';
 import { addStatusCommand } from './commands/status.ts';
 import { addUninstallCommand } from './commands/uninstall.ts';
+import { addVerdictsCommand } from './commands/verdicts.ts';
 import { addVersionCommand } from './commands/version.ts';
 import { addWhyCommand } from './commands/why.ts';
 import { addWorkloadsCommand } from './commands/workloads.ts';
@@ -41,6 +42,7 @@ const ownGroups: Readonly<Record<string, readonly CommandGroup[]>> = {
   'Look into the kernel (works without a node running):': [
     addMapsCommand,
     addProgramsCommand,
+    addVerdictsCommand,
     addDoctorCommand,
   ],
   'Remove it:': [addUninstallCommand],

@@ -4,11 +4,11 @@ import { access, readdir, readFile } from 'node:fs/promises';
 import { arch, release } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import type { WriteStream } from 'node:tty';
-import { systemClock } from '../base/clock.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
 import { asMeshError, MeshError } from '../base/errors.ts';
 import { requireCgroup2 } from '../base/mounts.ts';
 import { dumpMap, listMaps } from '../datapath/inspect/maps.ts';
-import { listPrograms } from '../datapath/inspect/programs.ts';
+import { listPrograms, startCounting } from '../datapath/inspect/programs.ts';
 import { endAccelerated } from '../datapath/acceleration/end.ts';
 import { accelerationFeature, tryAcceleration } from '../datapath/acceleration/trial.ts';
 import { probeFeatures } from '../datapath/probe.ts';
@@ -63,7 +63,7 @@ export function systemEnv(deps: SystemEnvDeps): CliEnv {
     stdout: outputStream(process.stdout),
     stderr: outputStream(process.stderr),
     variables,
-    clock: systemClock,
+    clock: waitingClock,
     version,
     platform: { node: process.versions.node, kernel: release(), machine: arch() },
     uid: process.getuid?.() ?? -1,
@@ -96,6 +96,15 @@ async function openCluster(
   };
 }
 
+/** A command that waits is not over: unlike a node's, its timers keep the process alive. */
+const waitingClock: Clock = {
+  ...systemClock,
+  after(delayMs, callback) {
+    const timer = setTimeout(callback, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
 /** The addon is loaded at the first use: most commands need none. */
 function datapathAccess({
   loadNative,
@@ -105,6 +114,7 @@ function datapathAccess({
     maps: (pinRoot) => listMaps(loadNative(), pinRoot),
     dump: (pinRoot, map) => dumpMap(loadNative(), pinRoot, map),
     programs: (pinRoot) => listPrograms(loadNative(), pinRoot),
+    startCounting: () => startCounting(loadNative()),
     features: async (places) => [
       ...(await probeFeatures(loadNative(), places)),
       accelerationFeature(await tryAcceleration(loadNative(), objectPath)),

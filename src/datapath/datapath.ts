@@ -19,6 +19,7 @@ import { type Denial, followDenials } from './egress/denials.ts';
 import { EgressReconciler } from './egress/reconcile.ts';
 import { Installation } from './installation.ts';
 import { createCutter } from './kernel-path/cutter.ts';
+import { defaultFlowShare, FlowShares } from './kernel-path/flow-shares.ts';
 import { type EndedConnection, followEnded } from './kernel-path/ended.ts';
 import { type KernelConnection, KernelPath } from './kernel-path/kernel-path.ts';
 import { VerdictCache } from './kernel-path/verdict-cache.ts';
@@ -30,6 +31,10 @@ import { findNetnsCookie } from './netns-cookie.ts';
 import { type CapturedConnection, takeOriginalDestination } from './original-destination.ts';
 import { EnrolledPods, type EnrolledPod, type PodEnrolment } from './pods.ts';
 import { DestinationReconciler, type ReconcileResult } from './reconcile.ts';
+import { ServiceReconciler } from './services/reconcile.ts';
+import { carryPods } from './takeover/carry-pods.ts';
+import { flowRecords } from './takeover/flow-records.ts';
+import { Takeover } from './takeover/takeover.ts';
 
 export interface DatapathOptions {
   readonly native: NativeBinding;
@@ -52,7 +57,7 @@ export interface DatapathOptions {
 
 export interface Datapath {
   /**
-   * Takes back the kernel's verdicts if they may have changed, before anything else. Then brings the `destinations` and `egress` maps to the mesh's state. With `diff`, costs what the diff touches; without, repairs
+   * Takes back the kernel's verdicts if they may have changed, before anything else. Then brings the `destinations`, `egress`, `services` and `endpoints` maps to the mesh's state. With `diff`, costs what the diff touches; without, repairs
    * the whole map: at start, and now and then.
    */
   apply(view: MeshView, diff?: MeshDiff): ReconcileResult;
@@ -70,6 +75,8 @@ export interface Datapath {
   /** The record of a connection accepted on a pod's capture port, once; undefined: refuse it. */
   originalDestination(client: SocketAddress, local: SocketAddress): CapturedConnection | undefined;
   readonly kernelPath: KernelPath;
+  /** Addresses of Services that ztunnel draws endpoints of because the kernel's maps have no room for them. */
+  servicesLeftOut(): number;
   /** Ends connections on the kernel path; a moment later, those too that were only being made. */
   cut(connections: readonly KernelConnection[]): Promise<void>;
   /** Tells of connections that the kernel carried by itself, when they have ended. Once. */
@@ -113,12 +120,21 @@ async function start(
 ): Promise<Datapath> {
   const { native, log } = options;
   const { kernelPath: scope, clock = systemClock } = options;
+  const flowShare = scope?.connectionsPerPod ?? defaultFlowShare(sizes.flows);
   const config = new NodeConfig(installation, {
     ztunnelCgroupId: cgroupTarget(options.ztunnelCgroup).id,
     kernelPath: scope !== undefined,
     accelerate: scope?.accelerate !== undefined,
+    flowShare,
   });
-  installation.start();
+  const flows = installation.table(mapSpecs.flows);
+  const { earlier } = installation;
+  /** Once there is somebody who counts the records: what is carried over counts, too. */
+  let recount: (() => void) | undefined;
+  const { nodeNetns } = options;
+  const takeover =
+    earlier && new Takeover({ native, earlier, flows, nodeNetns, clock, log, changed: () => recount?.() });
+  installation.start(takeover);
   // Before 5.14 only programs tell cookies, and those in force may not know this node program.
   if (installation.staged && (await native.netnsCookie(options.nodeNetns)) === null) {
     installation.answerQuestionsFrom(options.ztunnelCgroup);
@@ -133,10 +149,14 @@ async function start(
     localPods: installation.table(mapSpecs.localPods),
     guarded: installation.table(mapSpecs.guarded),
     destinations: installation.table(mapSpecs.destinations),
+    services: installation.table(mapSpecs.services),
+    endpoints: installation.table(mapSpecs.endpoints),
     egress: installation.table(mapSpecs.egress),
     listeners: installation.table(mapSpecs.listeners),
-    flows: installation.table(mapSpecs.flows),
+    flows,
   };
+  if (earlier !== undefined) carryPods(installation, earlier, tables, log);
+  const records = flowRecords(flows, takeover);
   const counters = installation.table(mapSpecs.counters);
   const reconciler = new DestinationReconciler({
     destinations: tables.destinations,
@@ -145,11 +165,17 @@ async function start(
     setCaptureUnknown: (on) => config.setCaptureUnknown(on),
     log,
   });
+  const shares = new FlowShares({
+    shares: installation.table(mapSpecs.shares),
+    settled: installation.table(mapSpecs.settled),
+    log,
+  });
   const pods: EnrolledPods = new EnrolledPods({
     pods: tables.pods,
     localPods: tables.localPods,
     guarded: tables.guarded,
     listeners: tables.listeners,
+    shares,
     links: installation,
     netnsInode: (netns) => native.netnsId(netns).inode,
     egressSet: (uid) => egress.setFor(uid),
@@ -158,17 +184,27 @@ async function start(
     log,
   });
   const egress = new EgressReconciler({ egress: tables.egress, pods, log });
+  const services = new ServiceReconciler({
+    services: tables.services,
+    endpoints: tables.endpoints,
+    kernelPath: scope,
+    log,
+  });
 
   const verdicts = new VerdictCache({ verdicts: installation.table(mapSpecs.verdicts), config, log });
   verdicts.clear();
   const kernelPath = new KernelPath({
-    flows: tables.flows,
+    flows: records,
+    isStray: (key) => takeover?.isStray(key) === true,
     accelerated: installation.table(mapSpecs.accelerated),
     verdicts,
     pods,
-    isOn: scope !== undefined,
+    shares,
+    share: flowShare,
+    scope,
     monotonicNs,
   });
+  recount = () => kernelPath.sweep();
   const cut = createCutter({
     native,
     netnsOf: (uid) => pods.list().find((pod) => pod.uid === uid)?.netns,
@@ -182,37 +218,55 @@ async function start(
   };
 
   // The largest ones, whose writers know.
-  const counted = new Map<string, { readonly entries: number }>([
-    [mapSpecs.destinations.name, reconciler],
-    [mapSpecs.egress.name, egress],
+  const counted = new Map<string, () => number>([
+    [mapSpecs.destinations.name, () => reconciler.entries],
+    [mapSpecs.egress.name, () => egress.entries],
+    [mapSpecs.services.name, () => services.services],
+    [mapSpecs.endpoints.name, () => services.endpoints],
   ]);
   return {
     apply(view, diff) {
       takeBackVerdicts(view, diff);
-      // Whatever becomes of one, the other follows.
+      // Whatever becomes of one, the others follow.
       try {
         return reconciler.apply(view, diff);
       } finally {
-        egress.apply(view, diff);
+        try {
+          egress.apply(view, diff);
+        } finally {
+          services.apply(view, diff);
+        }
       }
     },
     enrol: (pod) => pods.enrol(pod),
     unenrol: (uid) => pods.unenrol(uid),
     enrolled: () => pods.list(),
     activate() {
-      if (!installation.live) config.switchOver();
+      if (!installation.live) config.switchOver(takeover);
       pods.sweep();
+      kernelPath.sweep();
+      takeover?.finish(
+        () => pods.list(),
+        () => installation.endEarlierRecorder(),
+      );
     },
-    originalDestination: (client, local) => takeOriginalDestination(tables.flows, client, local),
+    originalDestination: (client, local) => takeOriginalDestination(records, client, local),
     drainedCgroup: () => config.drainedCgroup,
     endDraining: () => config.endDraining(),
     followDenials: (heard) =>
       followDenials({ ring: installation.ring(mapSpecs.denials.name), pods, monotonicNs }, heard),
     kernelPath,
+    servicesLeftOut: () => services.leftOut,
     cut,
     followEnded: (heard) =>
       followEnded(
-        { ring: installation.ring(mapSpecs.ended.name), uidOf: (podId) => pods.uidOf(podId), monotonicNs },
+        {
+          ring: installation.ring(mapSpecs.ended.name),
+          earlierRings: takeover?.endedRings() ?? [],
+          isTold: (cookie) => takeover?.isTold(cookie) === true,
+          uidOf: (podId) => pods.uidOf(podId),
+          monotonicNs,
+        },
         heard,
       ),
     netnsCookie,
@@ -221,10 +275,11 @@ async function start(
       Object.values(tables).map((table) => ({
         map: table.spec,
         capacity: table.spec.entries(sizes),
-        entries: counted.get(table.spec.name)?.entries ?? table.count(),
+        entries: counted.get(table.spec.name)?.() ?? table.count(),
       })),
     close() {
       verdicts.close();
+      takeover?.close();
       installation.close();
     },
   };

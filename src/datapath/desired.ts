@@ -14,6 +14,8 @@ export interface KernelPathScope {
   readonly node: NodeName;
   /** Which of these connections are accelerated, if any: of pods that ask for it, or of all that do not object. */
   readonly accelerate?: 'auto' | 'forced';
+  /** How many connections one pod may have there; undefined: a share of what there is room for. */
+  readonly connectionsPerPod?: number;
 }
 
 /** What the map shall say about one address; undefined: nothing, it is outside the mesh. */
@@ -27,7 +29,7 @@ export function destinationAt(
   const workload = view.workloadByIp(ip);
   const capturedWorkload = workload !== undefined && isMeshed(workload) ? workload : undefined;
   const named = capturedService ?? capturedWorkload;
-  const kernel = capturedService === undefined && takesKernelPath(capturedWorkload, kernelPath);
+  const kernel = isOnKernelPath(view, ip, kernelPath);
   return named === undefined
     ? undefined
     : {
@@ -119,6 +121,13 @@ const mayBeAccelerated = (
   accelerate === 'forced'
     ? workload?.accelerate !== false
     : accelerate === 'auto' && workload?.accelerate === true;
+
+/** What the programs go by: an address that is a captured Service's, too, is dialled as that. */
+export function isOnKernelPath(view: MeshView, ip: IpAddress, scope: KernelPathScope | undefined): boolean {
+  if (!takesKernelPath(view.workloadByIp(ip), scope)) return false;
+  const service = view.serviceByVip(ip);
+  return service === undefined || !isCapturedService(view, service);
+}
 
 /**
  * A Service is captured if any endpoint is in the mesh, ready or not. One without endpoints is too: ztunnel refuses

@@ -19,14 +19,17 @@ export const connectHook: Hook = {
   purpose: 'sends IPv4 connections into the mesh to ztunnel, refuses what may not leave it',
 };
 
+/** It also tells how connections of the kernel path ended. */
+export const recordHook: Hook = {
+  program: 'mesh_sockops',
+  attachPoint: 'sock_ops',
+  attachType: 3,
+  purpose: 'records whose each connection is, by tuple',
+};
+
 /** Attached once, to the cgroup root. In order of attachment: what captures comes last. */
 export const cgroupHooks: readonly Hook[] = [
-  {
-    program: 'mesh_sockops',
-    attachPoint: 'sock_ops',
-    attachType: 3,
-    purpose: 'records whose each connection is, by tuple',
-  },
+  recordHook,
   {
     program: 'mesh_peername4',
     attachPoint: 'cgroup/getpeername4',

@@ -8,12 +8,22 @@ import type { Logger } from '../base/log.ts';
 import { MeshError } from '../base/errors.ts';
 import type { Fd, NativeBinding, RingBuffer } from '../native/binding.ts';
 import { bpfCall } from './bpf-error.ts';
-import { cgroupHooks, connectHook, messageHook, podHook, podLink, podOfLink } from './hooks.ts';
+import {
+  cgroupHooks,
+  connectHook,
+  type Hook,
+  messageHook,
+  podHook,
+  podLink,
+  podOfLink,
+  recordHook,
+} from './hooks.ts';
 import { attachLink, cgroupTarget, ensureLink, type LoadedProgram } from './links.ts';
 import { MapTable } from './map-table.ts';
 import { allMapSpecs, mapSpecs, type MapSizes, type MapSpec } from './maps.ts';
 import { Pins } from './pins.ts';
 import { loadPrograms, type Programs } from './programs.ts';
+import { EarlierMaps } from './takeover/earlier-maps.ts';
 
 export interface InstallationOptions {
   readonly native: NativeBinding;
@@ -28,20 +38,30 @@ export interface InstallationOptions {
   readonly log: Logger;
 }
 
+/** Who carries over what the programs in force before know of connections. */
+export interface Carrier {
+  begin(): void;
+  merge(): void;
+}
+
 export class Installation {
   /** Earlier programs are in force on maps that are not this installation's, until `switchOver`. */
   readonly staged: boolean;
+  /** What those know, or knew when they were replaced; undefined: nothing that is not in these maps. */
+  readonly earlier: EarlierMaps | undefined;
   readonly #options: InstallationOptions;
   readonly #pins: Pins;
   readonly #programs: Programs;
   readonly #podNetns = new Map<bigint, string>();
   #ownQuestions: Fd | undefined;
+  #earlierRecorder: Fd | undefined;
   #live = false;
 
   private constructor(options: InstallationOptions, pins: Pins, programs: Programs) {
     this.#options = options;
     this.#pins = pins;
     this.#programs = programs;
+    this.earlier = EarlierMaps.find(options.native, pins, programs.maps);
     this.staged = this.hasNewPolicyMaps && pins.list('links').length > 0;
   }
 
@@ -82,9 +102,9 @@ export class Installation {
   }
 
   /** Goes live at once if that can bypass nothing: no links yet, or the same maps as before. */
-  start(): void {
+  start(carrier?: Carrier): void {
     if (!this.staged) {
-      this.switchOver();
+      this.switchOver(carrier);
       return;
     }
     this.#options.log.warn(
@@ -116,19 +136,43 @@ export class Installation {
   }
 
   /** Pins what is new and brings every link to the current programs. What captures comes last. */
-  switchOver(): void {
+  switchOver(carrier?: Carrier): void {
+    if (carrier !== undefined) this.#keepEarlierRecorder();
+    carrier?.begin();
     for (const name of this.#programs.newMaps) this.#pinMap(name);
     for (const name of this.#programs.newPrograms) this.#pins.put('progs', name, this.#program(name).fd);
     this.#live = true;
     if (this.#options.accelerate) this.#attachToEnds();
+    // What is recorded from here on is so for the programs that look for it next.
+    this.#attachCgroup(recordHook);
     for (const [inode, netns] of this.#podNetns) this.attachPod(inode, netns);
     this.#updateOtherPodLinks();
-    for (const hook of cgroupHooks) {
-      const target = cgroupTarget(this.#options.cgroupRoot);
-      const outcome = ensureLink(this.#deps(), hook.program, hook, target, this.#program(hook.program));
-      this.#options.log.debug({ program: hook.program, cgroup: target.path, outcome }, 'attached');
-    }
+    for (const hook of cgroupHooks) if (hook !== recordHook) this.#attachCgroup(hook);
     this.#endOwnQuestions();
+    carrier?.merge();
+  }
+
+  #attachCgroup(hook: Hook): void {
+    const target = cgroupTarget(this.#options.cgroupRoot);
+    const outcome = ensureLink(this.#deps(), hook.program, hook, target, this.#program(hook.program));
+    this.#options.log.debug({ program: hook.program, cgroup: target.path, outcome }, 'attached');
+  }
+
+  /**
+   * The recorder in force goes on beside its successor, for connections that the old programs saw being made. By a link
+   * without a pin, which ends with this process at the latest.
+   */
+  #keepEarlierRecorder(): void {
+    const { native, cgroupRoot } = this.#options;
+    this.#pins.with('progs', recordHook.program, (fd) => {
+      if (native.programInfo(fd).id === this.#program(recordHook.program).id) return;
+      this.#earlierRecorder = attachLink(native, recordHook, cgroupTarget(cgroupRoot), fd);
+    });
+  }
+
+  endEarlierRecorder(): void {
+    if (this.#earlierRecorder !== undefined) this.#options.native.closeFd(this.#earlierRecorder);
+    this.#earlierRecorder = undefined;
   }
 
   /** Before any socket is there: each keeps the program that was attached when it was put in. */
@@ -163,6 +207,7 @@ export class Installation {
   /** Lets go of the descriptors. Everything pinned goes on working. */
   close(): void {
     this.#endOwnQuestions();
+    this.endEarlierRecorder();
     for (const { fd } of this.#programs.programs.values()) this.#options.native.closeFd(fd);
     for (const fd of this.#programs.maps.values()) this.#options.native.closeFd(fd);
     this.#pins.unlock();

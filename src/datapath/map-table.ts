@@ -1,10 +1,13 @@
 /** One open BPF map as a table of typed entries. Failures name the map; a full map has its own code. */
 import type { Fd, MapCalls } from '../native/binding.ts';
+import { isNativeError } from '../native/errors.ts';
 import { decode, encode, encodeAll, viewOf } from './abi/field.ts';
 import { bpfCall } from './bpf-error.ts';
 import type { MapSpec } from './maps.ts';
 
 const anyFlag = 0;
+const noExist = 1; // BPF_NOEXIST
+const exist = 2; // BPF_EXIST
 
 export class MapTable<K, V> {
   readonly spec: MapSpec<K, V>;
@@ -44,6 +47,29 @@ export class MapTable<K, V> {
     this.#call('writing', () =>
       this.#native.mapUpdate(this.#fd, encode(this.spec.key, key), encode(this.spec.value, value), anyFlag),
     );
+  }
+
+  /** False if there is one under this key, which stays. @throws MeshError BPF_MAP_FULL */
+  add(key: K, value: V): boolean {
+    return this.#put(key, value, noExist, 'EEXIST');
+  }
+
+  /** False if there is none under this key (any more). */
+  replace(key: K, value: V): boolean {
+    return this.#put(key, value, exist, 'ENOENT');
+  }
+
+  #put(key: K, value: V, flag: number, refusal: string): boolean {
+    const bytes = [encode(this.spec.key, key), encode(this.spec.value, value)] as const;
+    return this.#call('writing', () => {
+      try {
+        this.#native.mapUpdate(this.#fd, ...bytes, flag);
+        return true;
+      } catch (thrown) {
+        if (isNativeError(thrown) && thrown.code === refusal) return false;
+        throw thrown;
+      }
+    });
   }
 
   /** Batched. @throws MeshError BPF_MAP_FULL after writing what fitted. */

@@ -32,6 +32,9 @@ export const defaultMapSizes: MapSizes = {
 /** Addresses a pod may have: two families, twice. */
 const addressesPerPod = 4;
 
+/** Ports of Services that a pod is behind, in each family: of all pods together, so that some may have hundreds. */
+const servedPerPod = 16;
+
 /** Some thousand refusals; a power of two, in bytes. */
 const denialBytes = 262_144;
 const denialRateEntries = 4096;
@@ -117,7 +120,7 @@ export const mapSpecs = {
   }),
   guarded: spec({
     name: 'guarded',
-    purpose: 'addresses of local_pods with sk_lookup in front of them: those the kernel path may reach',
+    purpose: 'addresses of one pod only, with sk_lookup in front of them: those the kernel path may reach',
     whenFull: 'further pods are not enrolled',
     sizedBy: 'pods',
     type: 'hash',
@@ -136,6 +139,28 @@ export const mapSpecs = {
     holds: 'policy',
     key: address,
     value: layout.destination,
+  }),
+  services: spec({
+    name: 'services',
+    purpose: 'Services with endpoints on the kernel path, by address and port: how the kernel draws one',
+    whenFull: 'connections to further Services go through ztunnel',
+    sizedBy: 'pods',
+    type: 'hash',
+    entries: (sizes) => sizes.pods * servedPerPod,
+    holds: 'policy',
+    key: layout.serviceAddress,
+    value: layout.serviceEntry,
+  }),
+  endpoints: spec({
+    name: 'endpoints',
+    purpose: 'their endpoints that take the kernel path',
+    whenFull: 'connections to further Services go through ztunnel',
+    sizedBy: 'pods',
+    type: 'hash',
+    entries: (sizes) => sizes.pods * servedPerPod,
+    holds: 'policy',
+    key: layout.endpointKey,
+    value: layout.endpointEntry,
   }),
   egress: spec({
     name: 'egress',
@@ -181,6 +206,28 @@ export const mapSpecs = {
     holds: 'transient',
     key: layout.flowKey,
     value: layout.flow,
+  }),
+  shares: spec({
+    name: 'shares',
+    purpose: 'how many records of the kernel path each pod has in flows: what came, and went',
+    whenFull: 'never: it has room for pods that left, too',
+    sizedBy: null,
+    type: 'hash',
+    entries: (sizes) => sizes.pods * 2,
+    holds: 'transient',
+    key: u32,
+    value: layout.share,
+  }),
+  settled: spec({
+    name: 'settled',
+    purpose: 'and how many of them the agent has removed',
+    whenFull: 'never: it has room for pods that left, too',
+    sizedBy: null,
+    type: 'hash',
+    entries: (sizes) => sizes.pods * 2,
+    holds: 'transient',
+    key: u32,
+    value: u32,
   }),
   verdicts: spec({
     name: 'verdicts',

@@ -4,7 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { abiVersion, type Config } from './abi/layout.ts';
-import type { Installation } from './installation.ts';
+import type { Carrier, Installation } from './installation.ts';
 import type { MapTable } from './map-table.ts';
 import { mapSpecs } from './maps.ts';
 
@@ -14,33 +14,43 @@ export interface NodeConfigOptions {
   readonly kernelPath: boolean;
   /** And whether some of those connections are accelerated. */
   readonly accelerate: boolean;
+  /** How many connections one pod may have there. */
+  readonly flowShare: number;
 }
 
 export class NodeConfig {
   readonly #installation: Installation;
   readonly #table: MapTable<number, Config>;
   #captureUnknown: boolean;
+  #kernelPath: boolean;
   #current: Config;
 
   /**
    * Written at once. Who was in charge before from another cgroup (an upgraded pod's) may still be finishing its
    * connections: it stays part of the mesh until `endDraining`.
    * What was allowed before is asked again: the mesh may have changed while nobody followed it.
+   * Numbers that must not come twice go on from those of another version, too.
    * An installation that knows nothing of the mesh captures everything until it does.
    */
-  constructor(installation: Installation, { ztunnelCgroupId, kernelPath, accelerate }: NodeConfigOptions) {
+  constructor(
+    installation: Installation,
+    { ztunnelCgroupId, kernelPath, accelerate, flowShare }: NodeConfigOptions,
+  ) {
     this.#installation = installation;
     this.#table = installation.table(mapSpecs.config);
-    const inForce = this.#earlier();
+    const inForce = this.#inForce();
+    const before = inForce ?? this.#before();
     this.#captureUnknown = inForce?.flags.captureUnknown ?? true;
+    this.#kernelPath = kernelPath;
     this.#current = {
-      nodeNetnsCookie: inForce?.nodeNetnsCookie ?? 0n,
+      nodeNetnsCookie: before?.nodeNetnsCookie ?? 0n,
       ztunnelCgroupId,
-      drainedCgroupId: drainedCgroup(inForce, ztunnelCgroupId),
+      drainedCgroupId: drainedCgroup(before, ztunnelCgroupId),
       flags: { captureUnknown: this.#captureUnknown, kernelPath, accelerate },
       abi: abiVersion,
-      verdictGeneration: inForce === undefined ? anyGeneration() : inForce.verdictGeneration + 1n,
-      lastPodId: inForce?.lastPodId ?? 0,
+      verdictGeneration: before === undefined ? anyGeneration() : before.verdictGeneration + 1n,
+      lastPodId: before?.lastPodId ?? 0,
+      flowShare,
     };
     this.#table.set(0, this.#current);
   }
@@ -82,10 +92,30 @@ export class NodeConfig {
   }
 
   /** The links change one by one: meanwhile nothing is taken for unmeshed, by the old programs or the new ones. */
-  switchOver(): void {
+  switchOver(carrier?: Carrier): void {
     this.#writeFlags(true);
-    this.#installation.switchOver();
+    this.#installation.switchOver(this.#withoutKernelPath(carrier));
     this.#writeFlags(this.#captureUnknown);
+  }
+
+  /**
+   * As long as a connection may be noted by one version of the programs and recorded by the other, which then does not
+   * find the note, none is left to the kernel path: captured without a record is refused, and not let through.
+   */
+  #withoutKernelPath(carrier: Carrier | undefined): Carrier | undefined {
+    const set = (on: boolean): void => this.#write({ flags: { ...this.#current.flags, kernelPath: on } });
+    return (
+      carrier && {
+        begin: () => {
+          set(false);
+          carrier.begin();
+        },
+        merge: () => {
+          carrier.merge();
+          set(this.#kernelPath);
+        },
+      }
+    );
   }
 
   #writeFlags(captureUnknown: boolean): void {
@@ -98,10 +128,16 @@ export class NodeConfig {
   }
 
   /** What programs in force go by, if they go by this map. */
-  #earlier(): Config | undefined {
+  #inForce(): Config | undefined {
     const { staged, hasNewPolicyMaps } = this.#installation;
     const isRead = !this.#installation.isNew(mapSpecs.config.name) && (staged || !hasNewPolicyMaps);
     return isRead ? this.#table.get(0) : undefined;
+  }
+
+  /** What was in force: here, or in another version's map. */
+  #before(): Config | undefined {
+    const { earlier } = this.#installation;
+    return this.#installation.isNew(mapSpecs.config.name) ? earlier?.config()?.get(0) : this.#table.get(0);
   }
 }
 

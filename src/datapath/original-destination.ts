@@ -1,12 +1,15 @@
 /** What the application behind an accepted connection had dialled: the record `sockops` left, taken out once. */
-import type { Port, SocketAddress } from '../base/ip.ts';
-import type { Flow, FlowKey } from './abi/layout.ts';
+import type { SocketAddress } from '../base/ip.ts';
+import type { Drawn, Flow, FlowKey } from './abi/layout.ts';
+import { dialledOf, flowKeyOf } from './kernel-path/kernel-path.ts';
 import type { MapTable } from './map-table.ts';
 
 export interface CapturedConnection {
   readonly destination: SocketAddress;
   /** The pod whose application dialled. */
   readonly podId: number;
+  /** Which of a Service's endpoints the kernel drew. */
+  readonly drawn: Drawn;
 }
 
 /**
@@ -19,14 +22,8 @@ export function takeOriginalDestination(
   client: SocketAddress,
   local: SocketAddress,
 ): CapturedConnection | undefined {
-  const origin = flows.take({
-    sourceIp: client.ip,
-    sourcePort: client.port,
-    destinationIp: local.ip,
-    destinationPort: local.port,
-  })?.origin;
-  if (origin?.kind !== 'captured' || origin.originalIp === undefined) return undefined;
-  // Port 0 cannot be dialled: connect() has refused it.
-  const destination = { ip: origin.originalIp, port: origin.originalPort as Port };
-  return { destination, podId: origin.podId };
+  const origin = flows.take(flowKeyOf(client, local))?.origin;
+  if (origin?.kind !== 'captured') return undefined;
+  const destination = dialledOf(origin);
+  return destination && { destination, podId: origin.podId, drawn: origin.drawn };
 }

@@ -1,5 +1,5 @@
 /**
- * Our corner of the BPF file system: `maps/`, `progs/` and `links/` under one root. A pin keeps its object alive
+ * Our corner of the BPF file system: `maps/`, `progs/` and `links/` under one root (and `earlier/`, during an upgrade). A pin keeps its object alive
  * without a process, which is how enforcement survives the agent. Each pin is made under `new/` and renamed into
  * place, so a name always means a complete object, and a crash leaves at worst `new/`, which the next start clears.
  */
@@ -10,9 +10,10 @@ import type { Fd, NativeBinding } from '../native/binding.ts';
 import { bpfCall, unlessMissing } from './bpf-error.ts';
 import { isOnFileSystem } from './file-system.ts';
 
-export type PinKind = 'maps' | 'progs' | 'links';
+/** `earlier`: maps of programs that were in force before, until what they know has been taken over. */
+export type PinKind = 'maps' | 'progs' | 'links' | 'earlier';
 
-export const pinKinds: readonly PinKind[] = ['links', 'progs', 'maps'];
+export const pinKinds: readonly PinKind[] = ['links', 'progs', 'maps', 'earlier'];
 
 type PinCalls = Pick<NativeBinding, 'pin' | 'openPinned' | 'openPath' | 'tryLock' | 'closeFd'>;
 

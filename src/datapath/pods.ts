@@ -6,7 +6,8 @@
  *
  * 1. listener into `listeners`, addresses into `local_pods`: nothing reads them yet;
  * 2. the sk_lookup link: inbound plaintext goes to ztunnel from here on (without 1 it would be dropped);
- * 3. addresses into `guarded`: pods of the node may reach it on the kernel path, which the link now watches;
+ * 3. addresses into `guarded`: pods of the node may reach it on the kernel path, which the link now watches. Not those
+ *    that another pod has, too (in a network of its own, or because it is about to leave): whose policies would count?
  * 4. the entry in `pods`: outbound connections are captured from here on, and what may not leave the mesh is refused.
  */
 import type { IpAddress } from '../base/ip.ts';
@@ -16,6 +17,7 @@ import type { Logger } from '../base/log.ts';
 import type { WorkloadUid } from '../model/mesh.ts';
 import type { Fd } from '../native/binding.ts';
 import { fitLabel, maxUidBytes, type Pod } from './abi/layout.ts';
+import type { FlowShares } from './kernel-path/flow-shares.ts';
 import type { MapTable } from './map-table.ts';
 
 export interface PodEnrolment {
@@ -54,6 +56,8 @@ export interface PodDeps {
   readonly localPods: Table<IpAddress, number>;
   readonly guarded: Table<IpAddress, number>;
   readonly listeners: Table<number, bigint>;
+  /** Of the `flows` map: what has none is not on the kernel path. */
+  readonly shares: Pick<FlowShares, 'add' | 'remove' | 'keepOnly'>;
   readonly links: {
     attachPod(inode: bigint, netns: string): void;
     detachPod(inode: bigint): void;
@@ -139,6 +143,7 @@ export class EnrolledPods {
     if (pod === undefined) return false;
     this.#withdraw(pod);
     this.#byUid.delete(uid);
+    this.#giveBack(pod.addresses);
     this.#former.set(pod.podId, uid);
     const [oldest] = this.#former.keys();
     if (this.#former.size > maxFormer && oldest !== undefined) this.#former.delete(oldest);
@@ -163,6 +168,7 @@ export class EnrolledPods {
     orphanLinks.forEach((inode) => links.detachPod(inode));
     localPods.deleteAll(orphanAddresses.map(([ip]) => ip));
     listeners.deleteAll(orphanListeners.map(([id]) => id));
+    this.#deps.shares.keepOnly(ids);
     const removed = orphanLinks.length + orphanAddresses.length + orphanListeners.length;
     if (removed > 0) log.info({ removed }, 'removed what belonged to no enrolled pod');
   }
@@ -191,23 +197,27 @@ export class EnrolledPods {
 
   /** The steps of the comment at the top. */
   #admit(pod: EnrolledPod, request: PodEnrolment): void {
-    const { pods, localPods, guarded, listeners, links } = this.#deps;
+    const { pods, localPods, guarded, listeners, shares, links } = this.#deps;
     const addresses = pod.addresses.map((ip) => [ip, pod.podId] as const);
     listeners.set(pod.podId, BigInt(request.plaintextListener));
     localPods.setAll(addresses);
+    const shared = addresses.filter(([ip]) => this.#isShared(ip, pod));
+    guarded.deleteAll(shared.map(([ip]) => ip));
     links.attachPod(pod.netnsInode, request.netns);
-    guarded.setAll(addresses);
+    guarded.setAll(addresses.filter((entry) => !shared.includes(entry)));
+    shares.add(pod.podId);
     pods.set(pod.cookie, entryOf(pod));
   }
 
   /** The same steps backwards. Addresses another pod has got meanwhile stay that pod's. */
   #withdraw(pod: EnrolledPod): void {
-    const { pods, listeners, links } = this.#deps;
+    const { pods, listeners, shares, links } = this.#deps;
     if (pods.get(pod.cookie)?.uid === pod.uid) pods.delete(pod.cookie);
     release(this.#deps.guarded, pod, pod.addresses);
     links.detachPod(pod.netnsInode);
     release(this.#deps.localPods, pod, pod.addresses);
     listeners.delete(pod.podId);
+    shares.remove(pod.podId);
   }
 
   #dropLeftovers(before: EnrolledPod, now: EnrolledPod): void {
@@ -216,6 +226,21 @@ export class EnrolledPods {
     if (before.cookie !== now.cookie) this.#deps.pods.delete(before.cookie);
     if (before.netnsInode !== now.netnsInode) this.#deps.links.detachPod(before.netnsInode);
     release(this.#deps.localPods, before, given);
+    this.#giveBack(given);
+  }
+
+  #isShared(ip: IpAddress, { uid }: EnrolledPod): boolean {
+    return this.list().some((other) => other.uid !== uid && other.addresses.includes(ip));
+  }
+
+  /** What a pod had and another one has, too, is the other's alone now. */
+  #giveBack(addresses: readonly IpAddress[]): void {
+    for (const pod of this.list()) {
+      const own = addresses.filter((ip) => pod.addresses.includes(ip)).map((ip) => [ip, pod.podId] as const);
+      if (own.length === 0) continue;
+      this.#deps.localPods.setAll(own);
+      this.#deps.guarded.setAll(own.filter(([ip]) => !this.#isShared(ip, pod)));
+    }
   }
 }
 

@@ -27,7 +27,7 @@ export interface ProgramInfo {
   /** 16 hex digits: the kernel's hash of the instructions, equal for equal programs. */
   readonly tag: string;
   readonly mapIds: readonly number[];
-  /** Counted only while `kernel.bpf_stats_enabled` is 1. */
+  /** Counted only while `kernel.bpf_stats_enabled` is 1, or `enableRunStats` is open. */
   readonly runCount: bigint;
   readonly runTimeNs: bigint;
 }
@@ -115,6 +115,13 @@ export interface SockhashTrial {
   readonly spuriousWakeups: number;
 }
 
+/** One end of a connection that exists. */
+export interface TcpSocket {
+  readonly local: { readonly ip: string; readonly port: number };
+  readonly remote: { readonly ip: string; readonly port: number };
+  readonly cookie: bigint;
+}
+
 /** An object handle: opaque, closed explicitly, closed by the garbage collector as a last resort. */
 export interface BpfObject {
   /** Parses and loads the whole ELF. `maxEntries` and `rodata` are applied before the kernel sees it. */
@@ -155,6 +162,8 @@ export interface NativeBinding {
   /** A map that exists, by its id: for those that have no pin. */
   openMap(id: number): Fd;
   mapInfo(fd: Fd): MapInfo;
+  /** The structs of the object that the map was made from, as the kernel keeps them; none if it was made without. */
+  mapStructs(fd: Fd): readonly BtfStruct[];
   mapLookup(fd: Fd, key: Uint8Array): Uint8Array | null;
   mapLookupAndDelete(fd: Fd, key: Uint8Array): Uint8Array | null;
   mapUpdate(fd: Fd, key: Uint8Array, value: Uint8Array, flags: number): void;
@@ -181,6 +190,8 @@ export interface NativeBinding {
   programInfo(fd: Fd): ProgramInfo;
   /** Every loaded program / link of the kernel, for `programs`, `uninstall --verify` and `doctor`. */
   listPrograms(): readonly ProgramInfo[];
+  /** The kernel counts programs' runs while this is open, whatever `kernel.bpf_stats_enabled` says (Linux 5.8). */
+  enableRunStats(): Fd;
   listLinks(): readonly LinkInfo[];
   listMaps(): readonly MapInfo[];
   // ring_buffer
@@ -207,6 +218,11 @@ export interface NativeBinding {
   /** (device, inode) of a namespace: equal for equal namespaces. */
   netnsId(netns: string): { readonly device: bigint; readonly inode: bigint };
   // netns_routing
+  /**
+   * A new network namespace without a name, which ends with its last descriptor. All it has is `lo`, and there every
+   * address is this host's. Runs on the same thread.
+   */
+  createLoopbackNetns(): Promise<Fd>;
   /** The rule and its table's only route; what is there already stays. Runs on the same thread. */
   addMarkRoute(netns: string, route: MarkRoute): Promise<void>;
   /** Removes them, rules of every priority; what is not there is passed over. */
@@ -228,6 +244,8 @@ export interface NativeBinding {
   destroySockets(netns: string, connections: readonly DoomedConnection[]): Promise<number>;
   /** Whether the kernel can do that at all. */
   probeSocketDestroy(): boolean;
+  /** Connections of any process in a namespace, in every state but those without a socket. Runs on the same thread. */
+  tcpSockets(netns: string): Promise<readonly TcpSocket[]>;
   // socket_options
   socketCookie(fd: Fd): bigint;
   tcpInfo(fd: Fd): TcpInfo;
@@ -239,7 +257,10 @@ export interface NativeBinding {
   // tcp_socket
   /** TCP_NODELAY and keepalive, for the socket and, if it listens, for all that it accepts. */
   tuneSocket(fd: Fd, keepaliveSeconds: number): void;
-  /** Binds to an address, if one is given, and connects, without waiting. */
+  /**
+   * Binds to an address, if one is given, and connects, without waiting. The port is then none that a kernel chooses by
+   * itself, as long as there are others: whose address it is may use those for connections of his own.
+   */
   connectSocket(fd: Fd, from: string | null, to: string, port: number): ConnectStart;
   // fd
   openPath(path: string): Fd;

@@ -105,6 +105,12 @@ export const meshCatalogue = {
     labels: [],
     stability: 'unstable',
   },
+  mesh_kernel_path_services_left_out: {
+    type: 'gauge',
+    help: 'Addresses of Services that the kernel does not draw endpoints of, for want of room: ztunnel does',
+    labels: [],
+    stability: 'unstable',
+  },
   mesh_route_hedges_total: {
     type: 'counter',
     help: 'Endpoints that kept a connection waiting, so that another was tried beside them',

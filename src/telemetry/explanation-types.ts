@@ -96,6 +96,8 @@ export interface ExplainedEndpoint {
 export interface ExplainedTls {
   /** What the source proves; null: nothing, it is plaintext. */
   readonly proves: string | null;
+  /** By what. `kernel`: there is no TLS, the kernel knows whose socket it is, which counts as mutual TLS. */
+  readonly proof: 'certificate' | 'kernel' | null;
   /** One of them the destination has to prove. */
   readonly expects: readonly string[];
   /** What the destination takes on the port, and the PeerAuthentication that says so. */

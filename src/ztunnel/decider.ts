@@ -15,7 +15,7 @@ import { type Facts, isRefusal, peerAt, type Refusal } from './facts.ts';
 import { responseHeaders } from './headers.ts';
 import { hboneFacts, inboundSteps } from './inbound.ts';
 import { judgePlaintext, type KernelPathDoor } from './local.ts';
-import { type OriginalDestinationLookup, outboundFacts, outboundSteps } from './outbound.ts';
+import { type Captured, type OriginalDestinationLookup, outboundFacts, outboundSteps } from './outbound.ts';
 import { type Balance, furtherRoutes } from './resolve.ts';
 import { SessionAffinity } from './session-affinity.ts';
 import { Learning, type LearningDeps, Suspects } from './suspects.ts';
@@ -42,7 +42,12 @@ function withMemory(given: DeciderDeps): Deps {
   return {
     ...given,
     suspects,
-    balance: { random: given.random, affinity: new SessionAffinity(given.now), isSuspect },
+    balance: {
+      random: given.random,
+      affinity: new SessionAffinity(given.now),
+      isSuspect,
+      kernelPath: given.kernelPath.scope,
+    },
   };
 }
 
@@ -50,15 +55,15 @@ export function createDecider(given: DeciderDeps): ConnectionDecider {
   const deps = withMemory(given);
   const nextId = connectionIds(given.firstSerial ?? 0);
   const inbound = inboundSteps(deps.authorizer);
-  const originalOf = (arrival: Arrival): SocketAddress | undefined =>
+  const capturedAs = (arrival: Arrival): Captured | undefined =>
     arrival.type === 'outbound' ? deps.originalDestination(arrival.client, arrival.local) : undefined;
   const isProbe = ({ pod }: Arrival, to: SocketAddress | undefined): boolean =>
     to !== undefined && isProbeAddress(to.ip) && deps.probeArrived(pod.uid, to.port);
 
-  const judge = (view: MeshView, arrival: Arrival, original: SocketAddress | undefined): Facts | Refusal => {
+  const judge = (view: MeshView, arrival: Arrival, captured: Captured | undefined): Facts | Refusal => {
     switch (arrival.type) {
       case 'outbound':
-        return outboundSteps(original, deps.balance)(outboundFacts(view, arrival, original));
+        return outboundSteps(captured, deps.balance)(outboundFacts(view, arrival, captured?.destination));
       case 'plaintext':
         return judgePlaintext(view, arrival, deps.kernelPath, inbound);
       case 'hbone':
@@ -71,9 +76,9 @@ export function createDecider(given: DeciderDeps): ConnectionDecider {
       const { view } = deps.mesh;
       const id = nextId();
       try {
-        const original = originalOf(arrival);
-        if (isProbe(arrival, original)) return answered;
-        return decisionOn(id, judge(view, arrival, original), deps);
+        const captured = capturedAs(arrival);
+        if (isProbe(arrival, captured?.destination)) return answered;
+        return decisionOn(id, judge(view, arrival, captured), deps);
       } catch (thrown) {
         const error = asMeshError(thrown);
         const hop = error.code === 'BAD_CONNECT' ? 'h2' : 'capture';

@@ -57,6 +57,15 @@ export const peerAt = (view: MeshView, address: SocketAddress): ConnectionPeer =
   identity: undefined,
 });
 
+/** Of a connection within the node, whose kernel says what the application dialled: a pod, or a Service. */
+export const dialledFacts = (
+  view: MeshView,
+  dialled: SocketAddress,
+): Pick<ConnectionFacts, 'originalDestination' | 'service'> => ({
+  originalDestination: dialled,
+  service: view.serviceByVip(dialled.ip)?.key,
+});
+
 export const podPeer = (address: SocketAddress, workload: Workload): ConnectionPeer => ({
   address,
   workload,

@@ -18,7 +18,7 @@ import type { MeshReader, MeshView } from '../model/view.ts';
 import { mayChangeVerdicts } from '../policy/verdict-changes.ts';
 import type { Ledger } from './account.ts';
 import { type Authorizer, denial, verdictOn } from './authorize.ts';
-import { peerAt, podPeer, type SettledFacts } from './facts.ts';
+import { dialledFacts, peerAt, podPeer, type SettledFacts } from './facts.ts';
 import { newTraceId } from './headers.ts';
 
 export interface KernelConnectionsDeps {
@@ -42,7 +42,7 @@ export interface KernelConnectionsDeps {
 /** Ended connections whose end has not been heard of; it may have been lost. */
 const maxRevoked = 65_536;
 
-type Ends = Pick<KernelConnection, 'source' | 'destination' | 'sourceUid'>;
+type Ends = Pick<KernelConnection, 'source' | 'destination' | 'dialled' | 'sourceUid'>;
 
 export class KernelConnections {
   readonly #deps: KernelConnectionsDeps;
@@ -151,9 +151,8 @@ function factsOf(view: MeshView, ends: Ends, destinationUid: WorkloadUid | undef
     path: 'kernel',
     source: peerOf(view, ends.source, ends.sourceUid),
     destination: peerOf(view, ends.destination, destinationUid),
-    originalDestination: ends.destination,
+    ...dialledFacts(view, ends.dialled ?? ends.destination),
     hboneAddress: undefined,
-    service: undefined,
     verdict: undefined,
     traceId: undefined,
   };

@@ -8,12 +8,12 @@ import { formatSocketAddress } from '../base/ip.ts';
 import type { Dialler, KernelPath } from '../datapath/kernel-path/kernel-path.ts';
 import type { MeshView } from '../model/view.ts';
 import type { PlaintextArrival } from '../net/engine.ts';
-import { type Facts, isRefusal, podPeer, type Refusal, refuse, type Step } from './facts.ts';
+import { dialledFacts, type Facts, isRefusal, podPeer, type Refusal, refuse, type Step } from './facts.ts';
 import { newTraceId } from './headers.ts';
 import { plaintextFacts } from './inbound.ts';
 
 /** What the decider needs of the kernel path. */
-export type KernelPathDoor = Pick<KernelPath, 'dialler' | 'generation' | 'allow'>;
+export type KernelPathDoor = Pick<KernelPath, 'dialler' | 'generation' | 'allow' | 'scope'>;
 
 export function judgePlaintext(
   view: MeshView,
@@ -35,8 +35,15 @@ export function judgePlaintext(
   return judged;
 }
 
-function localFacts(view: MeshView, arrival: PlaintextArrival, dialler: Dialler): Facts | Refusal {
-  const facts = { ...plaintextFacts(view, arrival), path: 'local', traceId: newTraceId() } as const;
+type KnownDialler = Exclude<Dialler, { readonly type: 'stranger' }>;
+
+function localFacts(view: MeshView, arrival: PlaintextArrival, dialler: KnownDialler): Facts | Refusal {
+  const facts = {
+    ...plaintextFacts(view, arrival),
+    ...dialledFacts(view, dialler.dialled ?? arrival.local),
+    path: 'local',
+    traceId: newTraceId(),
+  } as const;
   const workload = dialler.type === 'pod' ? view.workloads.get(dialler.uid) : undefined;
   if (workload !== undefined) return { ...facts, source: podPeer(arrival.client, workload) };
   const client = formatSocketAddress(arrival.client);

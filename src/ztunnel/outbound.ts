@@ -6,17 +6,18 @@
 import { MeshError } from '../base/errors.ts';
 import { formatSocketAddress, type SocketAddress } from '../base/ip.ts';
 import { isProbeAddress } from '../base/probe-address.ts';
+import type { CapturedConnection } from '../datapath/original-destination.ts';
 import type { MeshView } from '../model/view.ts';
 import type { OutboundArrival } from '../net/engine.ts';
 import { enforceEgress } from './egress.ts';
 import { type Facts, peerAt, pipeline, refuse, type Step } from './facts.ts';
 import { type Balance, resolveDestination } from './resolve.ts';
 
-/** Where a captured connection was going: the kernel's record, which is used up by asking. */
-export type OriginalDestinationLookup = (
-  client: SocketAddress,
-  local: SocketAddress,
-) => SocketAddress | undefined;
+/** Where a captured connection was going. */
+export type Captured = Pick<CapturedConnection, 'destination' | 'drawn'>;
+
+/** The kernel's record, which is used up by asking. */
+export type OriginalDestinationLookup = (client: SocketAddress, local: SocketAddress) => Captured | undefined;
 
 export function outboundFacts(
   view: MeshView,
@@ -86,5 +87,10 @@ const refuseProbeAddress: Step = (facts) =>
 /** What comes before anybody asks where it goes. */
 export const admitOutbound: Step = pipeline(requireSource, refuseProbeAddress);
 
-export const outboundSteps = (original: SocketAddress | undefined, balance: Balance): Step =>
-  pipeline(requireCapture(original), admitOutbound, resolveDestination(balance), enforceEgress);
+export const outboundSteps = (captured: Captured | undefined, balance: Balance): Step =>
+  pipeline(
+    requireCapture(captured?.destination),
+    admitOutbound,
+    resolveDestination(balance, captured?.drawn),
+    enforceEgress,
+  );

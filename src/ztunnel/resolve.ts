@@ -6,10 +6,13 @@
 import { MeshError } from '../base/errors.ts';
 import { formatSocketAddress, type IpAddress, type SocketAddress } from '../base/ip.ts';
 import { hbonePort, meshPorts } from '../base/ports.ts';
+import type { Drawn } from '../datapath/abi/layout.ts';
+import type { KernelPathScope } from '../datapath/desired.ts';
+import { isKernelTarget } from '../datapath/services/desired.ts';
+import { type DialHistory, endpointsToTry, targetOf, vantageOf } from '../model/endpoint-choice.ts';
 import type { Service } from '../model/mesh.ts';
 import type { MeshReader, MeshView } from '../model/view.ts';
 import type { HboneRoute, Route } from '../net/engine.ts';
-import { type DialHistory, endpointsToTry, targetOf, vantageOf } from './endpoint-choice.ts';
 import { egressDenial, withinEgress } from './egress.ts';
 import { type Facts, peerAt, refuse, type Refusal, type Step } from './facts.ts';
 import { newTraceId, requestHeaders } from './headers.ts';
@@ -22,14 +25,33 @@ export interface Balance extends Pick<DialHistory, 'isSuspect'> {
   /** Picks among equal endpoints: a number in [0, 1). */
   readonly random: () => number;
   readonly affinity: SessionAffinity;
+  /** Whose pods the kernel carries connections between; undefined: nobody's. */
+  readonly kernelPath: KernelPathScope | undefined;
 }
 
+/** @param drawn which endpoint the kernel drew, and left to ztunnel */
 export const resolveDestination =
-  (balance: Balance): Step =>
+  (balance: Balance, drawn: Drawn = 'nothing'): Step =>
   (facts) => {
     const found = candidates(facts, balance.isSuspect);
-    return 'refused' in found ? found : withRoute(found, pick(found, balance));
+    return 'refused' in found ? found : withRoute(found, pick(asDrawn(found, drawn, balance), balance));
   };
+
+/**
+ * Those of the kind that the kernel drew: it has carried others' share already. All of them if there are none of that kind
+ * (any more).
+ */
+function asDrawn(found: Candidates, drawn: Drawn, { kernelPath }: Balance): Candidates {
+  // It has got sessions since, which count more.
+  if (found.service?.affinityTimeoutMs !== undefined) return found;
+  const { view, source } = found.facts;
+  const kindOf = (target: SocketAddress): Drawn => {
+    if (!isKernelTarget(view, target, kernelPath)) return 'other';
+    return source.workload?.addresses.includes(target.ip) === true ? 'itself' : 'kernel';
+  };
+  const [first, ...others] = found.targets.filter((target) => kindOf(target) === drawn);
+  return first === undefined ? found : { ...found, targets: [first, ...others] };
+}
 
 /** Where a connection may go: one of these, and which one is left to the balance. */
 export interface Candidates {

@@ -15,7 +15,7 @@ import { type Argv, output } from './process.ts';
 
 export const layout = labLayout();
 export const root = join(import.meta.dirname, '..', '..');
-const cli = join(root, 'bin', 'mesh-ebpf');
+export const cli = join(root, 'bin', 'mesh-ebpf');
 
 const waitForOthersMs = 600_000;
 const askEveryMs = 5000;
@@ -52,7 +52,7 @@ export async function startLab(manifest: string, reporting: Reporting): Promise<
 /** False when somebody else was faster. Not interruptible: a lab that is half up would be left behind. */
 async function tryStart(manifest: string): Promise<boolean> {
   try {
-    await output([cli, 'lab', 'up', '--wait', '--filename', manifest], 120_000);
+    await output([cli, 'lab', 'up', '--wait', '--same-node', 'kernel', '--filename', manifest], 120_000);
     return true;
   } catch (error) {
     if (/running already|of another lab is left/.test(String(error))) return false;
@@ -96,6 +96,14 @@ export async function labPod(namespace: string, name: string): Promise<LabPod> {
   if (record === undefined || ip === undefined) throw new Error(`pod ${namespace}/${name} does not run`);
   const cgroup = nodeCgroups(state.cgroup2, pod.spec.nodeName ?? '').pod(record.uid);
   return { namespace, name, ip, command: (argv) => inCgroup(cgroup, inPod(record.holder, argv)) };
+}
+
+/** The process id of a node's program. */
+export async function meshPid(node: string): Promise<number> {
+  const names = nodesOf(await requireLab(layout)).map(({ name }) => name);
+  const pid = (await meshPids())[names.indexOf(node)];
+  if (pid === undefined) throw new Error(`the lab has no node ${node}`);
+  return pid;
 }
 
 /** The node programs' process ids, one a node. */

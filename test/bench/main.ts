@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { type Facts, gatherFacts } from './facts.ts';
 import { reasonOf, runBench } from './frame.ts';
 import { labPod, root, startLab } from './lab.ts';
+import { enlarge } from './large-mesh.ts';
 import { LoadTool } from './load/load.ts';
 import { benchManifest, podPair } from './manifest.ts';
 import { type Options, parseOptions, usage } from './options.ts';
@@ -19,7 +20,7 @@ import { allRows } from './rows/all.ts';
 import { describeSample } from './rows/row.ts';
 import { judge } from './targets.ts';
 import { startVariant } from './variants/start.ts';
-import { type Variant, type VariantId, variantIds } from './variants/variant.ts';
+import { type Variant, variantIds } from './variants/variant.ts';
 
 const progress = (line: string): void => {
   process.stderr.write(`  ${line}\n`);
@@ -32,21 +33,41 @@ async function run(options: Options, signal: AbortSignal): Promise<Report> {
   const facts = await gatherFacts(options.ztunnel);
   const load = await LoadTool.build(join(root, 'build', 'tools'));
   const manifest = join(scratch, 'lab.yaml');
-  writeFileSync(manifest, benchManifest(variantIds.map(pairOf), load.path));
+  writeFileSync(manifest, benchManifest(pairs, load.path));
   cleanup.use(await startLab(manifest, { progress, signal }));
   const { variants, problems } = await startVariants(options, scratch, signal, cleanup);
-  const { ip: unmeshedHost } = await labPod(pairOf('none').namespace, pairOf('none').server);
-  const steps = stepsOf({ rows: options.rows, variants, rounds: options.rounds });
-  const { seconds } = options;
-  const outcome = await takeSteps(
-    steps,
-    { load, seconds, unmeshedHost, signal },
-    { progress, describe: describeSample },
-  );
-  return reportOf(options, facts, { ...outcome, problems: [...problems, ...outcome.problems] });
+  const { ip: unmeshedHost } = await labPod(podPair('none').namespace, podPair('none').server);
+  const { rows, rounds, seconds } = options;
+  const context = { load, seconds, unmeshedHost, signal };
+  const take = async (chosen: readonly Variant[]): Promise<Outcome> =>
+    await takeSteps(stepsOf({ rows, variants: chosen, rounds }), context, {
+      progress,
+      describe: describeSample,
+    });
+  const large = variants.filter(({ id }) => id === 'node-large');
+  const outcome = await take(variants.filter((variant) => !large.includes(variant)));
+  const after = large.length === 0 ? nothing : await inLargeMesh(async () => await take(large), signal);
+  return reportOf(options, facts, {
+    measurements: [...outcome.measurements, ...after.measurements],
+    problems: [...problems, ...outcome.problems, ...after.problems],
+  });
 }
 
-const pairOf = (id: VariantId): ReturnType<typeof podPair> => podPair(id, id === 'mesh');
+const nothing: Outcome = { measurements: [], problems: [] };
+
+async function inLargeMesh(take: () => Promise<Outcome>, signal: AbortSignal): Promise<Outcome> {
+  try {
+    await using around = await enlarge({ progress, signal });
+    void around;
+    return await take();
+  } catch (error) {
+    signal.throwIfAborted();
+    return { measurements: [], problems: [reasonOf(error)] };
+  }
+}
+
+/** Of all variants; some share one. */
+const pairs = [...new Map(variantIds.map(podPair).map((pair) => [pair.client, pair])).values()];
 
 /** A variant that does not start is a problem of its own; the others are measured all the same. */
 async function startVariants(
@@ -60,7 +81,7 @@ async function startVariants(
   for (const id of ids) {
     const directory = join(scratch, id);
     mkdirSync(directory);
-    const { namespace, client, server } = pairOf(id);
+    const { namespace, client, server } = podPair(id);
     try {
       progress(`starting ${id}`);
       const pods = { client: await labPod(namespace, client), server: await labPod(namespace, server) };

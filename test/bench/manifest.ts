@@ -1,8 +1,10 @@
 /**
- * The bench's lab as Kubernetes YAML: for each variant a client on one node and a server on the other, in an enrolled
- * namespace or an unmeshed one. Pure. Servers echo small messages and take iperf3's tests; proxies of the peers are
+ * The bench's lab as Kubernetes YAML: for each variant a client on one node and a server on the other, or on the same
+ * one, in an enrolled namespace or an unmeshed one. Pure. Servers echo small messages and take iperf3's tests; proxies of the peers are
  * started in these pods by their variants.
  */
+
+import type { VariantId } from './variants/variant.ts';
 
 export const enrolledNamespace = 'bench-mesh';
 export const plainNamespace = 'bench-plain';
@@ -11,17 +13,28 @@ export const plainNamespace = 'bench-plain';
 export const echoPorts = { first: 7000, count: 16 } as const;
 export const bulkPort = 5201;
 
+/** Of pairs that share one. */
+export const sharedNode = 'node-a';
+
 export interface PodPair {
   readonly namespace: string;
   readonly client: string;
   readonly server: string;
+  /** Absent: the server is on another node than the client. */
+  readonly sameNode?: 'kernel' | 'hbone';
 }
 
-export const podPair = (variant: string, enrolled: boolean): PodPair => ({
-  namespace: enrolled ? enrolledNamespace : plainNamespace,
-  client: `${variant}-client`,
-  server: `${variant}-server`,
-});
+export function podPair(variant: VariantId): PodPair {
+  // A large mesh changes nothing of the pods.
+  const pods = variant === 'node-large' ? 'node-kernel' : variant;
+  const enrolled = pods === 'mesh' || pods === 'node-kernel' || pods === 'node-hbone';
+  return {
+    namespace: enrolled ? enrolledNamespace : plainNamespace,
+    client: `${pods}-client`,
+    server: `${pods}-server`,
+    ...(pods.startsWith('node-') && { sameNode: pods === 'node-hbone' ? 'hbone' : 'kernel' }),
+  };
+}
 
 /** `load` is the path of the built load generator. */
 export function benchManifest(pairs: readonly PodPair[], load: string): string {
@@ -30,8 +43,12 @@ export function benchManifest(pairs: readonly PodPair[], load: string): string {
     namespace(plainNamespace, {}),
     ...pairs.flatMap((pair) => [
       ...[pair.client, pair.server].map((name) => account(pair.namespace, name)),
-      pod(pair.namespace, { name: pair.client, node: 'node-a', command: clientCommand }),
-      pod(pair.namespace, { name: pair.server, node: 'node-b', command: serverCommand(load) }),
+      pod(pair, { name: pair.client, node: sharedNode, command: clientCommand }),
+      pod(pair, {
+        name: pair.server,
+        node: pair.sameNode === undefined ? 'node-b' : sharedNode,
+        command: serverCommand(load),
+      }),
     ]),
   ];
   return documents.map((document) => JSON.stringify(document, undefined, 2)).join('\n---\n');
@@ -55,10 +72,14 @@ interface PodSpec {
   readonly command: readonly string[];
 }
 
-const pod = (inNamespace: string, { name, node, command }: PodSpec): object => ({
+const pod = ({ namespace: inNamespace, sameNode }: PodPair, { name, node, command }: PodSpec): object => ({
   apiVersion: 'v1',
   kind: 'Pod',
-  metadata: { namespace: inNamespace, name },
+  metadata: {
+    namespace: inNamespace,
+    name,
+    ...(sameNode !== undefined && { annotations: { 'mesh-ebpf.io/same-node': sameNode } }),
+  },
   spec: {
     nodeName: node,
     serviceAccountName: name,

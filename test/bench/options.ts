@@ -20,14 +20,15 @@ const most = { rounds: 20 } as const;
 
 export const usage = (
   rows: readonly Row[],
-): string => `usage: make bench                    the full run, 10 to 15 minutes
+): string => `usage: make bench                    the full run, 15 to 20 minutes
        npm run bench -- [options]
 
 Measures no mesh, mesh-ebpf, an HAProxy mTLS pair, and a ztunnel pair if ZTUNNEL=path is given, in turn, on two nodes
-of the lab on this machine. Needs root, and a machine that does nothing else. A missed target is a result, not a
+of the lab on this machine; and within a node no mesh, the kernel path and HBONE (rows and variants node-...), at the
+end in a mesh of 1 000 policies and 10 000 workloads. Needs root, and a machine that does nothing else. A missed target is a result, not a
 failure: the exit code is 1 only when something could not be measured.
 
-  --quick            one round of short measurements, under 3 minutes
+  --quick            one round of short measurements, under 6 minutes
   --rounds N         rounds whose medians are shown (${full.rounds})
   --only ROW         only this row; may be repeated: ${rows.map(({ id }) => id).join(', ')}
   --variant NAME     only this variant; may be repeated: ${variantIds.join(', ')}

@@ -2,7 +2,7 @@
 import type { Facts } from './facts.ts';
 import type { MetricResult, RowResult } from './results.ts';
 import type { Verdict } from './targets.ts';
-import type { VariantId } from './variants/variant.ts';
+import { acrossNodes, type VariantId, withinNode } from './variants/variant.ts';
 
 export interface Report {
   readonly facts: Facts;
@@ -22,15 +22,44 @@ export const variantTitles: Readonly<Record<VariantId, string>> = {
   mesh: 'mesh-ebpf',
   haproxy: 'HAProxy',
   ztunnel: 'ztunnel',
+  'node-none': 'no mesh',
+  'node-kernel': 'kernel path',
+  'node-hbone': 'HBONE',
+  'node-large': 'kernel, large mesh',
 };
+
+/** Variants that are set against each other: the project's, and what its values are divided by. */
+interface Section {
+  readonly scope: RowResult['scope'];
+  readonly title: string | undefined;
+  readonly subject: VariantId;
+  readonly variants: readonly VariantId[];
+  readonly against: readonly VariantId[];
+}
+
+const sections: readonly Section[] = [
+  {
+    scope: undefined,
+    title: undefined,
+    subject: 'mesh',
+    variants: acrossNodes,
+    against: ['haproxy', 'ztunnel', 'none'],
+  },
+  {
+    scope: 'node',
+    title: 'within a node',
+    subject: 'node-kernel',
+    variants: withinNode,
+    against: ['node-hbone', 'node-none'],
+  },
+];
 
 export function renderReport(report: Report): string {
   const { facts, method, rows, targets, problems } = report;
   return [
     ...Object.entries(facts).map(([name, value]) => `${`${name}:`.padEnd(10)}${value}`),
     `method:   ${method}`,
-    '',
-    ...renderTable(resultTable(report)),
+    ...sections.flatMap((section) => sectionLines(report, section)),
     ...(targets.length === 0 ? [] : ['', 'targets', ...targets.map(renderTarget)]),
     ...(problems.length === 0 ? [] : ['', 'not measured', ...problems.map((problem) => `  ${problem}`)]),
     ...(rows.length === 0 ? ['nothing was measured'] : []),
@@ -40,28 +69,40 @@ export function renderReport(report: Report): string {
 
 export type Line = readonly string[];
 
-function resultTable({ variants, rows }: Report): readonly Line[] {
-  const ratios = (['haproxy', 'ztunnel', 'none'] as const).filter((id) => variants.includes(id));
+function sectionLines(report: Report, section: Section): readonly string[] {
+  const rows = report.rows.filter(({ scope }) => scope === section.scope);
+  const variants = report.variants.filter((id) => section.variants.includes(id));
+  if (rows.length === 0 || variants.length === 0) return [];
+  const { title } = section;
+  return ['', ...(title === undefined ? [] : [title]), ...renderTable(resultTable(rows, variants, section))];
+}
+
+function resultTable(
+  rows: readonly RowResult[],
+  variants: readonly VariantId[],
+  { subject, against }: Section,
+): readonly Line[] {
+  const ratios = variants.includes(subject) ? against.filter((id) => variants.includes(id)) : [];
   const head = [
     'figure',
     'unit',
     ...variants.map((id) => variantTitles[id]),
-    ...(variants.includes('mesh') ? ratios.map((id) => `/ ${variantTitles[id]}`) : []),
+    ...ratios.map((id) => `/ ${variantTitles[id]}`),
   ];
   const lines = rows.flatMap(({ title, metrics }) =>
     metrics.map((metric, i) => [
       i === 0 ? title : '',
       metric.unit,
       ...variants.map((id) => number(metric.values[id]?.median, metric.digits)),
-      ...(variants.includes('mesh') ? ratios.map((id) => ratio(metric, id)) : []),
+      ...ratios.map((id) => ratio(metric, subject, id)),
     ]),
   );
   return [head, ...lines];
 }
 
-/** mesh-ebpf's value over another variant's. */
-function ratio({ values }: MetricResult, other: VariantId): string {
-  const [mine, theirs] = [values.mesh?.median, values[other]?.median];
+/** The project's value over another variant's. */
+function ratio({ values }: MetricResult, subject: VariantId, other: VariantId): string {
+  const [mine, theirs] = [values[subject]?.median, values[other]?.median];
   return mine === undefined || theirs === undefined || theirs === 0 ? '-' : `${(mine / theirs).toFixed(2)}x`;
 }
 

@@ -17,6 +17,7 @@ export interface MetricResult extends Metric {
 export interface RowResult {
   readonly id: string;
   readonly title: string;
+  readonly scope?: RowHead['scope'];
   readonly metrics: readonly MetricResult[];
 }
 
@@ -24,6 +25,8 @@ export interface RowResult {
 export interface RowHead {
   readonly id: string;
   readonly title: string;
+  /** Within a node; absent: across two. */
+  readonly scope?: 'node';
   readonly metrics: readonly Metric[];
 }
 
@@ -41,6 +44,7 @@ export const collect = (
   rows.map((row) => ({
     id: row.id,
     title: row.title,
+    ...(row.scope !== undefined && { scope: row.scope }),
     metrics: row.metrics.map((metric) => ({
       ...metric,
       values: valuesOf(

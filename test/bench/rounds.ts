@@ -2,7 +2,7 @@
 import type { Measurement } from './results.ts';
 import type { Row, RowContext } from './rows/row.ts';
 import { rotated } from './stats.ts';
-import { type Variant, variantIds } from './variants/variant.ts';
+import { acrossNodes, type Variant, type VariantId } from './variants/variant.ts';
 
 export interface Plan {
   readonly rows: readonly Row[];
@@ -39,16 +39,22 @@ export function stepsOf({ rows, variants, rounds }: Plan): readonly Step[] {
 }
 
 const turn = (row: Row, variants: readonly Variant[], round: number, i = 0): readonly Step[] =>
-  rotated(
-    variants.filter(({ id }) => (row.variants ?? variantIds).includes(id)),
-    round + i,
-  ).map((variant) => ({ round, row, variant }));
+  rotated(measurable(row, variants), round + i).map((variant) => ({ round, row, variant }));
 
-/** Rows cut into turns look at the kernel only: there is nothing to warm up. */
+function measurable(row: Row, variants: readonly Variant[]): readonly Variant[] {
+  const ids: readonly VariantId[] = row.variants ?? acrossNodes;
+  return variants.filter(({ id }) => ids.includes(id));
+}
+
+/** Rows cut into turns look at the kernel only, or come after rows that have warmed up the proxies. */
 const warmUp = (row: Row, variants: readonly Variant[]): readonly Step[] =>
   row.turns !== undefined
     ? []
-    : variants.filter(({ id }) => id !== 'none').map((variant) => ({ round: undefined, row, variant }));
+    : measurable(row, variants)
+        .filter((variant) => !unproxied.has(variant.id))
+        .map((variant) => ({ round: undefined, row, variant }));
+
+const unproxied: ReadonlySet<VariantId> = new Set(['none', 'node-none']);
 
 export interface Outcome {
   readonly measurements: readonly Measurement[];

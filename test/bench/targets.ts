@@ -1,4 +1,4 @@
-/** What the TypeScript engine is to reach, and whether it did. Pure. */
+/** What the project is to reach, and whether it did. Pure. */
 import { type RowResult, valueOf } from './results.ts';
 import type { VariantId } from './variants/variant.ts';
 
@@ -23,11 +23,11 @@ export const judge = (results: readonly RowResult[], of: readonly Target[] = tar
     return verdict === undefined ? [] : [{ title: target.title, limit: target.limit, ...verdict }];
   });
 
-type Place = readonly [row: string, metric: string];
+type Place = readonly [row: string, metric: string, subject?: VariantId];
 
-/** `value` of the mesh's median and another variant's, against a limit. */
+/** `value` of the mesh's median, or of one of its variants, and another variant's, against a limit. */
 export function comparison(
-  [row, metric]: Place,
+  [row, metric, subject = 'mesh']: Place,
   other: VariantId,
   rule: {
     readonly title: string;
@@ -40,7 +40,7 @@ export function comparison(
     title: rule.title,
     limit: rule.limit,
     judge(results) {
-      const mine = valueOf(results, row, metric, 'mesh');
+      const mine = valueOf(results, row, metric, subject);
       const theirs = valueOf(results, row, metric, other);
       if (mine === undefined || theirs === undefined) return undefined;
       return { shown: rule.shown(mine, theirs), met: rule.met(mine, theirs) };
@@ -59,6 +59,42 @@ const atMostTimesHaproxy = (row: string, title: string, limit: number): Target =
 const idleLimitKb = 12;
 const connectLimitUs = 5;
 const bulkLimit = 0.03;
+
+const nodeConnectLimitUs = 10;
+const nodeFirstLimitMs = 2;
+const nodeLimit = 0.03;
+/** A core, as 10 000 connections a second are to use at most: per connection, so that a small machine can tell. */
+const acceptLimitUs = 10;
+
+const notSlowerThanNoMesh = (row: string, metric: 'rate' | 'p50', title: string): Target =>
+  comparison([row, metric, 'node-kernel'], 'node-none', {
+    title: `within a node: ${title}`,
+    limit: `within ${100 * nodeLimit} % of no mesh`,
+    shown: (kernel, none) => `${((100 * kernel) / none).toFixed(1)} %`,
+    met: (kernel, none) =>
+      metric === 'rate' ? kernel >= (1 - nodeLimit) * none : kernel <= (1 + nodeLimit) * none,
+  });
+
+const kernelPathTargets = (subject: 'node-kernel' | 'node-large', where: string): readonly Target[] => [
+  comparison(['node-connect', 'p50', subject], 'node-none', {
+    title: `${where}: connect()`,
+    limit: `at most +${nodeConnectLimitUs} µs over no mesh`,
+    shown: (kernel, none) => `${signed(kernel - none, 1)} µs`,
+    met: (kernel, none) => kernel - none <= nodeConnectLimitUs,
+  }),
+  comparison(['node-first', 'p50', subject], 'node-none', {
+    title: `${where}: first connection of a pair`,
+    limit: `at most +${nodeFirstLimitMs} ms over no mesh`,
+    shown: (kernel, none) => `${signed((kernel - none) / 1000, 2)} ms`,
+    met: (kernel, none) => kernel - none <= nodeFirstLimitMs * 1000,
+  }),
+  comparison(['node-short-8', 'cpu', subject], subject, {
+    title: `${where}: node program's CPU, a connection`,
+    limit: `at most ${acceptLimitUs} µs (10 000/s: 10 % of a core)`,
+    shown: (kernel) => `${kernel.toFixed(1)} µs`,
+    met: (kernel) => kernel <= acceptLimitUs,
+  }),
+];
 
 const targets: readonly Target[] = [
   atMostTimesHaproxy('up-1', 'CPU per GB, up, 1 connection', 1.05),
@@ -86,6 +122,11 @@ const targets: readonly Target[] = [
     shown: (mesh, none) => `${((100 * mesh) / none).toFixed(1)} %`,
     met: (mesh, none) => mesh >= (1 - bulkLimit) * none,
   }),
+  ...kernelPathTargets('node-kernel', 'within a node'),
+  notSlowerThanNoMesh('node-up-1', 'rate', 'throughput, 1 connection'),
+  notSlowerThanNoMesh('node-up-8', 'rate', 'throughput, 8 connections'),
+  notSlowerThanNoMesh('node-ping-1', 'p50', '64-byte round trip'),
+  ...kernelPathTargets('node-large', 'the same in a large mesh'),
 ];
 
 const signed = (value: number, digits: number): string => `${value < 0 ? '' : '+'}${value.toFixed(digits)}`;

@@ -56,6 +56,8 @@ describe('the codecs and the compiled object', () => {
 describe('the constants of the header', () => {
   it('are those of the codecs', () => {
     expect(cEnum('mesh_origin_kind', 'MESH_ORIGIN_')).toEqual(layout.originKinds);
+    expect(cEnum('mesh_drawn', 'MESH_DRAWN_')).toEqual(layout.drawnKinds);
+    expect(cEnum('mesh_service_flag', 'MESH_SERVICE_')).toEqual(layout.serviceFlags);
     expect(cEnum('mesh_destination_flag', 'MESH_DESTINATION_')).toEqual(layout.destinationFlags);
     expect(cEnum('mesh_config_flag', 'MESH_CONFIG_')).toEqual(layout.configFlags);
     expect(header).toContain(`#define MESH_ABI ${layout.abiVersion}\n`);

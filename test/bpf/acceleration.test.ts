@@ -34,7 +34,7 @@ const latePort = 8091;
 let mesh: Mesh;
 const ended: EndedConnection[] = [];
 let stopListening: () => void;
-const release: (() => Promise<void>)[] = [];
+const release: (() => Promise<unknown>)[] = [];
 
 beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath: scope('off') });

@@ -23,7 +23,7 @@ const port = 5353;
 
 
 let mesh: Mesh;
-const servers: (() => Promise<void>)[] = [];
+const servers: (() => Promise<unknown>)[] = [];
 beforeAll(async () => {
   mesh = await startMesh();
   for (const pod of [mesh.a, mesh.b, mesh.x]) {

@@ -2,7 +2,7 @@
 import { mkdirSync, rmdirSync, statSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { dumpMap, findRows, listMaps } from '../../src/datapath/inspect/maps.ts';
-import { listPrograms } from '../../src/datapath/inspect/programs.ts';
+import { countedBetween, listPrograms, startCounting } from '../../src/datapath/inspect/programs.ts';
 import { type Feature, probeFeatures } from '../../src/datapath/probe.ts';
 import { findLeftovers, installedObjects, ownedBy, uninstallDatapath } from '../../src/datapath/uninstall.ts';
 import { native } from './support/lab.ts';
@@ -51,7 +51,7 @@ describe('the contents of a map', () => {
       expect.objectContaining({ podId: 2, pod: 'test/b', uid: b.uid, ip4: b.ip4, ip6: b.ip6 }),
     );
     expect(dump('listeners')).toContainEqual(expect.objectContaining({ podId: 1, pod: 'test/a' }));
-    expect(dump('config')).toEqual([expect.objectContaining({ captureUnknown: false, abi: 4 })]);
+    expect(dump('config')).toEqual([expect.objectContaining({ captureUnknown: false, abi: 5 })]);
     expect(dump('cookies')).toEqual([]);
   });
 
@@ -116,6 +116,25 @@ describe('the list of programs', () => {
     expect(programs.every(({ tag }) => /^[0-9a-f]{16}$/.test(tag ?? ''))).toBe(true);
   });
 
+  it('says what they did while the kernel was told to count', async () => {
+    const { lab, a } = mesh;
+    const stop = startCounting(native);
+    const before = listPrograms(native, lab.pinRoot);
+    const connects = 20;
+    for (let i = 0; i < connects; i++) await lab.run(a, scripts.connect, ['10.96.0.10', 80]);
+    const counted = countedBetween(before, listPrograms(native, lab.pinRoot));
+    stop();
+    const named = (name: string): unknown => counted.find(({ program }) => program === name);
+    expect(named('mesh_connect4')).toMatchObject({ runs: BigInt(connects) });
+    for (const name of ['mesh_connect4', 'mesh_sockops', 'mesh_sk_lookup']) {
+      const { runs, totalNs, averageNs } = named(name) as (typeof counted)[number];
+      expect(runs).toBeGreaterThanOrEqual(connects);
+      expect(totalNs).toBeGreaterThan(runs);
+      expect(averageNs).toBeGreaterThan(10);
+    }
+    expect(named('mesh_connect6')).toMatchObject({ runs: 0n, averageNs: undefined });
+  });
+
   it('shows what is not attached', () => {
     const fd = native.openPinned(mesh.lab.pin('links', 'mesh_connect6'));
     native.linkDetach(fd);
@@ -172,7 +191,7 @@ describe('uninstalling', () => {
 
     const installed = installedObjects(native, lab.pinRoot);
     const count = (wanted: string): number => installed.filter(({ kind }) => kind === wanted).length;
-    expect([count('link'), count('program'), count('map')]).toEqual([9, 9, 19]);
+    expect([count('link'), count('program'), count('map')]).toEqual([9, 9, 23]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(installed.length);
     expect(await findLeftovers(native, [lab.pinRoot], owned)).toEqual([]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(0);

@@ -221,7 +221,7 @@ describe('a connection that is there', () => {
     const { a, b, datapath } = mesh;
     const source = { ip: a.ip4, port: 40_000 as Port };
     const destination = { ip: b.ip4, port: 8080 as Port };
-    const ids = { sourcePodId: 1, sourceUid: a.uid, destinationUid: b.uid };
+    const ids = { dialled: undefined, sourcePodId: 1, sourceUid: a.uid, destinationUid: b.uid };
     await datapath.cut([{ source, destination, ...ids, openedAt: 0n, cookie: 1n, isAdmitted: true, isAccelerated: false }]);
     await allow();
     expect(await dial('a', b.ip4)).toEqual(toApplication);
@@ -229,7 +229,8 @@ describe('a connection that is there', () => {
 });
 
 describe('what is not on the kernel path', () => {
-  it('is captured as ever: what aims at Services', async () => {
+  it('is captured as ever: what aims at a Service none of whose endpoints takes it', async () => {
+    mesh.datapath.apply(wholeMesh(mesh, { a: 'hbone', b: 'hbone' }));
     expect(await dial('a', '10.96.0.10', 80)).toEqual(captured);
   });
 

@@ -12,6 +12,7 @@ import { allHooks } from '../../src/datapath/hooks.ts';
 import { execOk } from '../cluster/machine/exec.ts';
 import { bundleTests } from './bundle.ts';
 import { kernelCache, readyKernel, type ReadyKernel } from './debian/cache.ts';
+import { compileOlder } from '../bpf/support/older-object.ts';
 import { documentedSkips, type Skips } from './judge/features.ts';
 import { judgeKernel, type KernelResult } from './judge/result.ts';
 import { renderMatrix, tally } from './judge/table.ts';
@@ -24,6 +25,7 @@ const root = join(import.meta.dirname, '..', '..');
 const build = join(root, 'build', 'kernels');
 const bundles = join(build, 'tests');
 const variant = join(build, 'variant');
+const older = join(build, 'older');
 const variantObject = join(variant, 'mesh.bpf.o');
 
 const progress = (line: string): void => {
@@ -35,6 +37,9 @@ async function run(options: Options, signal: AbortSignal): Promise<readonly Kern
   await mkdir(build, { recursive: true });
   await bundleTests(root, options.tests, bundles);
   await execOk(['make', '-s', '-C', join(root, 'bpf'), `OUT=${variant}`, 'CPU=v2']);
+  await rm(older, { recursive: true, force: true });
+  await mkdir(older);
+  const olderObject = compileOlder(older);
   const results: KernelResult[] = [];
   for (const kernel of options.kernels) {
     signal.throwIfAborted();
@@ -43,6 +48,7 @@ async function run(options: Options, signal: AbortSignal): Promise<readonly Kern
       ready,
       options,
       skips.get(kernel.series) ?? { features: [], tests: [] },
+      olderObject,
       signal,
     );
     progress(
@@ -57,12 +63,13 @@ async function runKernel(
   kernel: ReadyKernel,
   options: Options,
   skips: Skips,
+  olderObject: string,
   signal: AbortSignal,
 ): Promise<KernelResult> {
   const results = join(build, kernel.series);
   await rm(results, { recursive: true, force: true });
   await mkdir(results);
-  const steps = stepsFor(options.tests, { root, results, bundles, variantObject });
+  const steps = stepsFor(options.tests, { root, results, bundles, variantObject, olderObject });
   const startedAt = performance.now();
   progress(`${kernel.series}: booting ${kernel.name} ${kernel.version}`);
   const heard = follower(kernel.series, progress);

@@ -17,6 +17,8 @@ export interface Places {
   readonly bundles: string;
   /** The programs in other instructions: a compiler takes minutes in the guest. */
   readonly variantObject: string;
+  /** The programs of another layout. */
+  readonly olderObject: string;
 }
 
 export interface TestFile {
@@ -27,15 +29,16 @@ export interface TestFile {
 
 const bpfTests = [
   'abi',
-  'acceleration',
   'capture',
   'capture-probe',
   'inbound',
   'egress',
   'inspect',
   'kernel-path',
+  'kernel-services',
   'limits',
   'restart',
+  'upgrade',
 ];
 
 export const testFiles: readonly TestFile[] = [
@@ -50,8 +53,9 @@ const longest = 1200;
 const patience = 10;
 
 export function stepsFor(files: readonly TestFile[], places: Places): readonly Step[] {
-  const { root, results, bundles, variantObject } = places;
-  const environment = `MESH_EBPF_PATIENCE=${patience} MESH_EBPF_VARIANT_OBJECT=${variantObject}`;
+  const { root, results, bundles, variantObject, olderObject } = places;
+  const objects = `MESH_EBPF_VARIANT_OBJECT=${variantObject} MESH_EBPF_OLDER_OBJECT=${olderObject}`;
+  const environment = `MESH_EBPF_PATIENCE=${patience} ${objects}`;
   const node = join(root, 'node_modules', '.bin', 'node');
   return [
     { name: 'programs', kind: 'programs', timeoutSeconds: longest, command: loadAll(places) },

@@ -46,7 +46,7 @@ const badU32s = [-1, 0.5, 2 ** 32, Number.NaN, '1', 1n, null, undefined];
 /** Name of the function, and arguments of which one is wrong. A function: descriptors exist only once tests run. */
 const table = (): (readonly [string, readonly unknown[]])[] => [
   ...badPaths.flatMap((path) =>
-    ['openObject', 'btfStructs', 'openPinned', 'openPath', 'netnsId', 'netnsCookie', 'netnsAddresses'].map(
+    ['openObject', 'btfStructs', 'openPinned', 'openPath', 'netnsId', 'netnsCookie', 'netnsAddresses', 'tcpSockets'].map(
       (name) => [name, [path]] as const,
     ),
   ),
@@ -55,7 +55,7 @@ const table = (): (readonly [string, readonly unknown[]])[] => [
   ...badPaths.map((path) => ['probeConnect', [path, '192.0.2.1', 1]] as const),
   ...badU32s.map((id) => ['openMap', [id]] as const),
   ...badFds.flatMap((fd) => [
-    ...['mapInfo', 'mapDump', 'linkDetach', 'linkInfo', 'programInfo', 'openRingBuffer'].map(
+    ...['mapInfo', 'mapStructs', 'mapDump', 'linkDetach', 'linkInfo', 'programInfo', 'openRingBuffer'].map(
       (name) => [name, [fd]] as const,
     ),
     ...[

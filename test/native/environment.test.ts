@@ -57,6 +57,7 @@ describe('a process without privileges', () => {
         probeHelper: 'EPERM',
         probeProgramType: 'EPERM',
         listPrograms: 'EPERM',
+        enableRunStats: 'EPERM',
         listMaps: 'EPERM',
         load: 'EPERM',
         createSocket: 'EPERM',

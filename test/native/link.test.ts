@@ -165,6 +165,20 @@ describe('a program', () => {
     expect(native.listPrograms()).toContainEqual(info);
   });
 
+  it('has its runs counted while somebody asks the kernel for that', () => {
+    attach('report_connect');
+    const run = (): bigint => {
+      connectFromCgroup(cgroup.path, '127.0.0.1', 9);
+      return native.programInfo(program('report_connect')).runCount;
+    };
+    const counting = native.enableRunStats();
+    const first = run();
+    expect(first).toBeGreaterThan(0n);
+    expect(run()).toBeGreaterThan(first);
+    expect(native.programInfo(program('report_connect')).runTimeNs).toBeGreaterThan(0n);
+    native.closeFd(counting);
+  });
+
   it('has the same tag whenever it is the same program', () => {
     const other = subject.open();
     other.load();

@@ -136,6 +136,17 @@ describe('a BPF object', () => {
   });
 });
 
+describe('BTF of a map', () => {
+  it('tells the structs of the object that it was made from', () => {
+    const object = subject.open();
+    object.load();
+    const map = object.mapFd('plain_hash');
+    expect(native.mapStructs(map)).toContainEqual(native.btfStructs(subject.path).find(({ name }) => name === 'layout'));
+    native.closeFd(map);
+    object.close();
+  });
+});
+
 describe('BTF of an object file', () => {
   it('tells the layout of its structs', () => {
     expect(native.btfStructs(subject.path).find((found) => found.name === 'layout')).toEqual({

@@ -39,6 +39,22 @@ describe('connecting a socket', () => {
     expect(start.port).toBeGreaterThan(0);
   });
 
+  it('from another one’s address takes no port that his own kernel may choose, until those run out', async () => {
+    const listener = fds.keep(await native.createSocket(loopbackListener));
+    const from = async (): Promise<number> =>
+      native.connectSocket(await socket(), '127.0.0.78', '127.0.0.1', portOf(listener)).port;
+    const ports: number[] = [];
+    for (let i = 0; i < 40; i++) ports.push(await from());
+    expect(ports.filter((port) => port < 61_000)).toEqual([]);
+    expect(new Set(ports).size).toBe(40);
+    // All that follow, as far as attempts go.
+    for (let port = 61_000; port < 65_536; port++) {
+      const spec = { ...clientSpec, bindIp: '127.0.0.78', bindPort: port };
+      await native.createSocket(spec).then((fd) => fds.keep(fd), () => undefined);
+    }
+    expect(await from()).toBeLessThan(61_000);
+  });
+
   it('to a port that nobody serves is refused at once', async () => {
     const listener = await native.createSocket(loopbackListener);
     const port = portOf(listener);

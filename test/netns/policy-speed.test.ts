@@ -2,18 +2,14 @@
  * How soon a policy is in force, from the moment its file is there: until the first connection is refused, and until one
  * that lives is ended. On nodes that know a thousand pods more, which run nowhere. Prints what it measured.
  */
-import { describe, expect } from '@jest/globals';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { type Lab, labSuite } from './support/lab.ts';
+import { describe } from '@jest/globals';
+import { labSuite } from './support/lab.ts';
 import { namespace, pod, policy, serverPod } from './support/manifest.ts';
-import { patience, until } from './support/wait.ts';
+import { knocker, now, put, putAway, report } from './support/speed.ts';
+import { until } from './support/wait.ts';
 
 const others = 1_000;
 const rounds = 15;
-/** Far beyond what is wanted: others use the machine, too. */
-const generousMs = 1_000 * patience;
 
 const { scenario } = labSuite(
   namespace('shop', 'ambient'),
@@ -35,50 +31,8 @@ status:
   conditions: [{ type: Ready, status: "True" }]
 `;
 
-/** As the lab's API server does: nobody sees half a file. */
-function put(lab: Lab, name: string, yaml: string): void {
-  const staged = join(lab.layout.staging, name);
-  writeFileSync(staged, yaml);
-  renameSync(staged, join(lab.layout.objects, name));
-}
-
 const policyFile = 'authorizationpolicy_shop_closed.yaml';
 const closed = policy('shop/closed', 'DENY', '[{}]', 'cart');
-
-interface Said {
-  readonly at: number;
-  readonly answer: 'let in' | 'refused' | 'ended';
-}
-
-/** Hears a `knock.ts` in the pod that calls. */
-async function knocker(lab: Lab, ...mode: readonly string[]) {
-  const script = new URL('support/pod/knock.ts', import.meta.url).pathname;
-  const running = await lab.spawn('shop/web', [
-    process.execPath,
-    script,
-    lab.pod('shop/cart').ip4,
-    '7001',
-    ...mode,
-  ]);
-  const heard: Said[] = [];
-  const lines = createInterface(running.child.stdout);
-  lines.on('line', (line) => void heard.push(JSON.parse(line) as Said));
-  const next = async (answer: Said['answer'], after: number): Promise<number> => {
-    const find = (): Said | undefined => heard.find((said) => said.answer === answer && said.at >= after);
-    await until(`a connection to be ${answer}`, async () => find() !== undefined);
-    return (find()?.at ?? Number.NaN) - after;
-  };
-  return { next, stop: () => running.child.stdin.end() };
-}
-
-const now = (): number => performance.timeOrigin + performance.now();
-
-function report(what: string, times: readonly number[]): void {
-  const sorted = times.toSorted((a, b) => a - b);
-  const [p50, most] = [sorted[Math.floor(sorted.length / 2)] ?? Number.NaN, sorted.at(-1) ?? Number.NaN];
-  process.stdout.write(`${what}: p50 ${p50.toFixed(0)} ms, most ${most.toFixed(0)} ms of ${times.length}\n`);
-  expect(p50).toBeLessThan(generousMs);
-}
 
 describe('a policy that is there', () => {
   scenario(
@@ -89,12 +43,12 @@ describe('a policy that is there', () => {
         const { items } = await lab.admin<{ readonly items: readonly unknown[] }>('node-b', '/v1/workloads');
         return items.length > others;
       });
-      const knocking = await knocker(lab);
+      const knocking = await knocker(lab, 'shop/web', 'shop/cart');
       const refused: number[] = [];
       const ended: number[] = [];
       for (let i = 0; i < rounds; i++) {
         await knocking.next('let in', now());
-        const held = await knocker(lab, 'hold');
+        const held = await knocker(lab, 'shop/web', 'shop/cart', 'hold');
         await held.next('let in', 0);
         const start = now();
         put(lab, policyFile, closed);
@@ -102,7 +56,7 @@ describe('a policy that is there', () => {
         refused.push(first);
         ended.push(end);
         held.stop();
-        rmSync(join(lab.layout.objects, policyFile));
+        putAway(lab, policyFile);
       }
       knocking.stop();
       report(`policy file → first connection refused, ${others} pods more`, refused);

@@ -44,6 +44,7 @@ export interface NodeFlags extends MeshFlags {
   readonly maxVerdicts?: string;
   readonly sameNode?: string;
   readonly accelerate?: string;
+  readonly maxPodConnections?: string;
 }
 
 /** Where the Kubernetes objects come from. */
@@ -81,6 +82,8 @@ export interface NodeConfig {
   readonly sameNode: SameNode;
   /** Which of the connections in the kernel alone go from socket to socket: none, those of pods that ask for it, or all. */
   readonly accelerate: Acceleration;
+  /** How many connections to others of the node one pod may have in the kernel alone. Undefined: a quarter of `flows`. */
+  readonly podConnections: number | undefined;
   /** Undefined: the CNI plugin is not installed. */
   readonly cni: CniConfig | undefined;
 }
@@ -109,6 +112,7 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
     mapSizes: mapSizes(flags),
     sameNode: parseSameNode(flags.sameNode ?? 'hbone'),
     accelerate: parseAcceleration(flags.accelerate ?? 'off'),
+    podConnections: podConnections(flags),
     cni: cniConfig(flags, environment),
   };
   const objects = objectsConfig(flags, environment);
@@ -138,6 +142,9 @@ function objectsConfig(flags: NodeFlags, environment: Environment): ObjectsConfi
   if (kubeconfig === undefined && !isInPod) return undefined;
   return { type: 'api', kubeconfig, snapshotFile: snapshot ?? '/var/lib/mesh-ebpf/node/objects.snapshot' };
 }
+
+const podConnections = ({ maxPodConnections }: NodeFlags): number | undefined =>
+  maxPodConnections === undefined ? undefined : parseEntries(maxPodConnections, '--max-pod-connections');
 
 function mapSizes({ maxPods, maxDestinations, maxFlows, maxEgress, maxVerdicts }: NodeFlags): MapSizes {
   const { pods, destinations, flows, egress, verdicts } = defaultMapSizes;

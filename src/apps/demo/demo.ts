@@ -15,6 +15,7 @@ import { acts, transfer } from './acts.ts';
 import { labClient, type LabClient } from './lab-client.ts';
 import { perform, type Stage } from './perform.ts';
 import { tellPolicies } from './policy-act.ts';
+import { keepToHbone, tellSameNode } from './same-node-act.ts';
 import { header, outcomeLine, podColumns, transferLine } from './screen.ts';
 
 export interface DemoDeps {
@@ -23,6 +24,8 @@ export interface DemoDeps {
   readonly manifests: string;
   /** Of its policies. */
   readonly policies: string;
+  /** Of the act about pods of one node. */
+  readonly sameNode: string;
 }
 
 interface Flags {
@@ -47,8 +50,8 @@ async function demo(flags: Flags, deps: DemoDeps, context: CommandContext): Prom
   );
   const scratch = await mkdtemp(join(tmpdir(), 'mesh-ebpf-demo-'));
   try {
-    await client.lab('up', '-f', deps.manifests, '--wait', '-o', 'json');
-    const wrong = await tell(screen, client, scratch, deps.policies);
+    await client.lab('up', '-f', deps.manifests, '--wait', '-o', 'json', '--same-node', 'kernel');
+    const wrong = await tell(screen, client, scratch, deps);
     epilogue(screen, flags.keep === true);
     return wrong === 0 ? exitCodes.clean : exitCodes.findings;
   } finally {
@@ -58,7 +61,9 @@ async function demo(flags: Flags, deps: DemoDeps, context: CommandContext): Prom
 }
 
 /** Returns how many connections were not as expected. */
-async function tell(screen: Screen, client: LabClient, scratch: string, policies: string): Promise<number> {
+async function tell(screen: Screen, client: LabClient, scratch: string, deps: DemoDeps): Promise<number> {
+  // Until the act that shows what changes without.
+  await keepToHbone(client, deps.sameNode);
   const { pods, nodes } = await client.status();
   const workloads = (await Promise.all(nodes.map(({ name }) => client.workloads(name)))).flat();
   const rows = pods.map((pod) => ({ pod, workload: workloads.find(({ uid }) => uid === pod.uid) }));
@@ -86,7 +91,8 @@ async function tell(screen: Screen, client: LabClient, scratch: string, policies
         'for the pods outside the mesh, so it would have found it for the others.',
     ),
   );
-  return wrong + (await tellPolicies(screen, stage, policies));
+  wrong += await tellPolicies(screen, stage, deps.policies);
+  return wrong + (await tellSameNode(screen, stage, deps.sameNode));
 }
 
 function epilogue(screen: Screen, kept: boolean): void {

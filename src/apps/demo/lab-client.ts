@@ -15,6 +15,22 @@ import type {
 export interface Explained {
   readonly outcome: 'allowed' | 'denied' | 'depends' | 'failed';
   readonly verdict: { readonly reason: string };
+  readonly ways: readonly { readonly path: string | null }[];
+}
+
+/** What the demo looks at of `verdicts -o json`. */
+interface Verdicts {
+  readonly items: readonly AdmittedPair[];
+}
+
+export interface AdmittedPair {
+  readonly source: string;
+  readonly sourceIp: string;
+  readonly destination: string;
+  readonly destinationIp: string;
+  readonly port: number;
+  readonly state: string;
+  readonly verdict: { readonly policy: string | null } | null;
 }
 
 export interface LabClient {
@@ -25,6 +41,8 @@ export interface LabClient {
   app<Result>(pod: string, ...args: readonly string[]): Promise<readonly Result[]>;
   /** `explain`, of the nodes. */
   explain(from: string, to: string): Promise<Explained>;
+  /** `verdicts` between two pods. */
+  verdicts(from: string, to: string): Promise<readonly AdmittedPair[]>;
   /** `policy suggest` for a namespace, as YAML. */
   suggest(namespace: string): Promise<string>;
   workloads(node: string): Promise<readonly WorkloadItem[]>;
@@ -57,6 +75,10 @@ export function labClient(program: readonly [string, ...string[]], env: CliEnv):
         .map((line) => JSON.parse(line) as Result);
     },
     explain: async (from, to) => JSON.parse(await run('explain', from, to, '-o', 'json')) as Explained,
+    verdicts: async (from, to) => {
+      const json = await run('verdicts', '--source', from, '--destination', to, '-o', 'json');
+      return (JSON.parse(json) as Verdicts).items;
+    },
     suggest: (namespace) => run('policy', 'suggest', '-n', namespace),
     workloads: async (node) => (await ask<WorkloadList>(node, '/v1/workloads')).items,
     connections: async (node, after) => {

@@ -2,6 +2,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Datapath } from '../../datapath/datapath.ts';
 import { isNearlyFull, type MapOccupancy } from '../../datapath/occupancy.ts';
+import type { KernelPath } from '../../datapath/kernel-path/kernel-path.ts';
 import type { Problem } from '../../telemetry/admin-api.ts';
 
 /** Counting a full `flows` holds up everything else for 30 ms: now and then, and not with every scrape. */
@@ -22,6 +23,18 @@ export function occasionalOccupancy(
     return counted;
   };
 }
+
+/** Pods that will soon get no more connections to others of the node. */
+export const shareProblems = (shares: ReturnType<KernelPath['shares']>): Problem[] =>
+  shares
+    .filter(({ used, share }) => isNearlyFull({ entries: used, capacity: share }))
+    .map(({ pod: { label }, used, share }) => ({
+      code: 'BPF_MAP_FULL',
+      subject: `pod ${label}`,
+      message: `it has ${used} of ${share} connections that one pod may have to others of this node; when it has all, further ones are refused`,
+      hint: 'mesh-ebpf maps dump flows shows where they go; --max-pod-connections of the node program allows more',
+      since: null,
+    }));
 
 /** While there is still time to act. */
 export const occupancyProblems = (maps: readonly MapOccupancy[]): Problem[] =>

@@ -16,7 +16,7 @@ import { requireCapabilities } from './capabilities.ts';
 import { startDenialEvents } from './denial-events.ts';
 import { followDenials } from './denials.ts';
 import { createObservability, watchParts } from './observability.ts';
-import { occasionalOccupancy } from './map-occupancy.ts';
+import { occasionalOccupancy, shareProblems } from './map-occupancy.ts';
 import { buildCniInstaller, buildEnrolment, cniProblems, startCni } from './enrolment-parts.ts';
 import {
   type Foundation,
@@ -99,6 +99,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
       ...reportConditions.flatMap((read) => read()).map((condition) => conditionProblem(condition, '')),
       ...source.problems.map(sourceProblem),
       ...cniProblems(cniInstaller),
+      ...shareProblems(datapath.kernelPath.shares()),
     ],
     sourceStatus: () => source.status(),
     kernelPath: datapath.kernelPath.isOn ? { node: config.nodeName } : undefined,

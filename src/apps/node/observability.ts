@@ -70,7 +70,7 @@ export interface WatchedParts {
   readonly enrolment: Enrolment;
   readonly certificates: CertificateManager;
   readonly engine: TunnelEngine;
-  readonly datapath: Pick<Datapath, 'counters'>;
+  readonly datapath: Pick<Datapath, 'counters' | 'servicesLeftOut'>;
   readonly occupancy: () => readonly MapOccupancy[];
   readonly problemCount: () => number;
 }
@@ -101,6 +101,7 @@ export function watchParts({ metrics, registry }: Observability, parts: WatchedP
       value: Number(count),
     })),
   );
+  metrics.observe('mesh_kernel_path_services_left_out', () => gauge(datapath.servicesLeftOut()));
   metrics.observe('mesh_bpf_map_entries', () =>
     parts.occupancy().map(({ map, entries }) => ({ labels: { map: map.name }, value: entries })),
   );

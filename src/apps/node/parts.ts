@@ -172,8 +172,10 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
 async function kernelPathScope(foundation: Foundation): Promise<Pick<DatapathOptions, 'kernelPath'>> {
   const { config, native, log } = foundation;
   if (config.sameNode !== 'kernel') return {};
+  const { nodeName: node, podConnections: connectionsPerPod } = config;
   if (native.probeSocketDestroy()) {
-    return { kernelPath: { node: config.nodeName, ...(await accelerationOf(foundation)) } };
+    const share = connectionsPerPod === undefined ? {} : { connectionsPerPod };
+    return { kernelPath: { node, ...share, ...(await accelerationOf(foundation)) } };
   }
   log.warn(
     { hint: 'see: mesh-ebpf doctor' },
@@ -214,7 +216,7 @@ export function startZtunnel(
     authorizer,
     ledger: policyWatch,
     kernelPath: datapath.kernelPath,
-    originalDestination: (client, local) => datapath.originalDestination(client, local)?.destination,
+    originalDestination: (client, local) => datapath.originalDestination(client, local),
     random: () => clock.random(),
     probeArrived: (uid, port) => probe.arrived(uid, port),
     troubles: routeTroubles(metrics),

@@ -3,13 +3,13 @@ import { MeshError } from '../../base/errors.ts';
 import type { Check } from '../checks.ts';
 import type { AdminRequest, AdminResponse, CliEnv, Cluster } from '../env.ts';
 import { mapFromWire, programFromWire } from '../inspect/protocol.ts';
-import type { KernelHandle, NodeHandle } from '../node-handle.ts';
+import type { KernelHandle } from '../node-handle.ts';
 import { agentContainer, type AgentPlace } from './agent-pods.ts';
 import { InspectSession } from './session.ts';
 import { isSkewed } from './version-skew.ts';
 
 /** Everything that can be asked of it. */
-export interface RemoteNode extends NodeHandle, KernelHandle {
+export interface RemoteNode extends KernelHandle {
   /** `doctor`'s, by the node itself. */
   checks(signal: AbortSignal): Promise<readonly Check[]>;
 }
@@ -48,6 +48,8 @@ export function remoteNode(
     dump: async (map, signal) => await session.ask({ ask: 'dump', map, timeoutMs }, signal),
     programs: async (signal) =>
       (await session.ask({ ask: 'programs', timeoutMs }, signal)).map(programFromWire),
+    runs: async (forMs, signal) =>
+      (await session.ask({ ask: 'runs', forMs, timeoutMs }, signal)).map(programFromWire),
     checks: async (signal) => await session.ask({ ask: 'checks', timeoutMs }, signal),
   };
 }

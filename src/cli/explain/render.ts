@@ -94,7 +94,7 @@ function waySteps(way: ExplainedWay, options: RenderOptions): readonly string[] 
     ...(first === undefined ? [] : [line('endpoint', `${endpointWords(first)}${others}`)]),
     ...(options.wide ? endpoints.slice(1).map((endpoint) => more(endpointWords(endpoint))) : []),
     line('path', `${path === null ? 'refused' : pathWords[path]}: ${pathWhy}`),
-    ...(tls === null ? [] : [line('TLS', tlsWords(tls, first))]),
+    ...(tls === null ? [] : [line(tls.proof === 'kernel' ? 'identity' : 'TLS', tlsWords(tls, first))]),
     ...policyLines(way, options),
     ...verdictSteps(verdict, options, answeredBy),
   ];
@@ -112,16 +112,22 @@ const modeWords = {
 } as const;
 
 function tlsWords(
-  { proves, expects, mode, policy }: NonNullable<ExplainedWay['tls']>,
+  { proves, proof, expects, mode, policy }: NonNullable<ExplainedWay['tls']>,
   to?: ExplainedEndpoint,
 ): string {
   const port = to?.address.slice(to.address.lastIndexOf(':') + 1);
   const says = policy === null ? 'no PeerAuthentication says otherwise' : `by ${policy}`;
   return [
-    proves === null ? 'no certificate is shown' : `proves ${proves}`,
+    proofWords(proves, proof),
     ...(expects.length === 0 ? [] : [`expects ${expects.join(' or ')}`]),
     `port ${port} takes ${modeWords[mode]}, ${says})`,
   ].join('; ');
+}
+
+function proofWords(proves: string | null, proof: NonNullable<ExplainedWay['tls']>['proof']): string {
+  if (proves === null) return 'no certificate is shown';
+  // What the kernel says holds where policies want mutual TLS.
+  return proof === 'kernel' ? `no TLS: the kernel vouches for ${proves}` : `proves ${proves}`;
 }
 
 function policyLines(way: ExplainedWay, options: RenderOptions): readonly string[] {

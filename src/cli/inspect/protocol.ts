@@ -27,6 +27,9 @@ export const greeting = (version: string): Greeting => ({
   version,
 });
 
+/** Runs of programs are counted for so long at most: it slows each of them down a little. */
+export const maxCountMs = 3_600_000;
+
 /** How long the node may take; the asker has gone by then. */
 const timeoutMs = Type.Number({ minimum: 0, maximum: 86_400_000 });
 const requestSchema = Type.Union([
@@ -40,6 +43,11 @@ const requestSchema = Type.Union([
   Type.Object({ ask: Type.Literal('maps'), timeoutMs }),
   Type.Object({ ask: Type.Literal('dump'), map: Type.String(), timeoutMs }),
   Type.Object({ ask: Type.Literal('programs'), timeoutMs }),
+  Type.Object({
+    ask: Type.Literal('runs'),
+    forMs: Type.Number({ minimum: 0, maximum: maxCountMs }),
+    timeoutMs,
+  }),
   Type.Object({ ask: Type.Literal('checks'), timeoutMs }),
 ]);
 export type InspectRequest = Static<typeof requestSchema>;
@@ -55,6 +63,24 @@ const answerSchema = Type.Union([
   }),
 ]);
 export type InspectAnswer = Static<typeof answerSchema>;
+
+/** 64 bits do not fit a JSON number. */
+const decimal = Type.String({ pattern: '^[0-9]{1,20}$' });
+
+const programs = Type.Array(
+  Type.Object({
+    program: Type.String(),
+    attachPoint: Type.String(),
+    purpose: Type.String(),
+    attached: Type.Boolean(),
+    target: Type.String(),
+    tag: Type.Optional(Type.String()),
+    runs: decimal,
+    totalNs: Type.Optional(decimal),
+    averageNs: Type.Optional(Type.Number()),
+    isCounting: Type.Optional(Type.Boolean()),
+  }),
+);
 
 /** What each question is answered with. */
 export const answerSchemas = {
@@ -72,19 +98,8 @@ export const answerSchemas = {
     }),
   ),
   dump: Type.Array(Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()]))),
-  programs: Type.Array(
-    Type.Object({
-      program: Type.String(),
-      attachPoint: Type.String(),
-      purpose: Type.String(),
-      attached: Type.Boolean(),
-      target: Type.String(),
-      tag: Type.Optional(Type.String()),
-      /** Decimal: 64 bits do not fit a JSON number. */
-      runs: Type.String({ pattern: '^[0-9]{1,20}$' }),
-      averageNs: Type.Optional(Type.Number()),
-    }),
-  ),
+  programs,
+  runs: programs,
   checks: Type.Array(
     Type.Object({
       name: Type.String(),
@@ -116,21 +131,32 @@ export const mapFromWire = (map: AnswerTo<'maps'>[number]): MapSummary => ({
 });
 
 export const programToWire = (program: AttachedProgram): AnswerTo<'programs'>[number] => {
-  const { tag, averageNs, runs, ...rest } = program;
+  const { tag, averageNs, isCounting, runs, totalNs, ...rest } = program;
   return {
     ...rest,
     runs: String(runs),
+    totalNs: String(totalNs),
     ...(tag !== undefined && { tag }),
     ...(averageNs !== undefined && { averageNs }),
+    ...(isCounting !== undefined && { isCounting }),
   };
 };
 
 export const programFromWire = ({
   runs,
+  totalNs = '0',
   tag,
   averageNs,
+  isCounting,
   ...rest
-}: AnswerTo<'programs'>[number]): AttachedProgram => ({ ...rest, runs: BigInt(runs), tag, averageNs });
+}: AnswerTo<'programs'>[number]): AttachedProgram => ({
+  ...rest,
+  runs: BigInt(runs),
+  totalNs: BigInt(totalNs),
+  tag,
+  averageNs,
+  isCounting,
+});
 
 /** @throws MeshError INVALID_ARGUMENT */
 export function parseRequest(line: string): InspectRequest {

@@ -7,6 +7,7 @@ import { hostChecks } from '../checks.ts';
 import type { CliEnv } from '../env.ts';
 import { type ExitCode, exitCodes } from '../exit-codes.ts';
 import { nodePins, nodeSocket } from '../places.ts';
+import { countRuns } from '../run-counts.ts';
 import { LineReader } from './lines.ts';
 import {
   type AnswerTo,
@@ -52,6 +53,10 @@ async function find(env: CliEnv, request: InspectRequest): Promise<AnswerTo<Insp
       return (await pinned(env)).dump(nodePins, request.map).map((row) => ({ ...row }));
     case 'programs':
       return (await pinned(env)).programs(nodePins).map(programToWire);
+    case 'runs': {
+      await pinned(env);
+      return (await countRuns(env, nodePins, request.forMs, env.interrupted)).map(programToWire);
+    }
     case 'checks':
       return (await hostChecks(env, 'node')).map((check) => ({ ...check }));
   }

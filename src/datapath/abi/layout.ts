@@ -23,7 +23,7 @@ import {
 import { struct, type StructLayout } from './struct.ts';
 
 /** `MESH_ABI`. */
-export const abiVersion = 4;
+export const abiVersion = 5;
 
 /** `enum mesh_origin_kind`. */
 export const originKinds = { none: 0, captured: 1, host: 2, ztunnel: 3, kernel: 4 } as const;
@@ -31,6 +31,14 @@ export const originKinds = { none: 0, captured: 1, host: 2, ztunnel: 3, kernel: 
 /** `enum mesh_flow_stage`. */
 export const flowStages = { new: 0, admitted: 1, asked: 2 } as const;
 export type FlowStage = keyof typeof flowStages;
+
+/** `enum mesh_drawn`. */
+export const drawnKinds = { nothing: 0, itself: 1, kernel: 2, other: 3 } as const;
+/** Which endpoint of a Service the kernel drew, and left to ztunnel. */
+export type Drawn = keyof typeof drawnKinds;
+
+/** `enum mesh_service_flag`. */
+export const serviceFlags = { leaves: 1 } as const;
 
 /** `enum mesh_destination_flag`. */
 export const destinationFlags = { workload: 1, service: 2, kernel: 4, accelerate: 8 } as const;
@@ -70,6 +78,8 @@ export const counterHelp = {
   refusedCrossing:
     'connections on the kernel path refused: two pods dialled each other from the ports they dialled',
   endedUntold: 'kernel-path connections that ended and are in no log: the agent did not read in time',
+  refusedShare: 'connections on the kernel path refused: the pod has its share of the flows map already',
+  kernelService: 'of the connections left to the kernel path, those to a Service',
   accelerated: 'kernel-path connections that were accelerated',
   accelerationFull: 'kernel-path connections left to TCP: the maps of accelerated ones are full',
   accelerationLate: 'ends of accelerated connections left to TCP: they sent before the other end was there',
@@ -94,6 +104,8 @@ export interface Config {
   readonly verdictGeneration: bigint;
   /** None is given twice. */
   readonly lastPodId: number;
+  /** Records of the kernel path in `flows` that one pod may have. */
+  readonly flowShare: number;
 }
 
 export interface Pod {
@@ -115,13 +127,42 @@ export interface Destination {
   readonly label: string;
 }
 
+/** What an application dials. */
+export interface ServiceAddress {
+  readonly ip: IpAddress;
+  readonly port: number;
+}
+
+/** What a pod of this node may get there, each endpoint as likely as the other. */
+export interface ServiceEntry {
+  /** Of its entries in `endpoints`; another one with every change. */
+  readonly generation: number;
+  /** How many endpoints take the kernel path. */
+  readonly kernel: number;
+  readonly total: number;
+  readonly flags: Readonly<Record<keyof typeof serviceFlags, boolean>>;
+}
+
+export interface EndpointKey {
+  readonly service: ServiceAddress;
+  readonly generation: number;
+  readonly index: number;
+}
+
+/** One that takes the kernel path. */
+export interface EndpointEntry {
+  readonly ip: IpAddress;
+  readonly port: number;
+}
+
 export interface Origin {
-  /** What the application dialled; undefined unless captured. */
+  /** What the application dialled; undefined where it is still what is dialled. */
   readonly originalIp: IpAddress | undefined;
   readonly podId: number;
-  /** 0 unless captured. */
+  /** 0 without `originalIp`. */
   readonly originalPort: number;
   readonly kind: OriginKind;
+  readonly drawn: Drawn;
 }
 
 export interface FlowKey {
@@ -140,6 +181,12 @@ export interface Flow {
   readonly stage: FlowStage;
   /** The socket is gone, and the record waits for ztunnel to accept the connection. */
   readonly closed: boolean;
+}
+
+/** A pod's records of the kernel path that came into `flows`, and went; both wrap around. */
+export interface Share {
+  readonly published: number;
+  readonly withdrawn: number;
 }
 
 /** All that a verdict depends on, besides the mesh. */
@@ -171,6 +218,9 @@ export interface Ended {
   /** Eight times the smoothed round trip. */
   readonly srttUs: number;
   readonly retransmits: number;
+  /** What the application dialled; undefined if it is what was reached. */
+  readonly originalIp: IpAddress | undefined;
+  readonly originalPort: number;
   /** `BPF_TCP_…` of <linux/bpf.h>. */
   readonly lastState: number;
 }
@@ -214,6 +264,7 @@ export const config = struct<Config>('mesh_config', {
   abi: u32,
   verdictGeneration: u64,
   lastPodId: u32,
+  flowShare: u32,
 });
 
 export const pod = struct<Pod>('mesh_pod', {
@@ -231,11 +282,35 @@ export const destination = struct<Destination>('mesh_destination', {
   label: text(labelSize),
 });
 
+export const serviceAddress = struct<ServiceAddress>('mesh_service_key', {
+  ip: address,
+  port: u16,
+});
+
+export const serviceEntry = struct<ServiceEntry>('mesh_service', {
+  generation: u32,
+  kernel: u32,
+  total: u32,
+  flags: bits(u32, serviceFlags),
+});
+
+export const endpointKey = struct<EndpointKey>('mesh_endpoint_key', {
+  service: serviceAddress,
+  generation: u32,
+  index: u32,
+});
+
+export const endpointEntry = struct<EndpointEntry>('mesh_endpoint', {
+  ip: address,
+  port: u16,
+});
+
 export const origin = struct<Origin>('mesh_origin', {
   originalIp: optionalAddress,
   podId: u32,
   originalPort: u16,
   kind: choice(u8, originKinds),
+  drawn: choice(u8, drawnKinds),
 });
 
 export const flowKey = struct<FlowKey>('mesh_flow_key', {
@@ -252,6 +327,8 @@ export const flow = struct<Flow>('mesh_flow', {
   stage: choice(u8, flowStages),
   closed: bool,
 });
+
+export const share = struct<Share>('mesh_share', { published: u32, withdrawn: u32 });
 
 export const verdictKey = struct<VerdictKey>('mesh_verdict_key', {
   sourceIp: address,
@@ -273,6 +350,8 @@ export const ended = struct<Ended>('mesh_ended', {
   bytesReceived: u64,
   srttUs: u32,
   retransmits: u32,
+  originalIp: optionalAddress,
+  originalPort: u16,
   lastState: u8,
 });
 
@@ -370,9 +449,14 @@ export const structs: readonly StructLayout[] = [
   config,
   pod,
   destination,
+  serviceAddress,
+  serviceEntry,
+  endpointKey,
+  endpointEntry,
   origin,
   flowKey,
   flow,
+  share,
   verdictKey,
   verdict,
   ended,

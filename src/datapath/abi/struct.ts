@@ -9,6 +9,8 @@ export interface StructMember {
   readonly name: string;
   readonly offsetBytes: number;
   readonly sizeBytes: number;
+  /** Its own layout, if it is a struct itself. */
+  readonly struct: StructLayout | undefined;
 }
 
 export interface StructLayout {
@@ -39,6 +41,7 @@ export function struct<T extends object>(
       name: snakeCase(key),
       offsetBytes: offset,
       sizeBytes: field.sizeBytes,
+      struct: isStruct(field) ? field : undefined,
     })),
     read(view, start) {
       return Object.fromEntries(
@@ -51,6 +54,8 @@ export function struct<T extends object>(
     },
   };
 }
+
+export const isStruct = <T>(field: Field<T>): field is Struct<T> => 'members' in field;
 
 interface Place<K, T> {
   readonly key: K;

@@ -3,10 +3,10 @@
  * reader a map; the maps that are missing here cannot be listed by the kernel.
  */
 import type { IpAddress } from '../../base/ip.ts';
-import { formatSocketAddress, isIpv4, type Port } from '../../base/ip.ts';
+import { formatSocketAddress, isIpv4, type Port, type SocketAddress } from '../../base/ip.ts';
 import type { PortRange } from '../../model/access.ts';
 import type { Fd, NativeBinding } from '../../native/binding.ts';
-import { counterHelp, counterNames } from '../abi/layout.ts';
+import { counterHelp, counterNames, type ServiceAddress } from '../abi/layout.ts';
 import { readCounters } from '../counters.ts';
 import { MapTable } from '../map-table.ts';
 import { mapSpecs, type MapSpec } from '../maps.ts';
@@ -29,6 +29,9 @@ function portText({ protocol, first, last }: PortRange): string {
   if (first === 0 && last === 65_535) return protocol;
   return `${first === last ? first : `${first}-${last}`}/${protocol}`;
 }
+
+/** 0 is no port of anything, but maps are shown as they are. */
+const addressOf = ({ ip, port }: ServiceAddress): SocketAddress => ({ ip, port: port as Port });
 
 type Reader = (native: NativeBinding, fd: Fd, names: Names) => Row[];
 
@@ -56,6 +59,7 @@ export const readers: Readonly<Record<string, Reader>> = {
     accelerate: config.flags.accelerate,
     verdictGeneration: String(config.verdictGeneration),
     lastPodId: config.lastPodId,
+    flowShare: config.flowShare,
     abi: config.abi,
   })),
   pods: reader(mapSpecs.pods, (cookie, pod) => ({
@@ -90,6 +94,22 @@ export const readers: Readonly<Record<string, Reader>> = {
       .filter(Boolean)
       .join(', '),
   })),
+  services: reader(mapSpecs.services, (dialled, { kernel, total, generation, flags }, names) => ({
+    service: formatSocketAddress(addressOf(dialled)),
+    name: names.address(dialled.ip),
+    onKernelPath: kernel,
+    others: total - kernel,
+    outsideMesh: flags.leaves ? 'some' : 'none',
+    generation,
+  })),
+  endpoints: reader(mapSpecs.endpoints, ({ service, generation, index }, endpoint, names) => ({
+    service: formatSocketAddress(addressOf(service)),
+    name: names.address(service.ip),
+    endpoint: formatSocketAddress(addressOf(endpoint)),
+    pod: names.address(endpoint.ip),
+    generation,
+    index,
+  })),
   egress: reader(mapSpecs.egress, ({ set, bits, base }, { open }, names) => ({
     pods: names.underSet(set),
     destination: `${base}/${isIpv4(base) && bits >= 96 ? bits - 96 : bits}`,
@@ -120,7 +140,19 @@ export const readers: Readonly<Record<string, Reader>> = {
         ? ''
         : formatSocketAddress({ ip: origin.originalIp, port: origin.originalPort as Port }),
     dialledName: origin.originalIp === undefined ? '' : names.address(origin.originalIp),
+    drawn: origin.drawn === 'nothing' ? '' : origin.drawn,
     socketCookie: String(socketCookie),
+  })),
+  shares: reader(mapSpecs.shares, (podId, { published, withdrawn }, names) => ({
+    podId,
+    pod: names.pod(podId),
+    published,
+    withdrawn,
+  })),
+  settled: reader(mapSpecs.settled, (podId, removed, names) => ({
+    podId,
+    pod: names.pod(podId),
+    removed,
   })),
   verdicts: reader(mapSpecs.verdicts, (key, { generation }, names) => ({
     source: names.pod(key.sourcePodId),

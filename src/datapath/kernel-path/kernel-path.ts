@@ -5,17 +5,24 @@
  */
 import type { Port, SocketAddress } from '../../base/ip.ts';
 import type { WorkloadUid } from '../../model/mesh.ts';
-import type { Accelerated, Flow, FlowKey } from '../abi/layout.ts';
+import type { Accelerated, Flow, FlowKey, Origin } from '../abi/layout.ts';
+import type { KernelPathScope } from '../desired.ts';
 import type { MapTable } from '../map-table.ts';
 import type { EnrolledPod } from '../pods.ts';
+import type { FlowShares } from './flow-shares.ts';
 import type { VerdictCache } from './verdict-cache.ts';
 
 /** Who dialled a connection that ztunnel accepted in plaintext, by the kernel's record of the dialling socket. */
 export type Dialler =
-  /** A pod of this node, on the kernel path, with an address of its own. */
-  | { readonly type: 'pod'; readonly uid: WorkloadUid; readonly podId: number }
+  /** A pod of this node, on the kernel path, with an address of its own. `dialled`: a Service's, if it was that. */
+  | {
+      readonly type: 'pod';
+      readonly uid: WorkloadUid;
+      readonly podId: number;
+      readonly dialled: SocketAddress | undefined;
+    }
   /** Somebody on the kernel path who is no enrolled pod any more, or uses a foreign address: not to be let in. */
-  | { readonly type: 'nobody' }
+  | { readonly type: 'nobody'; readonly dialled: SocketAddress | undefined }
   /** Plaintext from anywhere. */
   | { readonly type: 'stranger' };
 
@@ -23,6 +30,8 @@ export type Dialler =
 export interface KernelConnection {
   readonly source: SocketAddress;
   readonly destination: SocketAddress;
+  /** The Service's address, if it was that which was dialled. */
+  readonly dialled: SocketAddress | undefined;
   readonly sourcePodId: number;
   /** Undefined: the pod left the mesh under an earlier node program. */
   readonly sourceUid: WorkloadUid | undefined;
@@ -39,7 +48,7 @@ export interface KernelConnection {
 }
 
 export interface KernelPathDeps {
-  readonly flows: Pick<MapTable<FlowKey, Flow>, 'get' | 'delete' | 'entries' | 'deleteAll'>;
+  readonly flows: Pick<MapTable<FlowKey, Flow>, 'get' | 'delete' | 'entries'>;
   readonly accelerated: Pick<MapTable<bigint, Accelerated>, 'entries'>;
   readonly verdicts: VerdictCache;
   readonly pods: {
@@ -47,7 +56,13 @@ export interface KernelPathDeps {
     /** Whose id it is or was. */
     uidOf(podId: number): WorkloadUid | undefined;
   };
-  readonly isOn: boolean;
+  readonly shares: Pick<FlowShares, 'settle' | 'recount' | 'used'>;
+  /** How many connections one pod may have. */
+  readonly share: number;
+  /** Undefined: nobody takes it. */
+  readonly scope: KernelPathScope | undefined;
+  /** Of a connection without a record: it is one of the kernel path, whose record found no room. */
+  readonly isStray?: (key: FlowKey) => boolean;
   /** Nanoseconds of the monotonic clock, as the kernel's. */
   readonly monotonicNs: () => bigint;
 }
@@ -63,7 +78,12 @@ export class KernelPath {
   }
 
   get isOn(): boolean {
-    return this.#deps.isOn;
+    return this.#deps.scope !== undefined;
+  }
+
+  /** Whose pods take it; undefined: nobody's. */
+  get scope(): KernelPathScope | undefined {
+    return this.#deps.scope;
   }
 
   /** What answers have to carry: to be read together with the mesh they are made of. */
@@ -75,11 +95,14 @@ export class KernelPath {
   dialler(client: SocketAddress, local: SocketAddress): Dialler {
     const key = flowKeyOf(client, local);
     const flow = this.#deps.flows.get(key);
+    if (flow === undefined && this.#deps.isStray?.(key) === true)
+      return { type: 'nobody', dialled: undefined };
     if (flow?.origin.kind !== 'kernel') return { type: 'stranger' };
-    this.#deps.flows.delete(key);
+    this.#remove(key, flow);
     const pod = this.#deps.pods.list().find(({ podId }) => podId === flow.origin.podId);
-    if (pod?.addresses.includes(client.ip) !== true) return { type: 'nobody' };
-    return { type: 'pod', uid: pod.uid, podId: pod.podId };
+    const dialled = dialledOf(flow.origin);
+    if (pod?.addresses.includes(client.ip) !== true) return { type: 'nobody', dialled };
+    return { type: 'pod', uid: pod.uid, podId: pod.podId, dialled };
   }
 
   /** The kernel need not ask again about this pair, as long as nothing has changed since `generation` was read. */
@@ -91,7 +114,7 @@ export class KernelPath {
     generation: bigint,
   ): void {
     const destinationPodId = this.#deps.pods.list().find(({ uid }) => uid === destination)?.podId;
-    if (!this.#deps.isOn || destinationPodId === undefined) return;
+    if (!this.isOn || destinationPodId === undefined) return;
     const key = {
       sourceIp: client.ip,
       destinationIp: local.ip,
@@ -115,6 +138,7 @@ export class KernelPath {
         ? []
         : {
             ...endsOf(key),
+            dialled: dialledOf(origin),
             sourcePodId: origin.podId,
             sourceUid: pods.uidOf(origin.podId),
             destinationUid: byAddress.get(key.destinationIp),
@@ -126,16 +150,42 @@ export class KernelPath {
     );
   }
 
-  /** Removes records that wait for nobody: the connection never got as far as ztunnel. */
+  /** Pods of this node, with how many connections they have of those they may have. */
+  shares(): readonly { readonly pod: EnrolledPod; readonly used: number; readonly share: number }[] {
+    const { pods, shares, share } = this.#deps;
+    const used = this.isOn ? shares.used() : new Map<number, number>();
+    return pods.list().map((pod) => ({ pod, used: used.get(pod.podId) ?? 0, share }));
+  }
+
+  /** Removes records that wait for nobody: the connection never got as far as ztunnel. And counts all others. */
   sweep(): void {
-    const { flows, monotonicNs } = this.#deps;
+    const { flows, shares, monotonicNs } = this.#deps;
     const before = monotonicNs() - abandonedAfterNs;
-    const abandoned = flows
-      .entries()
-      .filter(([, { origin, closed, openedAt }]) => origin.kind === 'kernel' && closed && openedAt < before);
-    flows.deleteAll(abandoned.map(([key]) => key));
+    shares.recount(() => {
+      const perPod = new Map<number, number>();
+      for (const [key, flow] of flows.entries()) {
+        const { kind, podId } = flow.origin;
+        if (kind !== 'kernel') continue;
+        if (flow.closed && flow.openedAt < before) this.#remove(key, flow);
+        else perPod.set(podId, (perPod.get(podId) ?? 0) + 1);
+      }
+      return perPod;
+    });
+  }
+
+  /** The programs remove them, too: who did it counts it. */
+  #remove(key: FlowKey, { origin }: Flow): void {
+    const { flows, shares } = this.#deps;
+    if (flows.delete(key)) shares.settle(origin.podId);
   }
 }
+
+/** What the application dialled; undefined if it is what was reached. Port 0 cannot be dialled: connect() has refused it. */
+export const dialledOf = ({
+  originalIp,
+  originalPort,
+}: Pick<Origin, 'originalIp' | 'originalPort'>): SocketAddress | undefined =>
+  originalIp === undefined ? undefined : { ip: originalIp, port: originalPort as Port };
 
 export const flowKeyOf = (source: SocketAddress, destination: SocketAddress): FlowKey => ({
   sourceIp: source.ip,

@@ -26,7 +26,7 @@ export function denialEvent({
     : formatSocketAddress(originalDestination);
   const to = [service, nameOf(destination.workload), target].find((name) => name !== undefined) ?? target;
   const by = verdict.policy === undefined ? 'no policy allows it' : `refused by ${verdict.policy}`;
-  const port = `${transport} port ${originalDestination.port}`;
+  const port = `${transport} port ${(isInbound ? destination.address : originalDestination).port}`;
   const who = nameOf(source.workload) ?? String(source.address.ip);
   const peer = isInbound
     ? kindOf(source)

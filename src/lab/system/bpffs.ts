@@ -1,5 +1,6 @@
 /** The BPF file system: mounted for the lab's time where the host has none, and the lab's pins in it. */
-import { readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { asMeshError } from '../../base/errors.ts';
 import { mountPoints } from '../../base/mounts.ts';
 import { run } from './run.ts';
 
@@ -13,8 +14,17 @@ export async function mountBpffs(path: string): Promise<boolean> {
   return true;
 }
 
+/** What the kernel puts into each (kernel/bpf/preload). */
+const kernelsOwn: ReadonlySet<string> = new Set(['maps.debug', 'progs.debug']);
+
+/** Unless others use it by now: unmounting would unpin what they have there. */
 export async function unmountBpffs(path: string): Promise<void> {
-  if (await isMounted(path)) await run(['umount', path]);
+  if (!(await isMounted(path)) || (await readdir(path)).some((name) => !kernelsOwn.has(name))) return;
+  try {
+    await run(['umount', path]);
+  } catch (thrown) {
+    if (!asMeshError(thrown).message.includes('busy')) throw thrown;
+  }
 }
 
 /** Unpinning the last reference to a link also detaches its program. */

@@ -165,6 +165,7 @@ function wayOf({ view, source, deps }: Told, same: readonly Ending[]): Explained
     pathWhy: ending.why,
     tls: mode && {
       proves: isProved ? source.workload.identity : null,
+      proof: isProved ? (ending.path === 'kernel' ? 'kernel' : 'certificate') : null,
       expects: ending.expects,
       ...mode,
     },

@@ -6,7 +6,9 @@ import { MeshError } from '../../base/errors.ts';
 import { formatSocketAddress, type IpAddress, isIpv4, parseIp, type SocketAddress } from '../../base/ip.ts';
 import { meshPorts, outboundPort } from '../../base/ports.ts';
 import { type KernelPathScope, takesKernelPath } from '../../datapath/desired.ts';
+import { choicesAt, isKernelTarget } from '../../datapath/services/desired.ts';
 import type { Hop, Verdict } from '../../model/connection.ts';
+import { targetOf, usableEndpoints, type Vantage, vantageOf } from '../../model/endpoint-choice.ts';
 import type { SpiffeId } from '../../model/identity.ts';
 import type { Endpoint, NodeName, Service, Workload } from '../../model/mesh.ts';
 import type { MeshView } from '../../model/view.ts';
@@ -15,7 +17,6 @@ import { egressVerdict } from '../../policy/egress.ts';
 import type { ExplainedPath } from '../../telemetry/explanation-types.ts';
 import { type Authorizer, denial } from '../authorize.ts';
 import { enforceEgress } from '../egress.ts';
-import { targetOf, usableEndpoints, type Vantage, vantageOf } from '../endpoint-choice.ts';
 import { type Facts, isRefusal, type Refusal } from '../facts.ts';
 import { hboneFacts, inboundSteps, plaintextFacts } from '../inbound.ts';
 import { admitOutbound, outboundFacts } from '../outbound.ts';
@@ -183,27 +184,26 @@ function leaving(
 
 type Tunnelled = Pick<Ending, 'endpoint' | 'expects' | 'inbound'> & { readonly workload: Workload };
 
-/** As `bpf/connect.bpf.c` has it: Services and the mesh's own ports take the tunnel. */
+/** As `bpf/connect.bpf.c` has it. */
 function isKernelPath(
-  { kernelPath }: JourneyDeps,
+  { view, kernelPath }: JourneyDeps,
   { source, dialled }: Dial,
   target: SocketAddress,
-  to: Workload,
 ): boolean {
-  return (
-    source.type === 'pod' &&
-    dialled.ip === target.ip &&
-    !meshPorts.has(target.port) &&
-    takesKernelPath(source.workload, kernelPath) &&
-    takesKernelPath(to, kernelPath)
-  );
+  if (source.type !== 'pod' || !takesKernelPath(source.workload, kernelPath)) return false;
+  if (dialled.ip === target.ip) return isKernelTarget(view, target, kernelPath);
+  const choice = choicesAt(view, dialled.ip, kernelPath).find((each) => each.dialled.port === dialled.port);
+  if (choice === undefined || isOwn(source, target.ip)) return false;
+  const isRestricted = egressVerdict(view, source.workload, { ...dialled, protocol: 'tcp' }) !== undefined;
+  if (choice.leaves && isRestricted) return false;
+  return choice.kernel.some(({ ip, port }) => ip === target.ip && port === target.port);
 }
 
 function throughTunnel(deps: JourneyDeps, dial: Dial, base: Tunnelled, route: HboneRoute): Ending {
   const { view, authorizer, enrolment, certificateTrouble } = deps;
   const { source } = dial;
   const { workload } = base;
-  const isKernel = isKernelPath(deps, dial, route.target, workload);
+  const isKernel = isKernelPath(deps, dial, route.target);
   const via = formatSocketAddress(route.via);
   const client = ownAddress(source, route.target.ip);
   if (source.type === 'address' || client === undefined)

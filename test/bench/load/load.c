@@ -2,6 +2,7 @@
  *
  *   load serve   PORT COUNT                          echoes on COUNT ports, for ever
  *   load ping    HOST PORT COUNT CONNECTIONS SECONDS  64 bytes there and back, on connections that stay open
+ *   load first   HOST PORT COUNT 1 0                  as short, once to each port, one after the other
  *   load short   HOST PORT COUNT CONNECTIONS SECONDS  connect, 64 bytes there and back, close; CONNECTIONS at
  * a time load connect HOST PORT COUNT 1 SECONDS           connect and close; only connect() is timed load
  * hold    HOST PORT COUNT CONNECTIONS 0       opens them, one round trip each, says `ready`, waits for end of
@@ -169,6 +170,21 @@ static double run_connects(double seconds) {
     return (now() - start) / 1e9;
 }
 
+static void run_firsts(int count) {
+    for (int i = 0; i < count; i++) {
+        uint64_t started = now();
+        int fd = new_socket(0);
+        if (connect(fd, next_target(), sizeof target) < 0)
+            fail("connect");
+        if (send(fd, message, message_size, MSG_NOSIGNAL) != message_size)
+            fail("send");
+        if (recv(fd, message, message_size, MSG_WAITALL) != message_size)
+            fail("recv");
+        record(started);
+        close(fd);
+    }
+}
+
 static int by_value(const void *a, const void *b) {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
     return (x > y) - (x < y);
@@ -227,9 +243,8 @@ int main(int argc, char **argv) {
     if (strcmp(mode, "serve") == 0 && argc == 4)
         serve(atoi(argv[2]), atoi(argv[3]));
     if (argc != 7 || inet_pton(AF_INET, argv[2], &target.sin_addr) != 1) {
-        fprintf(
-            stderr,
-            "usage: load serve PORT COUNT | ping|short|connect|hold HOST PORT COUNT CONNECTIONS SECONDS\n");
+        fprintf(stderr, "usage: load serve PORT COUNT | ping|short|connect|first|hold HOST PORT COUNT "
+                        "CONNECTIONS SECONDS\n");
         return 2;
     }
     first_port = atoi(argv[3]), port_count = atoi(argv[4]);
@@ -242,6 +257,8 @@ int main(int argc, char **argv) {
         took = run_connections(count, seconds, 1);
     else if (strcmp(mode, "connect") == 0)
         took = run_connects(seconds);
+    else if (strcmp(mode, "first") == 0)
+        run_firsts(port_count);
     else
         return fprintf(stderr, "load: no mode %s\n", mode), 2;
     if (strcmp(mode, "hold") == 0) {

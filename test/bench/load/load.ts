@@ -19,7 +19,7 @@ export interface LoadResult {
 }
 
 export interface Load {
-  readonly mode: 'ping' | 'short' | 'connect';
+  readonly mode: 'ping' | 'short' | 'connect' | 'first';
   readonly host: string;
   readonly connections: number;
   readonly seconds: number;

@@ -2,6 +2,7 @@
 import { bulkRow } from './bulk.ts';
 import { idleRow } from './idle.ts';
 import type { Row } from './row.ts';
+import { sameNodeRows } from './same-node.ts';
 import { roundTripRow, shortRow } from './small.ts';
 import { unmeshedBulkRow, unmeshedConnectRow } from './unmeshed.ts';
 
@@ -16,4 +17,5 @@ export const allRows: readonly Row[] = [
   shortRow(8),
   unmeshedConnectRow,
   unmeshedBulkRow,
+  ...sameNodeRows,
 ];

@@ -2,6 +2,7 @@
 import { haproxy } from './haproxy.ts';
 import { mesh } from './mesh.ts';
 import { noMesh } from './none.ts';
+import { sameNode } from './same-node.ts';
 import type { Variant, VariantContext, VariantId } from './variant.ts';
 import { ztunnel } from './ztunnel.ts';
 
@@ -15,6 +16,11 @@ export function startVariant(
       return noMesh(context);
     case 'mesh':
       return mesh(context);
+    case 'node-none':
+    case 'node-kernel':
+    case 'node-hbone':
+    case 'node-large':
+      return sameNode(id)(context);
     case 'haproxy':
       return haproxy(context);
     case 'ztunnel':

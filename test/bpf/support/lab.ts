@@ -143,6 +143,14 @@ export class Lab {
     this.#plaintextListeners.set(pod.uid, fd);
   }
 
+  /** Another pod in the same place, with the same listeners. */
+  successor(pod: LabPod, uid: string, changes: Partial<LabPod> = {}): LabPod {
+    const next = { ...pod, ...changes, uid: uid as WorkloadUid };
+    const listener = this.#plaintextListeners.get(pod.uid);
+    if (listener !== undefined) this.plaintextListener(next, listener);
+    return next;
+  }
+
   async enrol(datapath: Datapath, pod: LabPod, addresses: readonly IpAddress[] = [pod.ip4, pod.ip6]): Promise<number> {
     const plaintextListener = this.#plaintextListeners.get(pod.uid);
     if (plaintextListener === undefined) throw new Error(`${pod.name} has no plaintext listener`);
@@ -161,8 +169,8 @@ export class Lab {
     return this.#scripts.run(where, script, arg);
   }
 
-  /** Runs a script that holds something, until `release`; returns when it has printed its line. */
-  hold(where: Place, script: string, arg: unknown): Promise<() => Promise<void>> {
+  /** Runs a script that holds something, until `release`, which tells all it printed; returns when it has printed a line. */
+  hold(where: Place, script: string, arg: unknown): Promise<() => Promise<string>> {
     return this.#scripts.hold(where, script, arg);
   }
 
@@ -174,10 +182,16 @@ export class Lab {
   variantObject(): string {
     const made = process.env['MESH_EBPF_VARIANT_OBJECT'];
     if (made !== undefined) return made;
-    const out = mkdtempSync(join(tmpdir(), `${prefix}-`));
-    this.#directories.push(out);
+    const out = this.scratch();
     sh(`make -s -C ${new URL('../../../bpf', import.meta.url).pathname} OUT=${out} CPU=v2`);
     return join(out, 'mesh.bpf.o');
+  }
+
+  /** A directory that goes with the lab. */
+  scratch(): string {
+    const path = mkdtempSync(join(tmpdir(), `${prefix}-`));
+    this.#directories.push(path);
+    return path;
   }
 
   pin(kind: PinKind, name: string): string {

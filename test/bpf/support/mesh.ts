@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import { parseIp, parsePort, type SocketAddress } from '../../../src/base/ip.ts';
 import type { Datapath, DatapathOptions } from '../../../src/datapath/datapath.ts';
+import type { CapturedConnection } from '../../../src/datapath/original-destination.ts';
 import type { MeshView } from '../../../src/model/view.ts';
 import { Lab, type LabPod } from './lab.ts';
 import { meshOf, pod as workload, service } from '../../support/mesh-builder.ts';
@@ -83,15 +84,26 @@ export function stopMesh(mesh: Mesh): void {
 
 /** Plays ztunnel's outbound listener: tells the application what it knows of its connection. */
 function describeCaptured(mesh: Mesh, socket: Socket): string {
-  if (!mesh.running) return 'no agent';
+  if (!mesh.running) {
+    waiting.push({ client: remote(socket), local: local(socket) });
+    return 'no agent';
+  }
   const found = mesh.datapath.originalDestination(remote(socket), local(socket));
   return found === undefined
     ? 'unknown'
-    : `captured ${found.destination.ip} ${found.destination.port} by pod ${found.podId}`;
+    : `captured ${found.destination.ip} ${found.destination.port} by pod ${found.podId}${drawnWords(found)}`;
+}
+
+const drawnWords = ({ drawn }: CapturedConnection): string => (drawn === 'nothing' ? '' : `, drew ${drawn}`);
+interface Accepted {
+  readonly client: SocketAddress;
+  readonly local: SocketAddress;
 }
 
 /** Connections that ztunnel's plaintext listeners got, the newest last. */
-export const accepted: { readonly client: SocketAddress; readonly local: SocketAddress }[] = [];
+export const accepted: Accepted[] = [];
+/** Those that its listeners for captured ones got while there was no agent. */
+export const waiting: Accepted[] = [];
 
 function describePlaintext(socket: Socket): string {
   accepted.push({ client: remote(socket), local: local(socket) });

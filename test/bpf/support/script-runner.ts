@@ -42,8 +42,8 @@ export class ScriptRunner {
     return JSON.parse(await output) as unknown;
   }
 
-  /** Runs a script that holds something, until `release`; returns when it has printed its line. */
-  async hold(where: Place, script: string, arg: unknown): Promise<() => Promise<void>> {
+  /** Runs a script that holds something, until `release`, which tells all it printed; returns when it has printed a line. */
+  async hold(where: Place, script: string, arg: unknown): Promise<() => Promise<string>> {
     const { socket, output } = await this.#start(where, script, arg);
     const first = await Promise.race([once(socket, 'data').then(String), output]);
     // Its failure, or its end.
@@ -52,7 +52,7 @@ export class ScriptRunner {
     }
     return async () => {
       socket.end();
-      await output;
+      return await output;
     };
   }
 

@@ -113,6 +113,40 @@ print(json.dumps(len(held)), flush=True)
 sys.stdin.read()
 `;
 
+/**
+ * Opens `count` connections to `[ip, port]` and sends `rounds` messages of 100 bytes over each, which come back. Prints how
+ * many connections there are; after the last round and the end of its standard input, how many answers were wrong or missing.
+ */
+export const exchange = `${common}
+import time
+ip, port, count, rounds = arg
+held = []
+for _ in range(count):
+    s = new(ip)
+    s.connect((ip, port))
+    held.append(s)
+print(json.dumps(len(held)), flush=True)
+def answered(s):
+    message = b'x' * 100
+    try:
+        s.sendall(message)
+        got = b''
+        while len(got) < 100:
+            more = s.recv(100 - len(got))
+            if not more: return False
+            got += more
+        return got == message
+    except OSError:
+        return False
+bad = 0
+for _ in range(rounds):
+    bad += sum(not answered(s) for s in held)
+    time.sleep(0.02)
+sys.stdin.read()
+for s in held: s.close()
+print(json.dumps({'bad': bad}))
+`;
+
 /** Opens `count` connections to `ip` at once, each to its own port, and prints what each was told. */
 export const connectMany = `${common}
 ip, first, count = arg
@@ -154,4 +188,22 @@ def main():
     s.connect((arg[0], arg[1]))
     return story(s)
 guarded(main)
+`;
+
+/** Connects to `[ip, port]` `count` times, one after the other, and prints how often it got which answer and saw which peer. */
+export const connectAgain = `${common}
+import collections
+ip, port, count = arg
+answers, peers = collections.Counter(), collections.Counter()
+for _ in range(count):
+    s = new(ip)
+    try:
+        s.connect((ip, port))
+        told = story(s)
+        answers[told['data']] += 1
+        peers[' '.join(map(str, told['peer']))] += 1
+    except OSError as e:
+        answers[errno.errorcode.get(e.errno, 'timeout')] += 1
+    s.close()
+print(json.dumps({'answers': answers, 'peers': peers}))
 `;

@@ -50,6 +50,7 @@ async function askWithoutPrivileges(): Promise<Record<string, string>> {
     probeHelper: () => native.probeHelper(sockAddr, connect4, 1),
     probeProgramType: () => native.probeProgramType(sockAddr, connect4),
     listPrograms: () => native.listPrograms(),
+    enableRunStats: () => native.enableRunStats(),
     listMaps: () => native.listMaps(),
     load: () => withLoaded(subject, () => 'loaded'),
     createSocket: () => native.createSocket({ ...clientSpec, netns: '/proc/self/ns/net' }),

@@ -94,6 +94,15 @@ export function bypassScenarios(flags: readonly string[], node: NodeId): void {
       await leadNowhere(lab, attempts);
     });
 
+    scenario('is not met with Multipath TCP', async (lab) => {
+      const { ip4, ip6 } = lab.pod('shop/safe');
+      const attempts = ['shop/guest', 'outside/mallory'].flatMap((from) =>
+        [ip4, ip6].map((ip) => () => lab.client(from, 'multipath', ip, 7001)),
+      );
+      await leadNowhere(lab, attempts);
+      expect((await lab.client('shop/web', 'multipath', ip4, 7001)).greeting).toBeTruthy();
+    });
+
     scenario('is not met by way of an IPv4 address in an IPv6 one', async (lab) => {
       const mapped = `::ffff:${lab.pod('shop/safe').ip4}`;
       await leadNowhere(

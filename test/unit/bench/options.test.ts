@@ -1,14 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
 import { benchManifest, podPair } from '../../bench/manifest.ts';
+import { largeFiles, largeMesh } from '../../bench/large-mesh.ts';
 import { type Options, parseOptions, usage } from '../../bench/options.ts';
 import { allRows } from '../../bench/rows/all.ts';
+import { variantIds } from '../../bench/variants/variant.ts';
 import { parseManifests } from '../../../src/kube/parse-manifests.ts';
 
 const parse = (args: readonly string[], ztunnel?: string): Options => parseOptions(args, allRows, ztunnel);
 
 describe('the options of the bench', () => {
   it('measure everything of everybody by default, but a ztunnel only where its path is given', () => {
-    expect(parse([])).toMatchObject({ rows: allRows, variants: ['none', 'mesh', 'haproxy'] });
+    expect(parse([])).toMatchObject({ rows: allRows, variants: variantIds.filter((id) => id !== 'ztunnel') });
     expect(parse([], '/opt/ztunnel').variants).toContain('ztunnel');
   });
 
@@ -32,9 +34,23 @@ describe('the options of the bench', () => {
   });
 });
 
+describe('the large mesh', () => {
+  it('is of the size that is said, in files that are valid and not too long', () => {
+    const files = largeFiles().map((text, i) => ({ path: `large-${i}.yaml`, text }));
+    const all = files.map(({ text }) => text).join('');
+    expect(all.match(/"kind":"AuthorizationPolicy"/g)).toHaveLength(largeMesh.policies);
+    expect(new Set(all.match(/"podIP":"[^"]+"/g)).size).toBe(largeMesh.workloads);
+    const { errors } = parseManifests(
+      [files[0], files.at(-1)].filter((file) => file !== undefined),
+      { strict: true },
+    );
+    expect(errors).toEqual([]);
+  });
+});
+
 describe('the manifest of the bench', () => {
   it('is valid for the lab and places each client and server on two nodes', () => {
-    const text = benchManifest([podPair('none', false), podPair('mesh', true)], '/tmp/load');
+    const text = benchManifest((['none', 'mesh', 'node-hbone'] as const).map(podPair), '/tmp/load');
     const { objects, errors } = parseManifests([{ path: 'bench.yaml', text }], { strict: true });
     expect(errors).toEqual([]);
     const pods = objects.flatMap(({ object }) => (object.kind === 'Pod' ? [object] : []));
@@ -43,6 +59,9 @@ describe('the manifest of the bench', () => {
       ['bench-plain', 'none-server', 'node-b'],
       ['bench-mesh', 'mesh-client', 'node-a'],
       ['bench-mesh', 'mesh-server', 'node-b'],
+      ['bench-mesh', 'node-hbone-client', 'node-a'],
+      ['bench-mesh', 'node-hbone-server', 'node-a'],
     ]);
+    expect(text.match(/"mesh-ebpf.io\/same-node": "hbone"/g)).toHaveLength(2);
   });
 });

@@ -20,6 +20,11 @@ const report = (more: Partial<Report>): string =>
 const connectVerdict = (mesh: number): unknown =>
   judge([rowResult('unmeshed-connect', 'p50', { mesh, none: 40 })]).map(({ shown, met }) => [shown, met]);
 
+const within = (row: string, metric: string, kernel: number, none: number): unknown =>
+  judge([rowResult(row, metric, { 'node-kernel': kernel, 'node-none': none })])
+    .filter(({ title }) => title.startsWith('within a node'))
+    .map(({ shown, met }) => [shown, met]);
+
 describe('collecting rounds', () => {
   it('shows the median of the rounds and how far they were apart', () => {
     const up = bulkRow('up', 1);
@@ -51,12 +56,42 @@ describe('the targets', () => {
     expect(connectVerdict(39)).toEqual([['-1.0 µs', true]]);
   });
 
+  it('hold the kernel path to what there is without a mesh', () => {
+    expect(within('node-connect', 'p50', 55, 45)).toEqual([['+10.0 µs', true]]);
+    expect(within('node-connect', 'p50', 56, 45)).toEqual([['+11.0 µs', false]]);
+    expect(within('node-first', 'p50', 2100, 60)).toEqual([['+2.04 ms', false]]);
+    expect(within('node-up-1', 'rate', 19.4, 20)).toEqual([['97.0 %', true]]);
+    expect(within('node-up-8', 'rate', 19.3, 20)).toEqual([['96.5 %', false]]);
+    expect(within('node-ping-1', 'p50', 52, 50)).toEqual([['104.0 %', false]]);
+    expect(within('node-short-8', 'cpu', 9.8, 0)).toEqual([['9.8 µs', true]]);
+  });
+
+  it('hold it to the same in a large mesh', () => {
+    const results = [rowResult('node-connect', 'p50', { 'node-large': 60, 'node-none': 45 })];
+    expect(judge(results)).toMatchObject([{ title: 'the same in a large mesh: connect()', met: false }]);
+  });
+
   it('are not judged without both figures', () => {
     expect(judge([rowResult('up-1', 'cpu', { mesh: 2 })])).toEqual([]);
   });
 });
 
 describe('the report', () => {
+  it('has a table of its own for what was measured within a node', () => {
+    const row = {
+      ...rowResult('node-up-1', 'rate', { 'node-none': 40, 'node-kernel': 39 }),
+      scope: 'node' as const,
+    };
+    const text = report({
+      variants: ['none', 'mesh', 'node-none', 'node-kernel'],
+      rows: [rowResult('up-1', 'rate', { none: 20, mesh: 10 }), row],
+    });
+    expect(text).toMatch(/row up-1 +units +20\.0 +10\.0 +0\.50x\n\nwithin a node\n/);
+    expect(text).toMatch(
+      /figure +unit +no mesh +kernel path +\/ no mesh\n[- ]+\nrow node-up-1 +units +40\.0 +39\.0 +0\.97x/,
+    );
+  });
+
   it('sets the project against its peers', () => {
     const text = report({ rows: [rowResult('up-1', 'rate', { none: 20, mesh: 4, haproxy: 5 })] });
     expect(text).toMatch(/figure +unit +no mesh +mesh-ebpf +HAProxy +\/ HAProxy +\/ no mesh/);

@@ -57,6 +57,23 @@ describe('the order of measurements', () => {
   });
 });
 
+describe('rows of pods that share a node', () => {
+  it('are measured of their own variants, and no other row is', () => {
+    const steps = stepsOf({
+      rows: [row('up'), row('node-up', { variants: ['node-none', 'node-kernel'] })],
+      variants: [variant('mesh'), variant('node-none'), variant('node-kernel')],
+      rounds: 1,
+    }).map(({ round, row: { id }, variant: of }) => `${round === undefined ? 'warm ' : ''}${id}:${of.id}`);
+    expect(steps).toEqual([
+      'warm up:mesh',
+      'warm node-up:node-kernel',
+      'up:mesh',
+      'node-up:node-none',
+      'node-up:node-kernel',
+    ]);
+  });
+});
+
 describe('taking the steps', () => {
   const quiet = { progress: () => {}, describe: () => '' };
 

@@ -26,7 +26,9 @@ export const program = (name: string, extra: Partial<AttachedProgram> = {}): Att
   target: 'cgroup 1',
   tag: '0123456789abcdef',
   runs: 12n,
+  totalNs: 3720n,
   averageNs: 310,
+  isCounting: true,
   ...extra,
 });
 

@@ -109,6 +109,7 @@ export const noDatapath: CliEnv['datapath'] = {
   maps: refuse,
   dump: refuse,
   programs: refuse,
+  startCounting: refuse,
   features: () => Promise.reject(new MeshError('UNSUPPORTED', 'the native addon is not built')),
   uninstall: refuse,
   owned: refuse,

@@ -43,6 +43,7 @@ const origin = fc.record({
   podId: number32,
   originalPort: number16,
   kind: fc.constantFrom(...(Object.keys(layout.originKinds) as layout.OriginKind[])),
+  drawn: fc.constantFrom(...(Object.keys(layout.drawnKinds) as layout.Drawn[])),
 });
 
 function expectRoundTrip<T>(field: Field<T>, values: fc.Arbitrary<T>): void {
@@ -109,6 +110,7 @@ describe('every struct of the ABI', () => {
         abi: number32,
         verdictGeneration: number64,
         lastPodId: number32,
+        flowShare: number32,
       }),
     );
     expectRoundTrip(

@@ -30,12 +30,13 @@ describe('an accepted connection', () => {
     podId: 7,
     originalIp: parseIp('10.96.0.1'),
     originalPort: 80,
+    drawn: 'nothing',
   };
   const ask = (origin: Origin | undefined): ReturnType<typeof takeOriginalDestination> =>
     takeOriginalDestination(recorded(origin), at('10.0.0.1:4001'), at('10.0.0.1:15001'));
 
   it('has the destination its client dialled, found by its tuple', () => {
-    expect(ask(captured)).toEqual({ destination: at('10.96.0.1:80'), podId: 7 });
+    expect(ask(captured)).toEqual({ destination: at('10.96.0.1:80'), podId: 7, drawn: 'nothing' });
     expect(asked.at(-1)).toEqual({
       sourceIp: '10.0.0.1',
       sourcePort: 4001,

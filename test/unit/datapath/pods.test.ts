@@ -62,12 +62,18 @@ let localPods: FakeTable<IpAddress, number>;
 let guarded: FakeTable<IpAddress, number>;
 let listeners: FakeTable<number, bigint>;
 let links: Map<bigint, string>;
+let shares: Set<number>;
 
 const deps = (): PodDeps => ({
   pods,
   localPods,
   guarded,
   listeners,
+  shares: {
+    add: (podId) => shares.add(podId),
+    remove: (podId) => shares.delete(podId),
+    keepOnly: (podIds) => void (shares = new Set([...shares].filter((podId) => podIds.has(podId)))),
+  },
   links: {
     attachPod(inode, netns) {
       step('+link');
@@ -115,12 +121,14 @@ beforeEach(() => {
   guarded = new FakeTable('guarded');
   listeners = new FakeTable('listeners');
   links = new Map();
+  shares = new Set();
   enrolled = new EnrolledPods(deps());
 });
 
 describe('enrolling a pod', () => {
   it('prepares where connections go before it captures any', () => {
     expect(enrolled.enrol(request('a'))).toBe(1);
+    expect(shares).toEqual(new Set([1]));
     expect(log).toEqual(['+listeners', '+local_pods', '+link', '+guarded', '+pods']);
     expect(pods.get(100n)).toEqual({
       egressSet: 0n,
@@ -205,6 +213,29 @@ describe('a pod that leaves', () => {
         ['fd00::1', 2],
       ],
     });
+  });
+});
+
+const other = (): number => enrolled.enrol(request('b', { cookie: 200n, netns: '/run/netns/8' }));
+
+describe('an address that two pods have', () => {
+  it('is of neither on the kernel path, before the second one is watched', () => {
+    enrolled.enrol(request('a'));
+    expect(guarded.content.size).toBe(2);
+    log = [];
+    other();
+    expect(log).toEqual(['+listeners', '+local_pods', '-guarded', '+link', '+guarded', '+pods']);
+    expect([...guarded.content]).toEqual([]);
+  });
+
+  it('is the other’s alone when one of them leaves, whichever it is', () => {
+    for (const [leaving, stays] of [['a', 2] as const, ['b', 3] as const]) {
+      enrolled.enrol(request('a'));
+      other();
+      enrolled.unenrol(`uid-${leaving}` as WorkloadUid);
+      expect([...guarded.content.values()]).toEqual([stays, stays]);
+      expect([...localPods.content.values()]).toEqual([stays, stays]);
+    }
   });
 });
 

@@ -35,7 +35,13 @@ describe('the machine', () => {
 
 describe('the steps', () => {
   it('each have a line and a name of their own', () => {
-    const steps = stepsFor(testFiles, { root: '/src', results: '/r', bundles: '/b', variantObject: '/v.o' });
+    const steps = stepsFor(testFiles, {
+      root: '/src',
+      results: '/r',
+      bundles: '/b',
+      variantObject: '/v.o',
+      olderObject: '/older/mesh.bpf.o',
+    });
     const names = steps.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
     expect(steps.filter(({ name, command }) => /\s/.test(name) || command.includes('\n'))).toEqual([]);

@@ -49,6 +49,7 @@ const noKernelPath: KernelPathDoor = {
   dialler: () => ({ type: 'stranger' }),
   generation: 0n,
   allow: () => {},
+  scope: undefined,
 };
 
 interface SetupOptions {
@@ -66,7 +67,7 @@ function setup(options: SetupOptions = {}) {
   const mesh = meshOf(world);
   const decider = createDecider({
     mesh,
-    originalDestination: () => options.original,
+    originalDestination: () => options.original && { destination: options.original, drawn: 'nothing' },
     kernelPath: options.kernelPath ?? noKernelPath,
     authorizer: (_view, request) => {
       asked.push(request);
@@ -394,46 +395,5 @@ describe('the record of a connection', () => {
       verdict: deny,
       error: { code: 'POLICY_DENIED', hop: 'policy' },
     });
-  });
-});
-
-const kernelPath = (dialler: ReturnType<KernelPathDoor['dialler']>) => {
-  const allowed: unknown[][] = [];
-  const door: KernelPathDoor = {
-    dialler: () => dialler,
-    generation: 7n,
-    allow: (...answer) => void allowed.push(answer),
-  };
-  return { door, allowed };
-};
-
-describe('a connection that the kernel hands over because it has no verdict', () => {
-  const client = at('10.0.0.1:4000');
-  const arriveFrom = (dialler: ReturnType<KernelPathDoor['dialler']>, verdict = allow) => {
-    const { door, allowed } = kernelPath(dialler);
-    const known = setup({ kernelPath: door, verdict });
-    const local = { ip: cart.addresses[0] ?? client.ip, port: at('10.0.0.1:8080').port };
-    const decision = known.decide({ type: 'plaintext', pod: enginePod(cart), client, local });
-    return { ...known, decision, allowed, local };
-  };
-  const fromWeb = { type: 'pod', uid: web.uid, podId: 3 } as const;
-
-  it('is judged by the identity that the kernel vouches for, and a yes is left with the kernel', () => {
-    const { asked, allowed, decision, local } = arriveFrom(fromWeb);
-    expect(decision.type).toBe('forward');
-    expect(asked[0]).toMatchObject({ identity: web.identity, source: client });
-    expect(allowed).toEqual([[3, client, local, cart.uid, 7n]]);
-  });
-
-  it('leaves nothing with the kernel when it is denied', () => {
-    const { allowed, decision } = arriveFrom(fromWeb, deny);
-    expect(decision.type).toBe('refuse');
-    expect(allowed).toEqual([]);
-  });
-
-  it('is refused when it is nobody’s, whatever policies say of plaintext', () => {
-    const { decision, asked } = arriveFrom({ type: 'nobody' });
-    expect(decision).toMatchObject({ type: 'refuse', error: { code: 'UNKNOWN_SOURCE' } });
-    expect(asked).toEqual([]);
   });
 });

@@ -33,8 +33,16 @@ function decide(dialled: string, ...rules: readonly ReturnType<typeof rule>[]) {
     local: at('10.244.1.5:15001'),
   };
   const original = at(dialled);
-  const balance = { random: () => 0, affinity: new SessionAffinity(() => 0), isSuspect: () => false };
-  const result = outboundSteps(original, balance)(outboundFacts(reader.view, arrival, original));
+  const balance = {
+    random: () => 0,
+    affinity: new SessionAffinity(() => 0),
+    isSuspect: () => false,
+    kernelPath: undefined,
+  };
+  const result = outboundSteps(
+    { destination: original, drawn: 'nothing' },
+    balance,
+  )(outboundFacts(reader.view, arrival, original));
   if (isRefusal(result)) return result;
   return { ...result, next: furtherRoutes(result, reader, balance)() };
 }

@@ -8,7 +8,7 @@ import { type AuthorizationPolicy, policyKey } from '../../../src/model/policy.t
 import { createAuthorizer } from '../../../src/policy/authorize.ts';
 import { bothSides, kernelIds } from '../../../src/ztunnel/both-sides.ts';
 import { KernelConnections } from '../../../src/ztunnel/kernel-connections.ts';
-import { at, meshOf, pod } from '../../support/mesh-builder.ts';
+import { at, meshOf, pod, service } from '../../support/mesh-builder.ts';
 
 const web = pod('shop/web', { ips: ['10.0.0.1'] });
 const guest = pod('other/guest', { ips: ['10.0.0.3'] });
@@ -27,6 +27,7 @@ const deny = (namespaces: readonly string[]): AuthorizationPolicy => ({
 const from = (source: string, sourceUid: WorkloadUid | undefined, cookie: bigint): KernelConnection => ({
   source: at(source),
   destination: at('10.0.0.2:80'),
+  dialled: undefined,
   sourcePodId: Number(cookie),
   sourceUid,
   destinationUid: cart.uid,
@@ -127,6 +128,19 @@ describe('connections that are open', () => {
     ]);
     expect(connections.live()[0]?.source).toMatchObject({ identity: web.identity });
   });
+
+  it('to a Service are told with it', () => {
+    const { mesh, connections } = setup([{ ...ofWeb, dialled: at('10.96.0.1:80') }]);
+    const shop = service('shop/cart', '10.96.0.1', '80:80', [{ address: '10.0.0.2' }]);
+    mesh.replace({ workloads, services: [shop], policies: [], peerAuthentications: [] });
+    expect(connections.live()).toMatchObject([
+      {
+        service: 'shop/cart',
+        originalDestination: at('10.96.0.1:80'),
+        destination: { address: at('10.0.0.2:80') },
+      },
+    ]);
+  });
 });
 
 describe('a connection that has ended', () => {
@@ -150,6 +164,21 @@ describe('a connection that has ended', () => {
     });
     expect(records[1]).toMatchObject({ id: 'k-1', direction: 'outbound', traceId: records[0]?.traceId });
     expect(records[1]?.verdict).toBeUndefined();
+  });
+
+  it('to a Service is told with it, and with what was dialled', () => {
+    const { records, mesh, connections } = setup([]);
+    const shop = service('shop/cart', '10.96.0.1', '80:80', [{ address: '10.0.0.2' }]);
+    mesh.replace({ workloads, services: [shop], policies: [], peerAuthentications: [] });
+    connections.ended(ended({ ...ofWeb, dialled: at('10.96.0.1:80') }));
+    expect(records).toHaveLength(2);
+    for (const record of records) {
+      expect(record).toMatchObject({
+        service: 'shop/cart',
+        originalDestination: at('10.96.0.1:80'),
+        destination: { address: at('10.0.0.2:80'), workload: { name: 'cart' } },
+      });
+    }
   });
 
   it('of a pod that is gone has its address, and no identity', () => {

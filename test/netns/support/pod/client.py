@@ -156,6 +156,15 @@ def bound(host, port, own, own_port):
     return said(s)
 
 
+def multipath(host, port):
+    """As `greet`, with Multipath TCP; 262 is IPPROTO_MPTCP."""
+    family, kind, _, _, target = address(host, port)
+    s = socket.socket(family, kind, 262)
+    s.settimeout(patience)
+    s.connect(target)
+    return {'greeting': json.loads(line(s) or 'null')}
+
+
 def fastopen(host, port):
     s, target = new(host, port)
     s.settimeout(None)

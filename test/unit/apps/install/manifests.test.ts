@@ -1,5 +1,6 @@
 /** What the manifests say and what the code does must be the same: ports, names, capabilities, mounts, rights. */
 import { describe, expect, it } from '@jest/globals';
+import { readFileSync } from 'node:fs';
 import { kustomize, type Manifest } from '../../../../src/apps/install/kustomize.ts';
 import { manifestFiles } from '../../../../src/apps/install/manifest-files.ts';
 import { nodeCapabilities } from '../../../../src/apps/node/capabilities.ts';
@@ -7,6 +8,7 @@ import { clusterControllerConfig } from '../../../../src/apps/config/cluster-con
 import { nodeConfig } from '../../../../src/apps/config/node-config.ts';
 import { caPort, metricsPort, readinessPort } from '../../../../src/base/ports.ts';
 import * as names from '../../../../src/controller/kubernetes/names.ts';
+import { counterNames } from '../../../../src/datapath/abi/layout.ts';
 import { policyFeeds } from '../../../../src/kube/api/feed.ts';
 import { kinds } from '../../../../src/kube/objects.ts';
 import { dataplaneModeLabel } from '../../../../src/kube/translate/workload.ts';
@@ -253,11 +255,41 @@ describe('the controller’s pod', () => {
   });
 });
 
+interface Alert {
+  readonly alert: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
 describe('alerts', () => {
+  const { spec } = find('PrometheusRule', 'mesh-ebpf', kustomize(files, 'overlays/monitoring'));
+  const rules = JSON.stringify(spec);
+  const alerts = (spec as { groups: readonly { rules: readonly Alert[] }[] }).groups.flatMap(
+    (group) => group.rules,
+  );
+
   it('are about metrics that there are', () => {
-    const rules = find('PrometheusRule', 'mesh-ebpf', kustomize(files, 'overlays/monitoring'));
-    const used = new Set(JSON.stringify(rules['spec']).match(/\bmesh_\w+/g));
+    const used = new Set(rules.match(/\bmesh_\w+/g));
     expect(used.size).toBeGreaterThan(5);
     for (const metric of used) expect(Object.keys(meshCatalogue)).toContain(metric);
+  });
+
+  it('are about events that the programs count', () => {
+    const used = [...rules.matchAll(/event=\\"(\w+)\\"/g)].map(([, event]) => event);
+    expect(used).toEqual(
+      expect.arrayContaining(['endedUntold', 'droppedUnrecorded', 'kernelAsked', 'kernel']),
+    );
+    for (const event of used) expect(counterNames).toContain(event);
+  });
+
+  it('say how urgent they are, on which node, and have a section in the runbook', () => {
+    const runbook = readFileSync(new URL('../../../../docs/alerts.md', import.meta.url), 'utf8');
+    for (const { alert, labels, annotations } of alerts) {
+      expect(['critical', 'warning']).toContain(labels['severity']);
+      expect(Object.keys(annotations)).toEqual(['summary', 'description']);
+      expect(runbook).toContain(`\n## ${alert}\n`);
+    }
+    const sections = [...runbook.matchAll(/^## (Mesh\w+)$/gm)].map(([, name]) => name);
+    expect(sections).toEqual(alerts.map(({ alert }) => alert));
   });
 });

@@ -1,6 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { occasionalOccupancy, occupancyProblems } from '../../../../src/apps/node/map-occupancy.ts';
+import {
+  occasionalOccupancy,
+  occupancyProblems,
+  shareProblems,
+} from '../../../../src/apps/node/map-occupancy.ts';
 import { mapSpecs } from '../../../../src/datapath/maps.ts';
+import type { EnrolledPod } from '../../../../src/datapath/pods.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 
 const flows = (entries: number) => ({ map: mapSpecs.flows, entries, capacity: 1000 });
@@ -28,6 +33,21 @@ describe('the occupancy of the BPF maps', () => {
         hint: 'mesh-ebpf maps dump flows shows what fills it; --max-flows of the node program gives it room',
         since: null,
       },
+    ]);
+  });
+});
+
+const has = (used: number) => ({ pod: { label: 'shop/web' } as EnrolledPod, used, share: 1000 });
+
+describe('a pod’s share of the kernel path', () => {
+  it('is a problem from 80 % on, which names the pod', () => {
+    expect(shareProblems([has(799)])).toEqual([]);
+    expect(shareProblems([has(800), has(0)])).toEqual([
+      expect.objectContaining({
+        code: 'BPF_MAP_FULL',
+        subject: 'pod shop/web',
+        message: expect.stringContaining('800 of 1000') as unknown,
+      }),
     ]);
   });
 });

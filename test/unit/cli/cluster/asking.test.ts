@@ -15,6 +15,7 @@ const readCommands = [
   'maps dump pods',
   'maps get pods shop/web-1',
   'programs',
+  'verdicts',
 ];
 
 describe.each(readCommands)('mesh-ebpf %s, from outside the cluster', (line) => {

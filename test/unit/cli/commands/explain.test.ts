@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { MeshError } from '../../../../src/base/errors.ts';
-import { explainingNode, onlyCart, shop } from '../explaining-nodes.ts';
+import { db, explainingNode, onlyCart, shop, web } from '../explaining-nodes.ts';
 import { fullNode } from '../fake-nodes.ts';
 import { run } from '../harness.ts';
 
@@ -23,6 +23,18 @@ describe('mesh-ebpf explain', () => {
       'policies      none applies to this pod',
       'verdict       allowed: no policy applies  (node-b)',
     ]);
+  });
+
+  it('claims no TLS where the kernel is the proof', async () => {
+    const near = { ...shop, workloads: [web, { ...db, node: web.node }] };
+    const nodes = [explainingNode('node-a', { mesh: near, deps: { kernelPath: { node: web.node } } })];
+    const { out, code } = await run('explain shop/web-1 10.1.1.2:5433', { nodes });
+    expect(code).toBe(0);
+    expect(out).toMatch(/^path +kernel: both pods are on node node-a/m);
+    expect(out).toMatch(
+      /^identity +no TLS: the kernel vouches for spiffe:\/\/cluster\.local\/ns\/shop\/sa\/web; port 5433 takes/m,
+    );
+    expect(out).not.toMatch(/^TLS/m);
   });
 
   it('is 1 where a policy denies, and says why in the words of the access log', async () => {

@@ -88,8 +88,13 @@ function happen(store: MeshStore, from: Workload, dialled: SocketAddress, random
   const decider = (records: ConnectionRecord[]) =>
     createDecider({
       mesh: store,
-      originalDestination: () => dialled,
-      kernelPath: { dialler: () => ({ type: 'stranger' }), generation: 0n, allow: () => {} },
+      originalDestination: () => ({ destination: dialled, drawn: 'nothing' }),
+      kernelPath: {
+        dialler: () => ({ type: 'stranger' }),
+        generation: 0n,
+        allow: () => {},
+        scope: undefined,
+      },
       authorizer: createAuthorizer(),
       random,
       probeArrived: () => false,

@@ -105,13 +105,44 @@ describe('the way of a connection between pods of the mesh', () => {
           endpointCount: 2,
           path: 'hbone',
           pathWhy: 'mutual TLS to 10.1.1.2:15008',
-          tls: { proves: web.identity, expects: [db.identity], mode: 'permissive', policy: null },
+          tls: {
+            proves: web.identity,
+            proof: 'certificate',
+            expects: [db.identity],
+            mode: 'permissive',
+            policy: null,
+          },
           policies: [],
         },
       ],
       outcome: 'allowed',
       verdict: { outcome: 'allowed', policy: null, reason: 'no policy applies', error: null },
     });
+  });
+
+  it('within a node is proved by the kernel, not by TLS, and passes where mutual TLS is wanted', () => {
+    const strict = {
+      key: peerAuthenticationKey('shop', 'default'),
+      namespace: 'shop',
+      name: 'default',
+      scope: { type: 'namespace' },
+      mode: 'strict',
+      createdAt: '',
+      ports: new Map(),
+    } as const;
+    const { ways } = ask(
+      'shop/web-1',
+      '10.1.0.9:80',
+      { peerAuthentications: [strict] },
+      { kernelPath: { node: web.node } },
+    );
+    expect(ways).toMatchObject([
+      {
+        path: 'kernel',
+        tls: { proves: web.identity, proof: 'kernel', expects: [], mode: 'strict' },
+        verdict: { outcome: 'allowed' },
+      },
+    ]);
   });
 
   it('names each policy, the clause that matched or what kept it from matching, and those for other pods', () => {
@@ -207,7 +238,7 @@ describe('a connection that takes no tunnel', () => {
       ways: [
         {
           path: 'plaintext',
-          tls: { proves: null, mode: 'strict', policy: 'peerauthentication/shop/default' },
+          tls: { proves: null, proof: null, mode: 'strict', policy: 'peerauthentication/shop/default' },
         },
       ],
     });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { type IpAddress, parseIp } from '../../../src/base/ip.ts';
 import type { NodeName, Service, WorkloadUid } from '../../../src/model/mesh.ts';
-import { endpointsToTry, type Vantage } from '../../../src/ztunnel/endpoint-choice.ts';
+import { endpointsToTry, type Vantage } from '../../../src/model/endpoint-choice.ts';
 import { at, meshOf, pod, service } from '../../support/mesh-builder.ts';
 
 const ips = (...texts: readonly string[]): ReadonlySet<IpAddress> => new Set(texts.map(parseIp));

@@ -3,8 +3,8 @@
  * the mesh a pod is answered by those that would answer it without. Pure.
  */
 import { type IpAddress, isIpv4, type Port, type SocketAddress } from '../base/ip.ts';
-import type { Endpoint, NodeName, Service, TopologyHints, Workload } from '../model/mesh.ts';
-import type { MeshView } from '../model/view.ts';
+import type { Endpoint, NodeName, Service, TopologyHints, Workload } from './mesh.ts';
+import type { MeshView } from './view.ts';
 
 /** Where the client is. */
 export interface Vantage {
@@ -56,7 +56,8 @@ export function endpointsToTry(
 }
 
 /** A pod the model does not know (yet, or any more) might be in the mesh: it must not be dialled in plaintext. */
-const isKnown = (view: MeshView, { pod }: Endpoint): boolean => pod === undefined || view.workloads.has(pod);
+export const isKnown = (view: MeshView, { pod }: Endpoint): boolean =>
+  pod === undefined || view.workloads.has(pod);
 
 /** Where the endpoint serves a port of its Service; undefined: it does not. */
 export function targetOf({ address, ports }: Endpoint, port: Port): SocketAddress | undefined {

@@ -10,7 +10,7 @@ import type {
   SourcedObject,
 } from '../../../src/kube/objects.ts';
 import type { NodeName, Service } from '../../../src/model/mesh.ts';
-import { targetOf, usableEndpoints, type Vantage } from '../../../src/ztunnel/endpoint-choice.ts';
+import { targetOf, usableEndpoints, type Vantage } from '../../../src/model/endpoint-choice.ts';
 import { at, type EndpointSpec, meshConfig, service } from '../../support/mesh-builder.ts';
 
 const here: Vantage = { node: 'node-a' as NodeName, zone: 'zone-1' };

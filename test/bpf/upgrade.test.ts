@@ -1,0 +1,319 @@
+/**
+ * From programs of one layout to those of another, while connections are open between pods that the kernel carries: none is
+ * cut, none forgotten, and what waited for ztunnel does not pass for a stranger's.
+ */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { readdirSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { DatapathOptions } from '../../src/datapath/datapath.ts';
+import type { EndedConnection } from '../../src/datapath/kernel-path/ended.ts';
+import type { Dialler, KernelConnection } from '../../src/datapath/kernel-path/kernel-path.ts';
+import type { NodeName } from '../../src/model/mesh.ts';
+import type { NativeBinding } from '../../src/native/binding.ts';
+import { eventually, until } from '../netns/support/wait.ts';
+import { native } from './support/lab.ts';
+import { accepted, enrolBoth, type Mesh, startMesh, stopAgent, stopMesh, waiting, wholeMesh } from './support/mesh.ts';
+import { compileOlder } from './support/older-object.ts';
+import { olderVersion } from './support/older-version.ts';
+import * as scripts from './support/scripts.ts';
+
+const kernelPath = { node: 'node-a' as NodeName };
+const sizes = { pods: 8, destinations: 16, flows: 128, egress: 64, verdicts: 64 };
+const echoPort = 9000;
+
+let mesh: Mesh;
+let older: Partial<DatapathOptions>;
+const ended: EndedConnection[] = [];
+let stopListening: () => void = () => {};
+
+beforeAll(async () => {
+  mesh = await startMesh({ sizes, kernelPath });
+  await mesh.lab.listen(mesh.b.netns, echoPort, (socket) => socket.on('data', (bytes) => socket.write(bytes)));
+  stop();
+  const objectPath = compileOlder(mesh.lab.scratch());
+  older = { objectPath, native: olderVersion(objectPath) };
+});
+afterAll(() => stopMesh(mesh));
+
+/** Programs in force as they were before, and a verdict for `echoPort`. */
+async function install(before: Partial<DatapathOptions>): Promise<void> {
+  mesh.lab.removePins();
+  await begin(before);
+  bringUp();
+  await allow();
+}
+afterEach(() => {
+  stop();
+  for (const list of [accepted, waiting, ended]) list.length = 0;
+});
+
+function stop(): void {
+  stopListening();
+  stopListening = () => {};
+  if (mesh.running) stopAgent(mesh);
+}
+
+/** An agent that has found its pods; if its maps are new, the programs before are in force. */
+async function begin(options: Partial<DatapathOptions> = {}): Promise<void> {
+  mesh.datapath = await mesh.lab.open({ sizes, kernelPath, ...options });
+  mesh.running = true;
+  stopListening = mesh.datapath.followEnded((connection) => ended.push(connection));
+  await enrolBoth(mesh);
+  mesh.datapath.apply(wholeMesh(mesh));
+}
+
+const bringUp = (): void => mesh.datapath.activate();
+
+const earlierPins = (): readonly string[] => readdirSync(mesh.lab.pin('earlier', ''));
+const finished = (): Promise<void> => until('all to be taken over', () => earlierPins().length === 0);
+
+/** Lets ztunnel say yes to what it was handed last. */
+async function allow(): Promise<void> {
+  await mesh.lab.run(mesh.a, scripts.connect, [mesh.b.ip4, echoPort]);
+  expect(answer(lastOf(accepted.splice(0))).type).toBe('pod');
+}
+
+function answer({ client, local }: (typeof accepted)[number]): Dialler {
+  const { kernelPath: path } = mesh.datapath;
+  const dialler = path.dialler(client, local);
+  if (dialler.type === 'pod') path.allow(dialler.podId, client, local, mesh.b.uid, path.generation);
+  return dialler;
+}
+
+function lastOf<T>(list: readonly T[]): T {
+  const last = list.at(-1);
+  if (last === undefined) throw new Error('ztunnel accepted nothing');
+  return last;
+}
+
+const exchange = (count: number, rounds: number): Promise<() => Promise<string>> =>
+  mesh.lab.hold(mesh.a, scripts.exchange, [mesh.b.ip4, echoPort, count, rounds]);
+
+const open = (): readonly KernelConnection[] =>
+  mesh.datapath.kernelPath.connections().filter(({ isAdmitted }) => isAdmitted);
+const identities = (connections: readonly KernelConnection[]): unknown =>
+  connections
+    .map(({ cookie, source, sourcePodId, sourceUid, destinationUid, openedAt }) =>
+      ({ cookie, source, sourcePodId, sourceUid, destinationUid, openedAt }))
+    .toSorted((one, other) => Number(one.cookie - other.cookie));
+
+const heard = (count: number): Promise<void> => until(`${count} ends`, () => ended.length >= count);
+
+describe.each([
+  ['the layout', true],
+  ['only the size of the records’ map', false],
+] as const)('an upgrade that changes %s', (_what, isOtherLayout) => {
+  const next = (): Partial<DatapathOptions> => (isOtherLayout ? {} : { sizes: { ...sizes, flows: 256 } });
+  beforeEach(() => install(isOtherLayout ? older : {}));
+
+  it('keeps open connections, with whose they are, under traffic', async () => {
+    const started = Date.now();
+    const release = await exchange(20, 60);
+    const before = open();
+    expect(before).toHaveLength(20);
+    stop();
+    await begin(next());
+    expect(identities(open())).toEqual(identities(before));
+    bringUp();
+    expect(identities(open())).toEqual(identities(before));
+    await finished();
+    expect(identities(open())).toEqual(identities(before));
+    expect(await release()).toContain('{"bad": 0}');
+    const lived = Date.now() - started;
+    await heard(20);
+    expect(ended).toHaveLength(20);
+    for (const { sourceUid, bytesSent, bytesReceived, durationMs } of ended) {
+      expect({ sourceUid, bytesSent }).toEqual({ sourceUid: mesh.a.uid, bytesSent: 6000 });
+      // One less where the server's end came together with its last bytes.
+      expect([5999, 6000]).toContain(bytesReceived);
+      expect(durationMs).toBeGreaterThan(60 * 20);
+      expect(durationMs).toBeLessThanOrEqual(lived);
+    }
+    expect(open()).toEqual([]);
+  });
+
+  it('can end them afterwards', async () => {
+    const release = await exchange(2, 100);
+    stop();
+    await begin(next());
+    bringUp();
+    const [doomed] = open();
+    if (doomed === undefined) throw new Error('no connection is known');
+    await mesh.datapath.cut([doomed]);
+    await heard(1);
+    expect(ended).toMatchObject([{ cookie: doomed.cookie, sourceUid: mesh.a.uid }]);
+    expect(open()).toHaveLength(1);
+    expect(await release()).not.toContain('{"bad": 0}');
+  });
+
+  it('tells of what ended while nobody was there, and before it was in charge', async () => {
+    const releases = [await exchange(1, 1), await exchange(1, 1)];
+    stop();
+    await releases[0]?.();
+    await begin(next());
+    await releases[1]?.();
+    bringUp();
+    await heard(2);
+    await finished();
+    expect(ended.map(({ bytesSent }) => bytesSent)).toEqual([100, 100]);
+    expect(open()).toEqual([]);
+  });
+
+  it('knows whose those are that wait for ztunnel', async () => {
+    const releases: (() => Promise<string>)[] = [];
+    const hold = async (ip: string, port: number): Promise<void> => {
+      releases.push(await mesh.lab.hold(mesh.a, scripts.holdConnections, [ip, port, 1]));
+    };
+    const accepting = async (list: readonly unknown[], ip: string, port: number): Promise<void> => {
+      const before = list.length;
+      await hold(ip, port);
+      await until('ztunnel to accept', () => list.length > before);
+    };
+    const { b, a } = mesh;
+    const asked: (typeof accepted)[number][] = [];
+    const ask = async (): Promise<void> => {
+      await accepting(accepted, b.ip4, 7777);
+      asked.push(lastOf(accepted));
+    };
+    const whose = ({ client, local }: (typeof accepted)[number]): unknown => mesh.datapath.kernelPath.dialler(client, local);
+    const isA = { type: 'pod', uid: a.uid };
+    await ask();
+    await ask();
+    stop();
+    await ask();
+    await accepting(waiting, '10.96.0.10', 80);
+    await accepting(waiting, '10.96.0.10', 80);
+    const dialled = [...waiting];
+    await begin(next());
+    await ask();
+    const [first, second, third, fourth] = asked;
+    if (!first || !second || !third || !fourth) throw new Error('they were not asked about');
+    const original = ({ client, local }: (typeof waiting)[number]): unknown =>
+      mesh.datapath.originalDestination(client, local)?.destination;
+    const service = { ip: '10.96.0.10', port: 80 };
+    expect(dialled.slice(0, 1).map(original)).toEqual([service]);
+    expect(whose(first)).toMatchObject(isA);
+    bringUp();
+    expect(whose(second)).toMatchObject(isA);
+    expect(dialled.slice(1).map(original)).toEqual([service]);
+    await finished();
+    expect([third, fourth].map(whose)).toEqual([expect.objectContaining(isA), expect.objectContaining(isA)]);
+    expect(dialled.map(original)).toEqual([undefined, undefined]);
+    for (const release of releases) await release();
+  });
+
+  it('loses none and leaves none behind that come and go meanwhile', async () => {
+    const load = [1, 2, 3].map(() => mesh.lab.run(mesh.a, comeAndGo, [mesh.b.ip4, echoPort, 1.5]));
+    await until('connections to come and go', () => ended.length > 10);
+    const before = ended.length;
+    stop();
+    await begin(next());
+    const asked = new Set<string>();
+    const answering = setInterval(() => accepted.splice(0).forEach((one) => asked.add(answer(one).type)), 1);
+    await delay(200);
+    bringUp();
+    const outcomes = (await Promise.all(load)) as { readonly done: number; readonly errors: readonly string[] }[];
+    await finished();
+    clearInterval(answering);
+    // None passed for a stranger's, whoever recorded it.
+    expect([...asked].filter((type) => type !== 'pod')).toEqual([]);
+    const done = outcomes.reduce((sum, outcome) => sum + outcome.done, 0);
+    expect(done).toBeGreaterThan(before);
+    // Where old programs and new ones have one half each, a connection in the making is refused.
+    expect(outcomes.flatMap(({ errors }) => errors).filter((error) => !refusals.has(error))).toEqual([]);
+    expect(new Set(ended.map(({ cookie }) => cookie)).size).toBe(ended.length);
+    expect(open()).toEqual([]);
+    expect(await mesh.lab.run(mesh.a, comeAndGo, [mesh.b.ip4, echoPort, 0.1])).toMatchObject({ errors: [] });
+  });
+});
+
+/** EPERM: nobody takes its records out while there is no agent, until the pod has its share of them. */
+const refusals = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPERM', 'plaintext', 'captured', 'no']);
+
+/** Connects to `[ip, port]`, exchanges a word and closes, for so many seconds; what was not an echo is told. */
+const comeAndGo = `
+import time
+ip, port, seconds = arg
+done, errors, end = 0, [], time.time() + seconds
+while time.time() < end:
+    s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    s.settimeout(5)
+    try:
+        s.connect((ip, port))
+        s.sendall(b'word')
+        got = s.recv(100).decode()
+        if got == 'word': done += 1
+        else: errors.append(got.split(' ')[0])
+    except OSError as e:
+        errors.append(errno.errorcode.get(e.errno, str(e)))
+    s.close()
+print(json.dumps({'done': done, 'errors': errors}))
+`;
+
+describe('an upgrade that is interrupted', () => {
+  beforeEach(() => install(older));
+
+  it.each([1, 3, 6])('after %i links is finished by the next start', async (links) => {
+    const release = await exchange(5, 10);
+    const before = identities(open());
+    stop();
+    await begin({ native: failingAfter(links) });
+    expect(bringUp).toThrow();
+    stop();
+    expect(earlierPins()).not.toEqual([]);
+    await begin();
+    expect(identities(open())).toEqual(before);
+    bringUp();
+    await finished();
+    expect(identities(open())).toEqual(before);
+    expect(await release()).toContain('{"bad": 0}');
+    await heard(5);
+    expect(open()).toEqual([]);
+  });
+
+  it('leaves no records of connections that ended before the next start', async () => {
+    const release = await exchange(5, 1);
+    stop();
+    await begin({ native: failingAfter(4) });
+    expect(bringUp).toThrow();
+    stop();
+    await release();
+    await begin();
+    bringUp();
+    await finished();
+    expect(open()).toEqual([]);
+  });
+});
+
+/** The kernel refuses to change the link after so many. */
+function failingAfter(links: number): NativeBinding {
+  let left = links;
+  return {
+    ...native,
+    linkUpdate(link, program) {
+      if (left-- <= 0) throw new Error('the process ends here');
+      native.linkUpdate(link, program);
+    },
+  };
+}
+
+describe('an upgrade from programs whose records nobody can read', () => {
+  beforeEach(() => install(older));
+
+  it('ends their connections, and no others', async () => {
+    const release = await exchange(3, 100);
+    const other = await mesh.lab.hold(mesh.a, scripts.holdConnections, [mesh.x.ip4, 8080, 1]);
+    stop();
+    await begin({ native: { ...native, mapStructs: () => [] } });
+    bringUp();
+    await eventually('the pods’ own connections to be ended', async () => {
+      const left = await native.tcpSockets(mesh.a.netns);
+      return left.some(({ remote }) => remote.port === echoPort) ? undefined : true;
+    });
+    const left = await native.tcpSockets(mesh.a.netns);
+    expect(left.filter(({ remote }) => remote.ip === mesh.x.ip4)).toHaveLength(1);
+    await finished();
+    expect(await release()).not.toContain('{"bad": 0}');
+    await other();
+  });
+});
