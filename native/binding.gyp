@@ -24,6 +24,7 @@
         'src/ring_buffer.cc',
         'src/socket_address.cc',
         'src/socket_diag.cc',
+        'src/sockhash_trial.cc',
         'src/socket_options.cc',
         'src/tcp_socket.cc',
       ],

@@ -30,6 +30,7 @@ const built = (path: string, name: string): string =>
   [`../build/${path}/${name}`, `./${name}`]
     .map((candidate) => fileURLToPath(new URL(candidate, import.meta.url)))
     .find((candidate) => existsSync(candidate)) ?? name;
+const objectPath = built('bpf', 'mesh.bpf.o');
 const cniDirectories = {
   confDir: environment.variables['CNI_CONF_DIR'] ?? '/etc/cni/net.d',
   binDir: environment.variables['CNI_BIN_DIR'] ?? '/opt/cni/bin',
@@ -42,6 +43,7 @@ const env = systemEnv({
   variables: environment.variables,
   path: environment.path,
   loadNative,
+  objectPath,
   cleaners: [
     {
       name: 'rules and routes of pods',
@@ -71,7 +73,7 @@ process.exitCode = await runCli(process.argv.slice(2), env, [
   addProcessCommands({
     environment: environment.variables,
     stop: stop.signal,
-    objectPath: built('bpf', 'mesh.bpf.o'),
+    objectPath,
     cniPluginPath: built('cni', 'mesh-ebpf-cni'),
     loadNative,
   }),

@@ -35,6 +35,20 @@ enum mesh_flow_stage {
     MESH_FLOW_ASKED = 2,    /* handed to ztunnel, which takes the record when it accepts */
 };
 
+/* Which end of an accelerated connection. */
+enum mesh_end {
+    MESH_END_DIALLING = 0,
+    MESH_END_ACCEPTING = 1,
+};
+
+/* How what an end of an accelerated connection sends reaches the other one. From one to the next only: bytes
+ * that were sent by TCP must not be overtaken, those that were redirected never are. */
+enum mesh_stream_stage {
+    MESH_STREAM_NEW = 0,        /* nothing was sent yet */
+    MESH_STREAM_REDIRECTED = 1, /* straight into the other socket */
+    MESH_STREAM_TCP = 2,        /* from now on */
+};
+
 /* Which endpoint of a Service the connect hook drew, where that is not for the kernel to carry: ztunnel
  * begins with one of the same kind, so that every endpoint gets its share. */
 enum mesh_drawn {
@@ -46,9 +60,10 @@ enum mesh_drawn {
 
 /* mesh_destination.flags */
 enum mesh_destination_flag {
-    MESH_DESTINATION_WORKLOAD = 1, /* address of a workload that takes HBONE */
-    MESH_DESTINATION_SERVICE = 2,  /* virtual address of a Service */
-    MESH_DESTINATION_KERNEL = 4,   /* of a pod of this node that takes the kernel path, both ways */
+    MESH_DESTINATION_WORKLOAD = 1,   /* address of a workload that takes HBONE */
+    MESH_DESTINATION_SERVICE = 2,    /* virtual address of a Service */
+    MESH_DESTINATION_KERNEL = 4,     /* of a pod of this node that takes the kernel path, both ways */
+    MESH_DESTINATION_ACCELERATE = 8, /* of such a pod, whose connections there may be accelerated */
 };
 
 /* mesh_service.flags */
@@ -60,6 +75,7 @@ enum mesh_service_flag {
 enum mesh_config_flag {
     MESH_CONFIG_CAPTURE_UNKNOWN = 1, /* `destinations` is incomplete: absence from it means nothing */
     MESH_CONFIG_KERNEL_PATH = 2,     /* pods of this node may reach each other without ztunnel */
+    MESH_CONFIG_ACCELERATE = 4, /* and some of those connections are accelerated; cleared: none any more */
 };
 
 /* Indices of the `counters` map. */
@@ -87,6 +103,12 @@ enum mesh_counter {
     MESH_COUNTER_ENDED_UNTOLD,       /* kernel-path connections that ended and are in no record of `ended` */
     MESH_COUNTER_REFUSED_SHARE,      /* on the kernel path, and the pod has its share of `flows` already */
     MESH_COUNTER_KERNEL_SERVICE,     /* of those left to the kernel path, the ones to a Service */
+    MESH_COUNTER_ACCELERATED,        /* connections of which both ends could be joined */
+    MESH_COUNTER_ACCELERATION_FULL,  /* connections that could not be: `ends` or `accelerated` are full */
+    MESH_COUNTER_ACCELERATION_LATE,  /* ends that stay with TCP: they sent before the other one was there */
+    MESH_COUNTER_ACCELERATION_BULK,  /* ends that went over to TCP: they have sent too much */
+    MESH_COUNTER_ACCELERATION_BROKEN, /* messages refused: the other end has gone */
+    MESH_COUNTER_ACCELERATED_BYTES,   /* bytes that took the short way */
     MESH_COUNTER_COUNT,
 };
 
@@ -226,6 +248,37 @@ struct mesh_ended {
     __u8 pad[5];
 };
 
+/* Key of `ends`. By the cookie of the dialling socket, which no other connection ever has: what is found
+ * under it is that connection's other end, whatever became of addresses. */
+struct mesh_end_key {
+    __u64 connection;
+    __u32 end; /* enum mesh_end */
+    __u32 pad;
+};
+
+/* Value of `streams`: how this end sends. */
+struct mesh_stream {
+    __u64 connection;
+    __u8 end;     /* enum mesh_end */
+    __u8 stage;   /* enum mesh_stream_stage */
+    __u8 watched; /* 1: sockops is asked about what TCP sends, on our behalf alone */
+    __u8 pad[5];
+};
+
+/* Value of `accelerated`. TCP does not count these bytes. */
+struct mesh_accelerated {
+    __u64 bytes_sent;     /* redirected, from the side that dialled */
+    __u64 bytes_received; /* to it */
+    __u32 unanswered[2];  /* redirected by each end since the other one sent something */
+};
+
+/* The kernel lets a sender redirect without end to somebody who does not read. So an end that has sent this
+ * much without hearing from the other one goes over to TCP, which stops it in time and is as good for bulk;
+ */
+#define MESH_UNANSWERED_BYTES (256 * 1024)
+/* and so does one that has sent this much in all, for who asks and never reads gets answers, too. */
+#define MESH_REDIRECTED_BYTES (64 * 1024 * 1024)
+
 /* Key of `egress`, an LPM trie: all of the set, and as much of the address as the prefix has. */
 struct mesh_egress_key {
     __u32 bits; /* that count, of what follows */
@@ -283,6 +336,9 @@ _Static_assert(sizeof(struct mesh_flow) == 48, "ABI");
 _Static_assert(sizeof(struct mesh_share) == 8, "ABI");
 _Static_assert(sizeof(struct mesh_verdict_key) == 44, "ABI");
 _Static_assert(sizeof(struct mesh_verdict) == 8, "ABI");
+_Static_assert(sizeof(struct mesh_end_key) == 16, "ABI");
+_Static_assert(sizeof(struct mesh_stream) == 16, "ABI");
+_Static_assert(sizeof(struct mesh_accelerated) == 24, "ABI");
 _Static_assert(sizeof(struct mesh_ended) == 112, "ABI");
 _Static_assert(sizeof(struct mesh_egress_key) == 32, "ABI");
 _Static_assert(sizeof(struct mesh_port_range) == 6, "ABI");

@@ -4,9 +4,13 @@
 
 #include "maps.h"
 
-static __always_inline void count(enum mesh_counter which) {
+static __always_inline void count_many(enum mesh_counter which, __u64 many) {
     __u32 index = which;
     __u64 *counter = bpf_map_lookup_elem(&counters, &index);
     if (counter)
-        *counter += 1; /* this CPU's own */
+        *counter += many; /* this CPU's own */
+}
+
+static __always_inline void count(enum mesh_counter which) {
+    count_many(which, 1);
 }

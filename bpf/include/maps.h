@@ -146,6 +146,33 @@ struct {
     __uint(max_entries, 524288);
 } ended SEC(".maps") __weak;
 
+/* Sockets of accelerated connections (docs/acceleration.md). Written by sockops when a connection stands; the
+ * kernel removes sockets that are closed. mesh_sk_msg is attached to it. */
+struct {
+    __uint(type, BPF_MAP_TYPE_SOCKHASH);
+    __uint(max_entries, 1);
+    __type(key, struct mesh_end_key);
+    __type(value, __u64);
+} ends SEC(".maps") __weak;
+
+/* How each of those sockets sends. Written by sockops and sk_msg; freed with the socket. */
+struct {
+    __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, int);
+    __type(value, struct mesh_stream);
+} streams SEC(".maps") __weak;
+
+/* Accelerated connections, by the dialling socket's cookie. Made by sockops, counted in by sk_msg, removed
+ * when the dialling socket closes. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, __u64);
+    __type(value, struct mesh_accelerated);
+} accelerated SEC(".maps") __weak;
+
 /* Answers to the agent's question "which cookie has this network namespace?": socket cookie -> netns cookie.
  * For kernels without SO_NETNS_COOKIE. Written by connect. */
 struct {

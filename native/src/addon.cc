@@ -17,6 +17,7 @@
 #include "netns_thread.h"
 #include "ring_buffer.h"
 #include "socket_diag.h"
+#include "sockhash_trial.h"
 #include "socket_options.h"
 #include "tcp_socket.h"
 
@@ -44,6 +45,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_function<link_update>(exports, "linkUpdate");
     export_function<link_detach>(exports, "linkDetach");
     export_function<link_info>(exports, "linkInfo");
+    export_function<attach_to_map>(exports, "attachToMap");
+    export_function<detach_from_map>(exports, "detachFromMap");
+    export_function<attached_to_map>(exports, "attachedToMap");
     export_function<program_info>(exports, "programInfo");
     export_function<list_programs>(exports, "listPrograms");
     export_function<enable_run_stats>(exports, "enableRunStats");
@@ -63,6 +67,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     export_async_function<add_mark_route>(exports, "addMarkRoute");
     export_async_function<remove_mark_route>(exports, "removeMarkRoute");
     export_async_function<write_in_netns>(exports, "writeInNetns");
+    export_async_function<try_sockhash>(exports, "trySockhash");
     export_async_function<destroy_sockets>(exports, "destroySockets");
     export_function<probe_socket_destroy>(exports, "probeSocketDestroy");
     export_async_function<tcp_sockets>(exports, "tcpSockets");

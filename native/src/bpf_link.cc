@@ -107,6 +107,35 @@ Napi::Value link_info(const Args &args) {
     return describe(args.env(), link_info_of(args, args.fd(0, "fd")));
 }
 
+// Not links: for sockhashes the kernel has those since 6.10 only.
+Napi::Value attach_to_map(const Args &args) {
+    const auto attach_type = static_cast<bpf_attach_type>(args.u32(2, "attachType"));
+    check(bpf_prog_attach(args.fd(0, "program"), args.fd(1, "map"), attach_type, 0), "bpf(BPF_PROG_ATTACH)");
+    return args.env().Undefined();
+}
+
+Napi::Value detach_from_map(const Args &args) {
+    const int program = args.fd(0, "program");
+    const auto attach_type = static_cast<bpf_attach_type>(args.u32(2, "attachType"));
+    if (bpf_prog_detach2(program, args.fd(1, "map"), attach_type) == 0)
+        return Napi::Boolean::New(args.env(), true);
+    if (errno != ENOENT)
+        throw ErrnoError(errno, "bpf(BPF_PROG_DETACH)");
+    return Napi::Boolean::New(args.env(), false);
+}
+
+Napi::Value attached_to_map(const Args &args) {
+    const int map = args.fd(0, "map");
+    const auto attach_type = static_cast<bpf_attach_type>(args.u32(1, "attachType"));
+    uint32_t id = 0;
+    uint32_t count = 1;
+    if (bpf_prog_query(map, attach_type, 0, nullptr, &id, &count) == 0)
+        return Napi::Number::New(args.env(), count == 0 ? 0 : id);
+    if (errno == EINVAL)
+        return args.env().Null();
+    throw ErrnoError(errno, "bpf(BPF_PROG_QUERY)");
+}
+
 Napi::Value program_info(const Args &args) {
     const int fd = args.fd(0, "fd");
     return describe(args.env(), fd, program_info_of(args, fd));

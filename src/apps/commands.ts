@@ -96,6 +96,10 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
       'pods of this node reach each other by "hbone", or by "kernel": without ztunnel (default: hbone)',
     )
     .option(
+      '--accelerate <which>',
+      'which connections on the kernel path go from socket to socket: "off", "auto" (pods that ask) or "forced" (default: off)',
+    )
+    .option(
       '--max-pod-connections <n>',
       'connections of one pod to others of this node with --same-node kernel (default: a quarter of --max-flows)',
     )

@@ -100,12 +100,12 @@ async function checkFeatures(env: CliEnv, root: string | undefined): Promise<rea
 
 const checkedAsMounts = new Set([cgroupMount.name, bpfMount.name]);
 
-function featureCheck({ name, since, found, required, without }: Feature): Check {
-  if (found) return ok(name, 'works');
+function featureCheck({ name, since, found, required, without, detail }: Feature): Check {
+  if (found) return ok(name, detail ?? 'works');
   return {
     name,
     result: required ? 'failed' : 'warning',
-    found: `missing (Linux ${since} has it)`,
+    found: detail ?? `missing (Linux ${since} has it)`,
     cost: without,
     next: required ? 'use a newer kernel, or one built with it' : null,
   };

@@ -49,8 +49,8 @@ export interface DatapathAccess {
   /** The kernel counts programs' runs until the function returned is called, or this process ends. */
   startCounting(): () => void;
   features(places: ProbedPlaces): Promise<readonly Feature[]>;
-  /** Returns how many pins there were. */
-  uninstall(pinRoot: string): number;
+  /** Returns how many pins there were. Ends accelerated connections first. */
+  uninstall(pinRoot: string): number | Promise<number>;
   /** By what to tell the objects of these nodes from others' after they are removed; of the whole machine if asked. */
   owned(pinRoots: readonly string[], machine: boolean): Owned;
   /** What is still there of it, and of the nodes' pins. */

@@ -9,6 +9,8 @@ import { asMeshError, MeshError } from '../base/errors.ts';
 import { requireCgroup2 } from '../base/mounts.ts';
 import { dumpMap, listMaps } from '../datapath/inspect/maps.ts';
 import { listPrograms, startCounting } from '../datapath/inspect/programs.ts';
+import { endAccelerated } from '../datapath/acceleration/end.ts';
+import { accelerationFeature, tryAcceleration } from '../datapath/acceleration/trial.ts';
 import { probeFeatures } from '../datapath/probe.ts';
 import {
   findLeftovers,
@@ -47,6 +49,8 @@ export interface SystemEnvDeps {
   /** `PATH`, split. */
   readonly path: readonly string[];
   readonly loadNative: () => NativeBinding;
+  /** The compiled BPF object. */
+  readonly objectPath: string;
   readonly interrupted: AbortSignal;
   readonly cleaners?: readonly Cleaner[];
   readonly uninstallCluster?: CliEnv['uninstallCluster'];
@@ -70,7 +74,7 @@ export function systemEnv(deps: SystemEnvDeps): CliEnv {
     ask,
     adminRequest,
     openCluster: async (choice) => await openCluster(choice, variables, interrupted),
-    datapath: datapathAccess(deps.loadNative),
+    datapath: datapathAccess(deps),
     cleaners: deps.cleaners ?? [],
     uninstallCluster: deps.uninstallCluster,
   };
@@ -102,14 +106,23 @@ const waitingClock: Clock = {
 };
 
 /** The addon is loaded at the first use: most commands need none. */
-function datapathAccess(loadNative: () => NativeBinding): DatapathAccess {
+function datapathAccess({
+  loadNative,
+  objectPath,
+}: Pick<SystemEnvDeps, 'loadNative' | 'objectPath'>): DatapathAccess {
   return {
     maps: (pinRoot) => listMaps(loadNative(), pinRoot),
     dump: (pinRoot, map) => dumpMap(loadNative(), pinRoot, map),
     programs: (pinRoot) => listPrograms(loadNative(), pinRoot),
     startCounting: () => startCounting(loadNative()),
-    features: async (places) => await probeFeatures(loadNative(), places),
-    uninstall: (pinRoot) => uninstallDatapath(loadNative(), pinRoot),
+    features: async (places) => [
+      ...(await probeFeatures(loadNative(), places)),
+      accelerationFeature(await tryAcceleration(loadNative(), objectPath)),
+    ],
+    uninstall: async (pinRoot) => {
+      await endAccelerated(loadNative(), pinRoot);
+      return uninstallDatapath(loadNative(), pinRoot);
+    },
     owned: (pinRoots, machine) => ownedBy(loadNative(), pinRoots, machine ? machineCgroup() : undefined),
     leftovers: async (pinRoots, owned) => await findLeftovers(loadNative(), pinRoots, owned),
     othersNamespaces: (owned) => findOthersNamespaces(loadNative(), owned),

@@ -105,7 +105,8 @@ export interface Datapath {
 export async function openDatapath(options: DatapathOptions): Promise<Datapath> {
   assertOwnCgroup(options);
   const sizes = options.sizes ?? defaultMapSizes;
-  const { installation, degraded } = await openInstallation({ ...options, sizes });
+  const accelerate = options.kernelPath?.accelerate !== undefined;
+  const { installation, degraded } = await openInstallation({ ...options, sizes, accelerate });
   try {
     return { ...(await start(installation, options, sizes)), degraded };
   } catch (thrown) {
@@ -114,13 +115,14 @@ export async function openDatapath(options: DatapathOptions): Promise<Datapath> 
   }
 }
 
+type OpenOptions = DatapathOptions & { readonly sizes: MapSizes; readonly accelerate: boolean };
 type Opened = { readonly installation: Installation; readonly degraded: MeshError | undefined };
 
 /**
  * With this version's programs, if they load and do on this kernel what they should. Else nothing in force is touched: if
  * it is of our layout, we go on with that.
  */
-async function openInstallation(options: DatapathOptions & { readonly sizes: MapSizes }): Promise<Opened> {
+async function openInstallation(options: OpenOptions): Promise<Opened> {
   const { native, objectPath, selfTestCgroup: cgroup, log } = options;
   let installation: Installation | undefined;
   try {
@@ -143,7 +145,7 @@ const programErrors: ReadonlySet<ErrorCode> = new Set([
   'BPF_ATTACH',
 ]);
 
-function fallBack(options: DatapathOptions & { readonly sizes: MapSizes }, error: MeshError): Installation {
+function fallBack(options: OpenOptions, error: MeshError): Installation {
   const inForce = programErrors.has(error.code) ? Installation.inForce(options) : undefined;
   if (inForce === undefined) throw error;
   options.log.error({ err: error }, 'the programs in force stay so: those of this version cannot take over');
@@ -164,6 +166,7 @@ async function start(
   const config = new NodeConfig(installation, {
     ztunnelCgroupId: cgroupTarget(options.ztunnelCgroup).id,
     kernelPath: scope !== undefined,
+    accelerate: scope?.accelerate !== undefined,
     flowShare,
   });
   const flows = installation.table(mapSpecs.flows);
@@ -235,6 +238,7 @@ async function start(
   const kernelPath = new KernelPath({
     flows: records,
     isStray: (key) => takeover?.isStray(key) === true,
+    accelerated: installation.table(mapSpecs.accelerated),
     verdicts,
     pods,
     shares,

@@ -12,6 +12,8 @@ import { type Destination, fitLabel } from './abi/layout.ts';
 /** Whose pods take the kernel path among themselves; where there is none, nobody's do. */
 export interface KernelPathScope {
   readonly node: NodeName;
+  /** Which of these connections are accelerated, if any: of pods that ask for it, or of all that do not object. */
+  readonly accelerate?: 'auto' | 'forced';
   /** How many connections one pod may have there; undefined: a share of what there is room for. */
   readonly connectionsPerPod?: number;
 }
@@ -27,13 +29,15 @@ export function destinationAt(
   const workload = view.workloadByIp(ip);
   const capturedWorkload = workload !== undefined && isMeshed(workload) ? workload : undefined;
   const named = capturedService ?? capturedWorkload;
+  const kernel = isOnKernelPath(view, ip, kernelPath);
   return named === undefined
     ? undefined
     : {
         flags: {
           workload: capturedWorkload !== undefined,
           service: capturedService !== undefined,
-          kernel: isOnKernelPath(view, ip, kernelPath),
+          kernel,
+          accelerate: kernel && mayBeAccelerated(capturedWorkload, kernelPath),
         },
         label: fitLabel(`${named.namespace}/${named.name}`),
       };
@@ -108,6 +112,15 @@ export const takesKernelPath = (
   workload.node === scope?.node &&
   isMeshed(workload) &&
   workload.sameNode !== 'hbone';
+
+/** Both ends must, which sockops asks of each. */
+const mayBeAccelerated = (
+  workload: Workload | undefined,
+  { accelerate }: Pick<KernelPathScope, 'accelerate'> = {},
+): boolean =>
+  accelerate === 'forced'
+    ? workload?.accelerate !== false
+    : accelerate === 'auto' && workload?.accelerate === true;
 
 /** What the programs go by: an address that is a captured Service's, too, is dialled as that. */
 export function isOnKernelPath(view: MeshView, ip: IpAddress, scope: KernelPathScope | undefined): boolean {

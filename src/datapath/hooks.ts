@@ -71,7 +71,15 @@ export const podHook: Hook = {
   purpose: 'hands inbound connections to ztunnel or admits them',
 };
 
-export const allHooks: readonly Hook[] = [...cgroupHooks, podHook];
+/** Attached to the map `ends`, where connections are accelerated. */
+export const messageHook: Hook = {
+  program: 'mesh_sk_msg',
+  attachPoint: 'sk_msg',
+  attachType: 7,
+  purpose: 'hands bytes from socket to socket on accelerated connections',
+};
+
+export const allHooks: readonly Hook[] = [...cgroupHooks, podHook, messageHook];
 
 // Pinned links are named after their program, those of pods after the inode of the network namespace, which is what
 // the kernel says when asked for a link's target.

@@ -7,7 +7,17 @@
 import type { Logger } from '../base/log.ts';
 import { MeshError } from '../base/errors.ts';
 import type { Fd, NativeBinding, RingBuffer } from '../native/binding.ts';
-import { cgroupHooks, connectHook, type Hook, podHook, podLink, podOfLink, recordHook } from './hooks.ts';
+import { bpfCall } from './bpf-error.ts';
+import {
+  cgroupHooks,
+  connectHook,
+  type Hook,
+  messageHook,
+  podHook,
+  podLink,
+  podOfLink,
+  recordHook,
+} from './hooks.ts';
 import { attachLink, cgroupTarget, ensureLink, type LoadedProgram } from './links.ts';
 import { MapTable } from './map-table.ts';
 import { allMapSpecs, mapSpecs, type MapSizes, type MapSpec } from './maps.ts';
@@ -23,6 +33,8 @@ export interface InstallationOptions {
   readonly cgroupRoot: string;
   readonly objectPath: string;
   readonly sizes: MapSizes;
+  /** Connections are to be accelerated. */
+  readonly accelerate: boolean;
   readonly log: Logger;
 }
 
@@ -150,6 +162,7 @@ export class Installation {
     for (const name of this.#programs.newMaps) this.#pinMap(name);
     for (const name of this.#programs.newPrograms) this.#pins.put('progs', name, this.#program(name).fd);
     this.#live = true;
+    if (this.#options.accelerate) this.#attachToEnds();
     // What is recorded from here on is so for the programs that look for it next.
     this.#attachCgroup(recordHook);
     for (const [inode, netns] of this.#podNetns) this.attachPod(inode, netns);
@@ -180,6 +193,14 @@ export class Installation {
   endEarlierRecorder(): void {
     if (this.#earlierRecorder !== undefined) this.#options.native.closeFd(this.#earlierRecorder);
     this.#earlierRecorder = undefined;
+  }
+
+  /** Before any socket is there: each keeps the program that was attached when it was put in. */
+  #attachToEnds(): void {
+    const { program, attachType } = messageHook;
+    bpfCall('BPF_ATTACH', `attaching ${program} to map ${mapSpecs.ends.name}`, () =>
+      this.#options.native.attachToMap(this.#program(program).fd, this.#map(mapSpecs.ends.name), attachType),
+    );
   }
 
   /** Puts the inbound program in front of a pod's sockets; before `switchOver`, as soon as that happens. */

@@ -45,6 +45,9 @@ const endedBytes = 524_288;
 /** Connections whose SYN has not been looked up yet. */
 const strayEntries = 1024;
 
+/** Of accelerated connections: fewer than there may be, for those that are not are none the worse. */
+const endsFor = ({ flows }: MapSizes): number => Math.max(2, flows / 4);
+
 /** Questions for a namespace's cookie that may be open at a time. */
 const cookieEntries = 64;
 
@@ -259,6 +262,40 @@ export const mapSpecs = {
     holds: 'transient',
     key: nothing,
     value: nothing,
+  }),
+  ends: spec({
+    name: 'ends',
+    purpose: 'sockets of accelerated connections, two for each',
+    whenFull: 'further connections are carried by TCP',
+    sizedBy: null,
+    type: 'sockhash',
+    entries: endsFor,
+    holds: 'transient',
+    key: layout.endKey,
+    // A socket's cookie when read.
+    value: u64,
+  }),
+  streams: spec({
+    name: 'streams',
+    purpose: 'how each of these sockets sends',
+    whenFull: 'never: it is part of the socket',
+    sizedBy: null,
+    type: 'sk_storage',
+    entries: () => 0,
+    holds: 'transient',
+    key: u32,
+    value: layout.stream,
+  }),
+  accelerated: spec({
+    name: 'accelerated',
+    purpose: 'accelerated connections and their bytes, by the dialling socket',
+    whenFull: 'further connections are carried by TCP',
+    sizedBy: null,
+    type: 'hash',
+    entries: endsFor,
+    holds: 'transient',
+    key: u64,
+    value: layout.accelerated,
   }),
   cookies: spec({
     name: 'cookies',

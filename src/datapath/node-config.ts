@@ -12,6 +12,8 @@ export interface NodeConfigOptions {
   readonly ztunnelCgroupId: bigint;
   /** Whether pods of this node may reach each other without ztunnel. */
   readonly kernelPath: boolean;
+  /** And whether some of those connections are accelerated. */
+  readonly accelerate: boolean;
   /** How many connections one pod may have there. */
   readonly flowShare: number;
 }
@@ -30,7 +32,10 @@ export class NodeConfig {
    * Numbers that must not come twice go on from those of another version, too.
    * An installation that knows nothing of the mesh captures everything until it does.
    */
-  constructor(installation: Installation, { ztunnelCgroupId, kernelPath, flowShare }: NodeConfigOptions) {
+  constructor(
+    installation: Installation,
+    { ztunnelCgroupId, kernelPath, accelerate, flowShare }: NodeConfigOptions,
+  ) {
     this.#installation = installation;
     this.#table = installation.table(mapSpecs.config);
     const inForce = this.#inForce();
@@ -41,7 +46,7 @@ export class NodeConfig {
       nodeNetnsCookie: before?.nodeNetnsCookie ?? 0n,
       ztunnelCgroupId,
       drainedCgroupId: drainedCgroup(before, ztunnelCgroupId),
-      flags: { captureUnknown: this.#captureUnknown, kernelPath },
+      flags: { captureUnknown: this.#captureUnknown, kernelPath, accelerate },
       abi: abiVersion,
       verdictGeneration: before === undefined ? anyGeneration() : before.verdictGeneration + 1n,
       lastPodId: before?.lastPodId ?? 0,

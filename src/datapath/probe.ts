@@ -11,6 +11,8 @@ export interface Feature {
   /** First Linux release that has it. */
   readonly since: string;
   readonly found: boolean;
+  /** More about it than that. */
+  readonly detail?: string;
   /** Without it the mesh cannot run here. */
   readonly required: boolean;
   /** What does not work without it, or how it is done instead. */
@@ -23,7 +25,7 @@ export interface ProbedPlaces {
   readonly bpffs: string;
 }
 
-interface Probe extends Omit<Feature, 'found'> {
+interface Probe extends Omit<Feature, 'found' | 'detail'> {
   readonly find: (native: NativeBinding, places: ProbedPlaces) => boolean | Promise<boolean>;
 }
 

@@ -101,4 +101,5 @@ const isSame = (found: Destination | undefined, wanted: Destination): boolean =>
   found?.label === wanted.label &&
   found.flags.workload === wanted.flags.workload &&
   found.flags.service === wanted.flags.service &&
-  found.flags.kernel === wanted.flags.kernel;
+  found.flags.kernel === wanted.flags.kernel &&
+  found.flags.accelerate === wanted.flags.accelerate;

@@ -5,7 +5,8 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Fd, NativeBinding } from '../native/binding.ts';
-import { cgroupHooks, podOfLink } from './hooks.ts';
+import { cgroupHooks, messageHook, podOfLink } from './hooks.ts';
+import { mapSpecs } from './maps.ts';
 import {
   cgroupOf,
   type KernelObjects,
@@ -38,6 +39,7 @@ export function uninstallDatapath(native: NativeBinding, pinRoot: string): numbe
     const podLinks = pins.list('links').filter((link) => podOfLink(link) !== undefined);
     const capturing = cgroupHooks.map((hook) => hook.program).toReversed();
     for (const name of [...capturing, ...podLinks]) detach(native, pins, name);
+    endAcceleration(native, pins);
     pins.removeAll();
     return count;
   } finally {
@@ -110,6 +112,20 @@ const kernelObjects = (native: NativeBinding): KernelObjects => ({
   programs: native.listPrograms(),
   maps: native.listMaps(),
 });
+
+/**
+ * A socket in the map would keep it, the program and what that uses, for as long as the connection lasts. Connections whose
+ * ends have something to lose were ended before (`acceleration/end.ts`).
+ */
+function endAcceleration(native: NativeBinding, pins: Pins): void {
+  pins.with('maps', mapSpecs.ends.name, (ends) => {
+    pins.with('progs', messageHook.program, (program) =>
+      native.detachFromMap(program, ends, messageHook.attachType),
+    );
+    const { keys, count } = native.mapDump(ends);
+    if (count > 0) native.mapDeleteBatch(ends, keys, count);
+  });
+}
 
 function detach(native: NativeBinding, pins: Pins, name: string): void {
   pins.with('links', name, (fd) => {

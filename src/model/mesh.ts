@@ -34,6 +34,8 @@ export interface Workload {
   readonly annotated?: true;
   /** Asks for HBONE between itself and pods of its own node, too. */
   readonly sameNode?: 'hbone';
+  /** Asks for acceleration of its connections within the node, or forbids it. */
+  readonly accelerate?: boolean;
   /** Being deleted: takes no new connections when another endpoint can. */
   readonly terminating: boolean;
   /** The owner's name and kind where known, for telemetry ("web", "deployment"). */

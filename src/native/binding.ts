@@ -106,6 +106,15 @@ export interface DoomedConnection {
   readonly cookie: bigint | null;
 }
 
+export interface SockhashTrial {
+  readonly pairs: number;
+  /** Pairs of which all bytes arrived on both sides, in their order, and after them the end of the connection. */
+  readonly intact: number;
+  readonly bytes: number;
+  /** Blocking reads that were woken by their own side's half-close, and failed with EAGAIN instead of waiting on. */
+  readonly spuriousWakeups: number;
+}
+
 /** One end of a connection that exists. */
 export interface TcpSocket {
   readonly local: { readonly ip: string; readonly port: number };
@@ -172,6 +181,12 @@ export interface NativeBinding {
   linkUpdate(link: Fd, newProgram: Fd): void;
   linkDetach(link: Fd): void;
   linkInfo(fd: Fd): LinkInfo;
+  /** Has a program run for the sockets that are put into a map from now on, in place of the one before. */
+  attachToMap(program: Fd, map: Fd, attachType: number): void;
+  /** False if another program, or none, is attached. Sockets that are in the map keep the program they have. */
+  detachFromMap(program: Fd, map: Fd, attachType: number): boolean;
+  /** Id of the program, 0 if there is none; null: this kernel does not say (before 5.16). */
+  attachedToMap(map: Fd, attachType: number): number | null;
   programInfo(fd: Fd): ProgramInfo;
   /** Every loaded program / link of the kernel, for `programs`, `uninstall --verify` and `doctor`. */
   listPrograms(): readonly ProgramInfo[];
@@ -214,6 +229,13 @@ export interface NativeBinding {
   removeMarkRoute(netns: string, route: MarkRoute): Promise<void>;
   /** Writes `text` to each of the files, which must exist, as seen from the namespace: `/proc/sys/net/…`. */
   writeInNetns(netns: string, paths: readonly string[], text: string): Promise<void>;
+  // sockhash_trial
+  /**
+   * Plays pairs of connected loopback sockets in a sockhash, one pair after the other: the dialling end under the first
+   * key and with the first value in a map of socket storage, the other end with the second ones. Runs on the same thread,
+   * which everybody else then waits for: about 0.2 s, a few seconds where much is amiss.
+   */
+  trySockhash(sockhash: Fd, storage: Fd, keys: Uint8Array, values: Uint8Array): Promise<SockhashTrial>;
   // socket_diag
   /**
    * Ends TCP connections of any process in a namespace, each of which sees a reset; returns how many. What is not there

@@ -93,6 +93,18 @@ export const meshCatalogue = {
     labels: [],
     stability: 'unstable',
   },
+  mesh_acceleration_trials_total: {
+    type: 'counter',
+    help: 'Trials of acceleration on this kernel, at starts with it on: "intact", or "damaged", which leaves it off',
+    labels: ['outcome'],
+    stability: 'unstable',
+  },
+  mesh_acceleration_spurious_wakeups_total: {
+    type: 'counter',
+    help: 'Blocking reads in such trials that failed with EAGAIN because their own side had half-closed',
+    labels: [],
+    stability: 'unstable',
+  },
   mesh_kernel_path_services_left_out: {
     type: 'gauge',
     help: 'Addresses of Services that the kernel does not draw endpoints of, for want of room: ztunnel does',

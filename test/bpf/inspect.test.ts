@@ -191,7 +191,7 @@ describe('uninstalling', () => {
 
     const installed = installedObjects(native, lab.pinRoot);
     const count = (wanted: string): number => installed.filter(({ kind }) => kind === wanted).length;
-    expect([count('link'), count('program'), count('map')]).toEqual([9, 8, 20]);
+    expect([count('link'), count('program'), count('map')]).toEqual([9, 9, 23]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(installed.length);
     expect(await findLeftovers(native, [lab.pinRoot], owned)).toEqual([]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(0);

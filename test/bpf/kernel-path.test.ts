@@ -222,7 +222,7 @@ describe('a connection that is there', () => {
     const source = { ip: a.ip4, port: 40_000 as Port };
     const destination = { ip: b.ip4, port: 8080 as Port };
     const ids = { dialled: undefined, sourcePodId: 1, sourceUid: a.uid, destinationUid: b.uid };
-    await datapath.cut([{ source, destination, ...ids, openedAt: 0n, cookie: 1n, isAdmitted: true }]);
+    await datapath.cut([{ source, destination, ...ids, openedAt: 0n, cookie: 1n, isAdmitted: true, isAccelerated: false }]);
     await allow();
     expect(await dial('a', b.ip4)).toEqual(toApplication);
   });

@@ -17,7 +17,14 @@ const u32 = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).
 describe('a BPF object', () => {
   it('lists its programs and maps before it is loaded', () => {
     const object = subject.open();
-    expect(object.programNames()).toEqual(['report_connect', 'refuse_connect', 'pass_lookup', 'broken']);
+    expect(object.programNames()).toEqual([
+      'report_connect',
+      'refuse_connect',
+      'pass_lookup',
+      'to_other_end',
+      'lose_long',
+      'broken',
+    ]);
     expect(object.mapNames()).toEqual(expect.arrayContaining(['plain_hash', 'events', 'queue']));
     object.close();
   });

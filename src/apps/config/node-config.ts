@@ -9,6 +9,8 @@ import type { LogLevel } from '../../telemetry/admin-api.ts';
 import { meshConfig, type MeshFlags } from './mesh-config.ts';
 import { cniConfig, type CniConfig } from './cni-config.ts';
 import {
+  type Acceleration,
+  parseAcceleration,
   parseEntries,
   parseHostPort,
   parseLogLevel,
@@ -41,6 +43,7 @@ export interface NodeFlags extends MeshFlags {
   readonly maxEgress?: string;
   readonly maxVerdicts?: string;
   readonly sameNode?: string;
+  readonly accelerate?: string;
   readonly maxPodConnections?: string;
 }
 
@@ -77,6 +80,8 @@ export interface NodeConfig {
   readonly mapSizes: MapSizes;
   /** How pods of this node reach each other: through ztunnel, or in the kernel alone where nothing speaks against it. */
   readonly sameNode: SameNode;
+  /** Which of the connections in the kernel alone go from socket to socket: none, those of pods that ask for it, or all. */
+  readonly accelerate: Acceleration;
   /** How many connections to others of the node one pod may have in the kernel alone. Undefined: a quarter of `flows`. */
   readonly podConnections: number | undefined;
   /** Undefined: the CNI plugin is not installed. */
@@ -106,6 +111,7 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
     drainMs: parseSeconds(flags.drainSeconds ?? '5', '--drain-seconds') * 1000,
     mapSizes: mapSizes(flags),
     sameNode: parseSameNode(flags.sameNode ?? 'hbone'),
+    accelerate: parseAcceleration(flags.accelerate ?? 'off'),
     podConnections: podConnections(flags),
     cni: cniConfig(flags, environment),
   };

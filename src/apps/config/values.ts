@@ -23,6 +23,19 @@ export function parseSameNode(text: string): SameNode {
   throw new MeshError('INVALID_ARGUMENT', `--same-node: "${text}" is not one of ${sameNodes.join(', ')}`);
 }
 
+/** Which connections on the kernel path go from socket to socket. */
+const accelerations = ['off', 'auto', 'forced'] as const;
+export type Acceleration = (typeof accelerations)[number];
+
+export function parseAcceleration(text: string): Acceleration {
+  const known = accelerations.find((name) => name === text);
+  if (known !== undefined) return known;
+  throw new MeshError(
+    'INVALID_ARGUMENT',
+    `--accelerate: "${text}" is not one of ${accelerations.join(', ')}`,
+  );
+}
+
 /** How many entries a BPF map may have: the kernel reserves 16 bytes for each, used or not. */
 export function parseEntries(text: string, setting: string): number {
   const entries = /^\d+$/.test(text) ? Number(text) : 0;

@@ -2,7 +2,13 @@
 import { MeshError } from '../../base/errors.ts';
 import { controllerName, nodeAgentName } from '../../controller/kubernetes/names.ts';
 import { parseTrustDomain } from '../../model/identity.ts';
-import { parseClusterDns, parseLogLevel, parseSameNode, parseSeconds } from '../config/values.ts';
+import {
+  parseAcceleration,
+  parseClusterDns,
+  parseLogLevel,
+  parseSameNode,
+  parseSeconds,
+} from '../config/values.ts';
 import type { Manifest } from './kustomize.ts';
 
 interface Setting {
@@ -113,6 +119,12 @@ export const settings: Readonly<Record<string, Setting>> = {
     help: 'hbone, or kernel: pods of one node reach each other without ztunnel, under the same policies',
     check: (value) => void parseSameNode(value),
     change: flag('--same-node'),
+    only: nodeAgentName,
+  },
+  'node.accelerate': {
+    help: 'off, auto or forced: which connections on the kernel path go from socket to socket; auto: of pods that ask for it',
+    check: (value) => void parseAcceleration(value),
+    change: flag('--accelerate'),
     only: nodeAgentName,
   },
   'node.drainSeconds': {

@@ -32,6 +32,7 @@ import { departuresIn } from '../../ztunnel/departures.ts';
 import { KernelConnections, type KernelConnectionsDeps } from '../../ztunnel/kernel-connections.ts';
 import { PolicyWatch } from '../../ztunnel/policy-watch.ts';
 import type { NodeConfig } from '../config/node-config.ts';
+import { accelerationOf } from './acceleration.ts';
 import { serveAdmin } from './admin-socket.ts';
 import { followDestinations, followIdentities } from './followers.ts';
 import { followPredecessor } from './predecessor.ts';
@@ -159,7 +160,7 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
     sizes: config.mapSizes,
     clock,
     log: log.child({ scope: 'datapath' }),
-    ...kernelPathScope(foundation),
+    ...(await kernelPathScope(foundation)),
   };
   const datapath = await openWhenFree(() => openDatapath(options), clock, log);
   cleanup.defer(() => datapath.close());
@@ -169,11 +170,13 @@ export async function startDatapath(foundation: Foundation, store: MeshStore): P
 }
 
 /** Where a change could not end what it denies, nothing goes around ztunnel. */
-function kernelPathScope({ config, native, log }: Foundation): Pick<DatapathOptions, 'kernelPath'> {
+async function kernelPathScope(foundation: Foundation): Promise<Pick<DatapathOptions, 'kernelPath'>> {
+  const { config, native, log } = foundation;
   if (config.sameNode !== 'kernel') return {};
   const { nodeName: node, podConnections: connectionsPerPod } = config;
   if (native.probeSocketDestroy()) {
-    return { kernelPath: { node, ...(connectionsPerPod !== undefined && { connectionsPerPod }) } };
+    const share = connectionsPerPod === undefined ? {} : { connectionsPerPod };
+    return { kernelPath: { node, ...share, ...(await accelerationOf(foundation)) } };
   }
   log.warn(
     { hint: 'see: mesh-ebpf doctor' },

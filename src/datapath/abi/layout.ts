@@ -41,10 +41,16 @@ export type Drawn = keyof typeof drawnKinds;
 export const serviceFlags = { leaves: 1 } as const;
 
 /** `enum mesh_destination_flag`. */
-export const destinationFlags = { workload: 1, service: 2, kernel: 4 } as const;
+export const destinationFlags = { workload: 1, service: 2, kernel: 4, accelerate: 8 } as const;
+
+/** `enum mesh_end`. */
+export const ends = { dialling: 0, accepting: 1 } as const;
+
+/** `enum mesh_stream_stage`. */
+export const streamStages = { new: 0, redirected: 1, tcp: 2 } as const;
 
 /** `enum mesh_config_flag`. */
-export const configFlags = { captureUnknown: 1, kernelPath: 2 } as const;
+export const configFlags = { captureUnknown: 1, kernelPath: 2, accelerate: 4 } as const;
 
 /** `enum mesh_counter`, in its order, each with what it counts since the programs were installed. */
 export const counterHelp = {
@@ -74,6 +80,12 @@ export const counterHelp = {
   endedUntold: 'kernel-path connections that ended and are in no log: the agent did not read in time',
   refusedShare: 'connections on the kernel path refused: the pod has its share of the flows map already',
   kernelService: 'of the connections left to the kernel path, those to a Service',
+  accelerated: 'kernel-path connections that were accelerated',
+  accelerationFull: 'kernel-path connections left to TCP: the maps of accelerated ones are full',
+  accelerationLate: 'ends of accelerated connections left to TCP: they sent before the other end was there',
+  accelerationBulk: 'ends of accelerated connections that went over to TCP: they have sent too much',
+  accelerationBroken: 'messages on accelerated connections refused: the other end has gone',
+  acceleratedBytes: 'bytes that went from one socket to the other without TCP',
 } as const;
 
 export type CounterName = keyof typeof counterHelp;
@@ -213,6 +225,27 @@ export interface Ended {
   readonly lastState: number;
 }
 
+/** An end of an accelerated connection, which has the dialling socket's cookie for its name. */
+export interface EndKey {
+  readonly connection: bigint;
+  readonly end: keyof typeof ends;
+}
+
+/** How an end sends. */
+export interface Stream extends EndKey {
+  readonly stage: keyof typeof streamStages;
+  readonly watched: boolean;
+}
+
+/** What of a connection's bytes TCP does not know of. */
+export interface Accelerated {
+  /** From the side that dialled. */
+  readonly bytesSent: bigint;
+  readonly bytesReceived: bigint;
+  /** Of each end, since the other one sent something. */
+  readonly unanswered: readonly number[];
+}
+
 const labelSize = 64;
 
 /** `label` as a map keeps it. */
@@ -322,6 +355,21 @@ export const ended = struct<Ended>('mesh_ended', {
   lastState: u8,
 });
 
+export const endKey = struct<EndKey>('mesh_end_key', { connection: u64, end: choice(u32, ends) });
+
+export const stream = struct<Stream>('mesh_stream', {
+  connection: u64,
+  end: choice(u8, ends),
+  stage: choice(u8, streamStages),
+  watched: bool,
+});
+
+export const accelerated = struct<Accelerated>('mesh_accelerated', {
+  bytesSent: u64,
+  bytesReceived: u64,
+  unanswered: array(u32, 2, () => false),
+});
+
 /** IANA's numbers. */
 const transports: Readonly<Record<Transport, number>> = { tcp: 6, udp: 17 };
 
@@ -412,6 +460,9 @@ export const structs: readonly StructLayout[] = [
   verdictKey,
   verdict,
   ended,
+  endKey,
+  stream,
+  accelerated,
   egressKey,
   portRange,
   egress,

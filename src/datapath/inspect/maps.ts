@@ -50,7 +50,7 @@ export function dumpMap(native: NativeBinding, pinRoot: string, name: string): R
   const read = readers[name];
   if (read === undefined) {
     throw new MeshError('UNSUPPORTED', `the kernel cannot list what is in ${name}`, {
-      hint: 'sockets: it is part of each socket; denials, ended: mesh-ebpf connections shows what was read from them',
+      hint: 'sockets, streams: they are part of each socket; denials, ended: mesh-ebpf connections shows what was read from them',
     });
   }
   const pins = new Pins(native, pinRoot);

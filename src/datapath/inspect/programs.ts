@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import type { LinkInfo, NativeBinding, ProgramInfo } from '../../native/binding.ts';
 import { bpfCall } from '../bpf-error.ts';
-import { cgroupHooks, type Hook, podHook, podLink, podOfLink } from '../hooks.ts';
+import { cgroupHooks, type Hook, messageHook, podHook, podLink, podOfLink } from '../hooks.ts';
 import { MapTable } from '../map-table.ts';
 import { mapSpecs } from '../maps.ts';
 import { Pins } from '../pins.ts';
@@ -30,7 +30,7 @@ export interface AttachedProgram {
   readonly isCounting: boolean | undefined;
 }
 
-/** The cgroup hooks, then one entry for each enrolled pod. */
+/** The cgroup hooks, the one for messages where connections are accelerated, then one entry for each enrolled pod. */
 export function listPrograms(native: NativeBinding, pinRoot: string): AttachedProgram[] {
   const pins = new Pins(native, pinRoot);
   const isCounting = countsRuns();
@@ -48,6 +48,7 @@ export function listPrograms(native: NativeBinding, pinRoot: string): AttachedPr
   const inodes = new Set([...labels.keys(), ...links]);
   return [
     ...cgroupHooks.map((hook) => describe(hook, hook.program, (info) => `cgroup ${info.targetId}`)),
+    ...messageProgram(native, pins, loaded, isCounting),
     ...[...inodes].map((inode) =>
       describe(podHook, podLink(inode), () => labels.get(inode) ?? `namespace ${inode}`),
     ),
@@ -72,6 +73,23 @@ function attachedProgram(
     isCounting,
     ...countsOf(info?.runCount ?? 0n, info?.runTimeNs ?? 0n),
   };
+}
+
+function messageProgram(
+  native: NativeBinding,
+  pins: Pins,
+  loaded: ReadonlyMap<number, ProgramInfo>,
+  isCounting: boolean | undefined,
+): AttachedProgram[] {
+  const { name } = mapSpecs.config;
+  const config = pins.with('maps', name, (fd) => new MapTable(native, fd, mapSpecs.config).get(0));
+  if (config?.flags.accelerate !== true) return [];
+  const { program, attachType } = messageHook;
+  const pinned = pins.with('progs', program, (fd) => native.programInfo(fd).id) ?? 0;
+  const attached =
+    pins.with('maps', mapSpecs.ends.name, (fd) => native.attachedToMap(fd, attachType)) ?? pinned;
+  const link = { id: 0, programId: attached, type: 0, attachType, targetId: BigInt(attached) };
+  return [attachedProgram(messageHook, link, loaded, () => `map ${mapSpecs.ends.name}`, isCounting)];
 }
 
 const countsOf = (

@@ -56,6 +56,7 @@ export const readers: Readonly<Record<string, Reader>> = {
     drainedCgroupId: String(config.drainedCgroupId),
     captureUnknown: config.flags.captureUnknown,
     kernelPath: config.flags.kernelPath,
+    accelerate: config.flags.accelerate,
     verdictGeneration: String(config.verdictGeneration),
     lastPodId: config.lastPodId,
     flowShare: config.flowShare,
@@ -88,6 +89,7 @@ export const readers: Readonly<Record<string, Reader>> = {
       flags.service ? 'service' : '',
       flags.workload ? 'workload' : '',
       flags.kernel ? 'kernel path' : '',
+      flags.accelerate ? 'may be accelerated' : '',
     ]
       .filter(Boolean)
       .join(', '),
@@ -165,6 +167,17 @@ export const readers: Readonly<Record<string, Reader>> = {
     sourceName: names.address(key.sourceIp),
     destination: formatSocketAddress({ ip: key.destinationIp, port: key.destinationPort as Port }),
     destinationName: names.address(key.destinationIp),
+  })),
+  ends: reader(mapSpecs.ends, ({ connection, end }, socketCookie) => ({
+    connection: String(connection),
+    end,
+    socketCookie: String(socketCookie),
+  })),
+  accelerated: reader(mapSpecs.accelerated, (connection, { bytesSent, bytesReceived, unanswered }) => ({
+    connection: String(connection),
+    bytesSent: String(bytesSent),
+    bytesReceived: String(bytesReceived),
+    unanswered: Math.max(...unanswered),
   })),
   cookies: reader(mapSpecs.cookies, (socketCookie, netnsCookie) => ({
     socketCookie: String(socketCookie),

@@ -5,7 +5,7 @@
  */
 import type { Port, SocketAddress } from '../../base/ip.ts';
 import type { WorkloadUid } from '../../model/mesh.ts';
-import type { Flow, FlowKey, Origin } from '../abi/layout.ts';
+import type { Accelerated, Flow, FlowKey, Origin } from '../abi/layout.ts';
 import type { KernelPathScope } from '../desired.ts';
 import type { MapTable } from '../map-table.ts';
 import type { EnrolledPod } from '../pods.ts';
@@ -43,10 +43,13 @@ export interface KernelConnection {
   readonly cookie: bigint;
   /** By a verdict. If not, it is on its way, or ztunnel is to be asked about it. */
   readonly isAdmitted: boolean;
+  /** What it carries goes from socket to socket, at least in part. */
+  readonly isAccelerated: boolean;
 }
 
 export interface KernelPathDeps {
   readonly flows: Pick<MapTable<FlowKey, Flow>, 'get' | 'delete' | 'entries'>;
+  readonly accelerated: Pick<MapTable<bigint, Accelerated>, 'entries'>;
   readonly verdicts: VerdictCache;
   readonly pods: {
     list(): readonly EnrolledPod[];
@@ -128,6 +131,7 @@ export class KernelPath {
    */
   connections(): KernelConnection[] {
     const { pods, flows } = this.#deps;
+    const accelerated = new Set(this.#deps.accelerated.entries().map(([cookie]) => cookie));
     const byAddress = new Map(pods.list().flatMap(({ uid, addresses }) => addresses.map((ip) => [ip, uid])));
     return flows.entries().flatMap(([key, { origin, openedAt, socketCookie, stage, closed }]) =>
       origin.kind !== 'kernel' || closed
@@ -141,6 +145,7 @@ export class KernelPath {
             openedAt,
             cookie: socketCookie,
             isAdmitted: stage === 'admitted',
+            isAccelerated: accelerated.has(socketCookie),
           },
     );
   }

@@ -61,7 +61,7 @@ export async function createCases(
     nodeNetnsCookie: 0n,
     ztunnelCgroupId: ownCgroupId,
     drainedCgroupId: 0n,
-    flags: { captureUnknown: false, kernelPath: true },
+    flags: { captureUnknown: false, kernelPath: true, accelerate: false },
     abi: abiVersion,
     verdictGeneration: 1n,
     lastPodId: peerId,
@@ -165,10 +165,13 @@ function fill(table: <K, V>(spec: MapSpec<K, V>) => MapTable<K, V>, place: TestP
       const ip = parseIp(`${prefix}${id}`);
       localPods.set(ip, id);
       guarded.set(ip, id);
-      destinations.set(ip, { flags: { workload: true, service: false, kernel: true }, label: 'self-test' });
+      destinations.set(ip, {
+        flags: { workload: true, service: false, kernel: true, accelerate: false },
+        label: 'self-test',
+      });
     }
     localPods.set(parseIp(`${prefix}4`), peerId);
-    const flags = { workload: true, service: false, kernel: false };
+    const flags = { workload: true, service: false, kernel: false, accelerate: false };
     destinations.set(parseIp(`${prefix}3`), { flags, label: 'self-test' });
   }
   table(mapSpecs.listeners).set(peerId, BigInt(place.plaintextListener));

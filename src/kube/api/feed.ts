@@ -82,6 +82,7 @@ const KeptOwnPod = Type.Object({
       keptAnnotations(
         'sidecar.istio.io/status',
         'mesh-ebpf.io/same-node',
+        'mesh-ebpf.io/accelerate',
         'kubernetes.io/config.hash',
         'ambient.istio.io/redirection',
       ),

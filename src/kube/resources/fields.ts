@@ -102,7 +102,9 @@ export const keptAnnotations = (...names: string[]) =>
  */
 const keptMetadata = {
   labels: Type.Optional(Labels),
-  annotations: Type.Optional(keptAnnotations('sidecar.istio.io/status', 'mesh-ebpf.io/same-node')),
+  annotations: Type.Optional(
+    keptAnnotations('sidecar.istio.io/status', 'mesh-ebpf.io/same-node', 'mesh-ebpf.io/accelerate'),
+  ),
   uid: commonMetadata.uid,
   creationTimestamp: Type.Optional(Type.String()),
   deletionTimestamp: Type.Optional(Type.String()),

@@ -17,6 +17,9 @@ export const dataplaneModeLabel = 'istio.io/dataplane-mode';
  */
 export const sameNodeAnnotation = 'mesh-ebpf.io/same-node';
 
+/** Whether their connections within the node may be accelerated, where the node does that: `true` asks for it. */
+export const accelerateAnnotation = 'mesh-ebpf.io/accelerate';
+
 /** Left by Istio's sidecar injector: such a pod captures its own traffic. */
 const sidecarAnnotation = 'sidecar.istio.io/status';
 
@@ -100,6 +103,8 @@ export interface NamespaceWishes {
   readonly mode: string | undefined;
   /** The same-node annotation. */
   readonly sameNode: string | undefined;
+  /** The accelerate annotation. */
+  readonly accelerate: string | undefined;
 }
 
 interface PodFacts {
@@ -111,6 +116,7 @@ interface PodFacts {
 
 function workload({ pod, node, identity, wishes }: PodFacts): PendingWorkload {
   const { namespace, name, uid, labels = {}, annotations, deletionTimestamp } = pod.metadata;
+  const accelerate = annotations?.[accelerateAnnotation] ?? wishes.accelerate;
   const nodeUid = annotations?.[staticPodUidAnnotation] as WorkloadUid | undefined;
   return {
     // A manifest somebody wrote has no UID; its name is unique as long as nobody writes a second one.
@@ -124,6 +130,8 @@ function workload({ pod, node, identity, wishes }: PodFacts): PendingWorkload {
     protocol: protocolOf(pod, wishes),
     hostNetwork: pod.spec.hostNetwork === true,
     ...(wantsHbone(annotations?.[sameNodeAnnotation] ?? wishes.sameNode) ? { sameNode: 'hbone' } : {}),
+    // A value nobody knows is taken for a no.
+    ...(accelerate === undefined ? {} : { accelerate: accelerate === 'true' }),
     terminating: deletionTimestamp !== undefined,
     ...(annotations?.[redirectionAnnotation] === 'enabled' ? { annotated: true } : {}),
     owner: ownerOf(pod),

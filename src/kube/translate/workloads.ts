@@ -11,6 +11,7 @@ import {
   dataplaneModeLabel,
   type NamespaceWishes,
   pendingWorkload,
+  accelerateAnnotation,
   sameNodeAnnotation,
   translatePod,
   type TranslatedPod,
@@ -47,6 +48,7 @@ export class Workloads {
     this.#setWishes(metadata.name, {
       mode: metadata.labels?.[dataplaneModeLabel],
       sameNode: metadata.annotations?.[sameNodeAnnotation],
+      accelerate: metadata.annotations?.[accelerateAnnotation],
     });
   }
 
@@ -106,8 +108,8 @@ export class Workloads {
 
   #setWishes(namespace: string, wishes: NamespaceWishes): void {
     const before = this.#wishesOf(namespace);
-    if (before.mode === wishes.mode && before.sameNode === wishes.sameNode) return;
-    if (wishes.mode === undefined && wishes.sameNode === undefined) this.#wishes.delete(namespace);
+    if (isSame(before, wishes)) return;
+    if (isSame(wishes, none)) this.#wishes.delete(namespace);
     else this.#wishes.set(namespace, wishes);
     this.#byNamespace.get(namespace)?.forEach((key) => this.#dirty.add(key));
   }
@@ -155,7 +157,10 @@ export class Workloads {
   }
 }
 
-const none: NamespaceWishes = { mode: undefined, sameNode: undefined };
+const none: NamespaceWishes = { mode: undefined, sameNode: undefined, accelerate: undefined };
+
+const isSame = (a: NamespaceWishes, b: NamespaceWishes): boolean =>
+  a.mode === b.mode && a.sameNode === b.sameNode && a.accelerate === b.accelerate;
 
 const isPresent = <T>(value: T | undefined): value is T => value !== undefined;
 

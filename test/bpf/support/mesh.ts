@@ -22,6 +22,7 @@ export interface Mesh {
 export function wholeMesh(
   pods: Pick<Mesh, 'a' | 'b'>,
   sameNode: Readonly<Record<string, 'hbone'>> = {},
+  accelerate: Readonly<Record<string, boolean>> = {},
 ): MeshView {
   const members = [pods.a, pods.b];
   const endpoints = members.map(({ ip4 }) => ({ address: ip4 }));
@@ -29,6 +30,7 @@ export function wholeMesh(
     workloads: members.map(({ name, ip4, ip6 }) => ({
       ...workload(`test/${name}`, { ips: [ip4, ip6] }),
       ...(sameNode[name] !== undefined && { sameNode: sameNode[name] }),
+      ...(accelerate[name] !== undefined && { accelerate: accelerate[name] }),
     })),
     services: [
       service('test/web', '10.96.0.10', '80:8080', endpoints),

@@ -20,6 +20,7 @@ const env = (): CliEnv =>
     version: '0.1.0',
     variables: {},
     path: ['/usr/bin'],
+    objectPath: '/nowhere/mesh.bpf.o',
     loadNative: () => {
       throw new MeshError('UNSUPPORTED', 'not built');
     },

@@ -19,7 +19,10 @@ const at = (state: Partial<MeshState>, ip: string): ReturnType<typeof destinatio
 
 describe('an address is captured', () => {
   it('when a workload in the mesh has it, in either family', () => {
-    const expected = { flags: { workload: true, service: false, kernel: false }, label: 'shop/web' };
+    const expected = {
+      flags: { workload: true, service: false, kernel: false, accelerate: false },
+      label: 'shop/web',
+    };
     expect(at({ workloads: [web] }, '10.0.0.1')).toEqual(expected);
     expect(at({ workloads: [web] }, 'fd00::1')).toEqual(expected);
   });
@@ -30,7 +33,7 @@ describe('an address is captured', () => {
       { address: '10.0.0.1', ready: false },
     ]);
     expect(at({ workloads: [web, plain], services: [mixed] }, '10.96.0.1')).toEqual({
-      flags: { workload: false, service: true, kernel: false },
+      flags: { workload: false, service: true, kernel: false, accelerate: false },
       label: 'shop/api',
     });
   });
@@ -163,5 +166,35 @@ describe('a pod takes the kernel path', () => {
     const odd = service('shop/odd', '10.0.0.1', '80:8080', [{ address: '10.0.0.1' }]);
     const { view } = meshOf({ workloads: [web], services: [odd] });
     expect(destinationAt(view, parseIp('10.0.0.1'), scope)?.flags.kernel).toBe(false);
+  });
+});
+
+const may = (
+  wish: boolean | undefined,
+  accelerate: KernelPathScope['accelerate'],
+  change: Partial<Workload> = {},
+): boolean | undefined => {
+  const workload = { ...web, ...change, ...(wish !== undefined && { accelerate: wish }) };
+  const within = { node: web.node, ...(accelerate && { accelerate }) };
+  return destinationAt(meshOf({ workloads: [workload] }).view, parseIp('10.0.0.1'), within)?.flags.accelerate;
+};
+
+describe('connections of a pod may be accelerated', () => {
+  it.each([
+    [undefined, true, false],
+    [undefined, undefined, false],
+    ['auto', true, true],
+    ['auto', undefined, false],
+    ['auto', false, false],
+    ['forced', true, true],
+    ['forced', undefined, true],
+    ['forced', false, false],
+  ] as const)('switched %s, where it says %s: %s', (mode, wish, expected) => {
+    expect(may(wish, mode)).toBe(expected);
+  });
+
+  it('on the kernel path only', () => {
+    expect(may(true, 'forced', { sameNode: 'hbone' })).toBe(false);
+    expect(may(true, 'forced', { node: 'node-z' as NodeName })).toBe(false);
   });
 });

@@ -72,6 +72,25 @@ describe('every struct of the ABI', () => {
         port: number16,
       }),
     );
+    const end = fc.constantFrom('dialling', 'accepting');
+    expectRoundTrip(layout.endKey, fc.record({ connection: number64, end }));
+    expectRoundTrip(
+      layout.stream,
+      fc.record({
+        connection: number64,
+        end,
+        stage: fc.constantFrom('new', 'redirected', 'tcp'),
+        watched: fc.boolean(),
+      }),
+    );
+    expectRoundTrip(
+      layout.accelerated,
+      fc.record({
+        bytesSent: number64,
+        bytesReceived: number64,
+        unanswered: fc.array(number32, { minLength: 2, maxLength: 2 }),
+      }),
+    );
     expectRoundTrip(layout.verdict, fc.record({ generation: number64 }));
     expectRoundTrip(
       layout.flowKey,
@@ -83,7 +102,11 @@ describe('every struct of the ABI', () => {
         nodeNetnsCookie: number64,
         ztunnelCgroupId: number64,
         drainedCgroupId: number64,
-        flags: fc.record({ captureUnknown: fc.boolean(), kernelPath: fc.boolean() }),
+        flags: fc.record({
+          captureUnknown: fc.boolean(),
+          kernelPath: fc.boolean(),
+          accelerate: fc.boolean(),
+        }),
         abi: number32,
         verdictGeneration: number64,
         lastPodId: number32,
@@ -126,7 +149,12 @@ describe('every struct of the ABI', () => {
     expectRoundTrip(
       layout.destination,
       fc.record({
-        flags: fc.record({ workload: fc.boolean(), service: fc.boolean(), kernel: fc.boolean() }),
+        flags: fc.record({
+          workload: fc.boolean(),
+          service: fc.boolean(),
+          kernel: fc.boolean(),
+          accelerate: fc.boolean(),
+        }),
         label: shortText,
       }),
     );
@@ -168,7 +196,7 @@ describe('text', () => {
     fc.assert(
       fc.property(fc.string({ maxLength: 100, unit: 'grapheme' }), (label) => {
         const kept = {
-          flags: { workload: true, service: false, kernel: false },
+          flags: { workload: true, service: false, kernel: false, accelerate: false },
           label: layout.fitLabel(label),
         };
         expect(decode(layout.destination, encode(layout.destination, kept))).toEqual(kept);

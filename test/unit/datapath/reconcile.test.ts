@@ -86,14 +86,19 @@ describe('the destinations map', () => {
     map.written = 0;
     map.content.delete(parseIp('10.0.0.1'));
     map.content.set(parseIp('10.0.0.2'), {
-      flags: { workload: false, service: true, kernel: false },
+      flags: { workload: false, service: true, kernel: false, accelerate: false },
       label: 'forged',
     });
+    const third = parseIp('10.0.0.3');
+    map.content.set(third, {
+      flags: { workload: true, service: false, kernel: false, accelerate: true },
+      label: map.content.get(third)?.label ?? '',
+    });
     map.content.set(parseIp('192.0.2.1'), {
-      flags: { workload: true, service: false, kernel: false },
+      flags: { workload: true, service: false, kernel: false, accelerate: false },
       label: 'extra',
     });
-    expect(reconciler.apply(store.view)).toEqual({ written: 2, deleted: 1, complete: true });
+    expect(reconciler.apply(store.view)).toEqual({ written: 3, deleted: 1, complete: true });
     expect(keys()).toEqual(['10.0.0.1', '10.0.0.2', '10.0.0.3']);
     expect(reconciler.apply(store.view)).toEqual({ written: 0, deleted: 0, complete: true });
     expect(reconciler.entries).toBe(3);

@@ -34,6 +34,7 @@ const from = (source: string, sourceUid: WorkloadUid | undefined, cookie: bigint
   openedAt: 0n,
   cookie,
   isAdmitted: true,
+  isAccelerated: false,
 });
 
 function setup(live: readonly KernelConnection[]) {

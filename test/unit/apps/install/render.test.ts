@@ -42,6 +42,7 @@ describe('settings', () => {
       'node.liftMemlock': 'true',
       'node.clusterDns': '169.254.20.10',
       'node.sameNode': 'kernel',
+      'node.accelerate': 'auto',
       'node.drainSeconds': '3',
       'controller.replicas': '5',
     };

@@ -18,7 +18,7 @@ const workload = (feedName: string, annotations: Readonly<Record<string, string>
   const { object } = keep(feed, raw(annotations));
   return translatePod(
     { object: object as Pod, position: undefined },
-    { mode: 'ambient', sameNode: undefined },
+    { mode: 'ambient', sameNode: undefined, accelerate: undefined },
     meshConfig,
   ).workload;
 };

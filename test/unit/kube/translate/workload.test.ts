@@ -15,16 +15,17 @@ function translate(
   { metadata = '', spec = '', status = 'podIP: 10.0.0.1' }: PodText,
   mode?: string,
   sameNode?: string,
+  accelerate?: string,
 ): TranslatedPod {
   const pod = objectIn(
     'Pod',
     `{apiVersion: v1, kind: Pod, metadata: {name: web-1, namespace: shop, ${metadata}}, spec: {nodeName: node-a, containers: [{name: c}], ${spec}}, status: {${status}}}`,
   );
-  return translatePod(pod, { mode, sameNode }, meshConfig);
+  return translatePod(pod, { mode, sameNode, accelerate }, meshConfig);
 }
 
-function workload(text: PodText, mode?: string, sameNode?: string): Workload {
-  const { workload: translated, problem } = translate(text, mode, sameNode);
+function workload(text: PodText, mode?: string, sameNode?: string, accelerate?: string): Workload {
+  const { workload: translated, problem } = translate(text, mode, sameNode, accelerate);
   if (translated === undefined) throw new Error(problem?.message ?? 'no workload');
   return translated;
 }
@@ -101,7 +102,9 @@ describe('a pod that is no workload', () => {
       'Pod',
       '{apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: c}]}, status: {podIP: 10.0.0.1}}',
     );
-    expect(translatePod(pod, { mode: undefined, sameNode: undefined }, meshConfig).problem).toMatchObject({
+    expect(
+      translatePod(pod, { mode: undefined, sameNode: undefined, accelerate: undefined }, meshConfig).problem,
+    ).toMatchObject({
       field: 'spec.nodeName',
     });
   });
@@ -124,6 +127,22 @@ describe('a pod asks for HBONE within its node', () => {
 
   it('also when nobody knows what is written there', () => {
     expect(asks(annotated('fast'))).toBe('hbone');
+  });
+});
+
+describe('connections of a pod may be accelerated', () => {
+  it.each([
+    [undefined, undefined, undefined],
+    ['"true"', undefined, true],
+    ['"false"', undefined, false],
+    ['"yes"', undefined, false],
+    [undefined, 'true', true],
+    [undefined, 'false', false],
+    ['"true"', 'false', true],
+    ['"false"', 'true', false],
+  ])('if its annotation says so: %s, or else its namespace’s: %s', (own, ofNamespace, expected) => {
+    const metadata = own === undefined ? '' : `annotations: {mesh-ebpf.io/accelerate: ${own}}`;
+    expect(workload({ metadata }, 'ambient', undefined, ofNamespace).accelerate).toBe(expected);
   });
 });
 
