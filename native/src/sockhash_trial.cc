@@ -23,8 +23,8 @@ namespace mesh {
 namespace {
 
 constexpr int pairs = 24;
-// Fits into the buffers of a socket, so that one thread can send all before the other end reads; and more than
-// what programs are likely to redirect in a row.
+// Fits into the buffers of a socket, so that one thread can send all before the other end reads; and more
+// than what programs are likely to redirect in a row.
 constexpr size_t bytes_each_way = 320 * 1024;
 // After this long a read counts as hanging. What fails with EAGAIN before was woken for nothing.
 constexpr auto patience = std::chrono::milliseconds(1000);
