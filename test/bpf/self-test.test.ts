@@ -17,14 +17,14 @@ let doesNotLoad: string;
 beforeAll(() => {
   lab = new Lab();
   const connect = 'connect.bpf.c';
-  allowsAll = broken('allows-all', connect, '    if (verdict != CAPTURE)\n        return verdict;', '    if (verdict != CAPTURE || dst.word[3] != 0)\n        return ALLOW;');
+  allowsAll = broken('allows-all', connect, '    if (verdict != REDIRECT)\n        return verdict;', '    if (verdict != REDIRECT || to.port != 0)\n        return ALLOW;');
   admitsOutdated = broken(
     'admits-outdated',
     'sk-lookup.bpf.c',
     'return verdict && verdict->generation == node->verdict_generation;',
     'return verdict && verdict->generation <= node->verdict_generation;',
   );
-  const first = '    enum verdict verdict = decide(ctx, &dst);';
+  const first = '    enum verdict verdict = decide(ctx, &to);';
   // The verifier finds the loop.
   doesNotLoad = broken('endless', connect, first, `    for (volatile int i = 0; i >= 0;)\n        i = 1;\n${first}`);
 });
