@@ -93,7 +93,7 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
     )
     .option(
       '--same-node <path>',
-      'pods of this node reach each other by "hbone", or by "kernel": without ztunnel (default: hbone)',
+      'pods of this node reach each other by "kernel": without ztunnel, or by "hbone" (default: kernel)',
     )
     .option(
       '--accelerate <which>',

@@ -52,7 +52,7 @@ interface Knocks {
   readonly failures: readonly { readonly error: string }[];
 }
 
-const kills = 30;
+const kills = 100;
 const open = 20;
 
 describe('on the kernel path, under load, a node program killed with -9', () => {

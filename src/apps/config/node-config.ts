@@ -110,7 +110,7 @@ export function nodeConfig(flags: NodeFlags, environment: Environment, cgroupMou
     logLevel: parseLogLevel(flags.logLevel ?? 'info'),
     drainMs: parseSeconds(flags.drainSeconds ?? '5', '--drain-seconds') * 1000,
     mapSizes: mapSizes(flags),
-    sameNode: parseSameNode(flags.sameNode ?? 'hbone'),
+    sameNode: parseSameNode(flags.sameNode ?? 'kernel'),
     accelerate: parseAcceleration(flags.accelerate ?? 'off'),
     podConnections: podConnections(flags),
     cni: cniConfig(flags, environment),

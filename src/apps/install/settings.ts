@@ -116,7 +116,7 @@ export const settings: Readonly<Record<string, Setting>> = {
     only: nodeAgentName,
   },
   'node.sameNode': {
-    help: 'hbone, or kernel: pods of one node reach each other without ztunnel, under the same policies',
+    help: 'kernel: pods of one node reach each other without ztunnel, under the same policies; or hbone',
     check: (value) => void parseSameNode(value),
     change: flag('--same-node'),
     only: nodeAgentName,

@@ -127,13 +127,13 @@ export const readers: Readonly<Record<string, Reader>> = {
     pod: names.pod(podId),
     socketCookie: String(socketCookie),
   })),
-  flows: reader(mapSpecs.flows, (key, { origin, socketCookie, stage }, names) => ({
+  flows: reader(mapSpecs.flows, (key, { origin, socketCookie, stage, closed }, names) => ({
     source: formatSocketAddress({ ip: key.sourceIp, port: key.sourcePort as Port }),
     sourceName: names.address(key.sourceIp),
     destination: formatSocketAddress({ ip: key.destinationIp, port: key.destinationPort as Port }),
     destinationName: names.address(key.destinationIp),
     origin: origin.kind,
-    stage: origin.kind === 'kernel' ? stage : '',
+    stage: origin.kind === 'kernel' ? `${stage}${closed ? ', given up' : ''}` : '',
     pod: names.pod(origin.podId),
     dialled:
       origin.originalIp === undefined
