@@ -76,13 +76,13 @@ describe('in a namespace of the mesh', () => {
       await api.apply(twoContainersManifest(namespace, `http://cart.${namespace}/`));
       const [two] = await api.whenPodsReady(namespace, 'app=two', 1);
       const name = two?.metadata?.name ?? '';
-      expect(await whenTunnel(name, pair.cart.name)).toMatchObject({ outcome: 'completed' });
+      expect(await whenInMesh(name, pair.cart.name)).toMatchObject({ outcome: 'completed' });
       expect(two?.status?.initContainerStatuses?.[0]?.restartCount).toBe(0);
       for (const port of [8080, 9090]) {
         expect(await echo(api, pair.web, `http://${two?.status?.podIP}:${port}/`, 'hello')).toContain(
           'hello',
         );
-        expect(await whenTunnel(pair.web.name, name, port)).toMatchObject({ outcome: 'completed' });
+        expect(await whenInMesh(pair.web.name, name, port)).toMatchObject({ outcome: 'completed' });
       }
     },
     4 * minutes,
@@ -94,12 +94,12 @@ describe('in a namespace of the mesh', () => {
       await api.apply(sidecarManifest(namespace, `http://cart.${namespace}/`));
       const [pod] = await api.whenPodsReady(namespace, 'app=assisted', 1);
       const name = pod?.metadata?.name ?? '';
-      expect(await whenTunnel(name, pair.cart.name)).toMatchObject({ outcome: 'completed' });
+      expect(await whenInMesh(name, pair.cart.name)).toMatchObject({ outcome: 'completed' });
       for (const port of [8080, 9090]) {
         expect(await echo(api, pair.web, `http://${pod?.status?.podIP}:${port}/`, 'hello')).toContain(
           'hello',
         );
-        expect(await whenTunnel(pair.web.name, name, port)).toMatchObject({ outcome: 'completed' });
+        expect(await whenInMesh(pair.web.name, name, port)).toMatchObject({ outcome: 'completed' });
       }
       expect(pod?.status?.initContainerStatuses?.map(({ restartCount }) => restartCount)).toEqual([0, 0]);
     },
@@ -118,7 +118,7 @@ describe('in a namespace of the mesh', () => {
       );
       expect(pod.status?.phase).toBe('Pending');
       await whenAnswered(`http://${pod.status?.podIP}:8080/`);
-      expect(await whenTunnel(pair.web.name, 'initializing', 8080)).toMatchObject({ outcome: 'completed' });
+      expect(await whenInMesh(pair.web.name, 'initializing', 8080)).toMatchObject({ outcome: 'completed' });
     },
     3 * minutes,
   );
@@ -132,7 +132,7 @@ describe('in a namespace of the mesh', () => {
       ] as const) {
         await whenAnswered(`http://two.${namespace}:${port}/`);
         const [two] = await api.pods(namespace, 'app=two');
-        const record = await whenTunnel(pair.web.name, two?.metadata?.name ?? '', target);
+        const record = await whenInMesh(pair.web.name, two?.metadata?.name ?? '', target);
         expect(record.service).toBe(`${namespace}/two`);
       }
     },
@@ -151,7 +151,7 @@ describe('in a namespace of the mesh', () => {
         2 * minutes,
       );
       const [pod] = await api.pods(namespace, 'job-name=work');
-      expect(await whenTunnel(pod?.metadata?.name ?? '', pair.cart.name)).toMatchObject({
+      expect(await whenInMesh(pod?.metadata?.name ?? '', pair.cart.name)).toMatchObject({
         outcome: 'completed',
       });
     },
@@ -168,7 +168,7 @@ describe('in a namespace of the mesh', () => {
         await whenAnswered(`${url}/`);
         expect(await askWho(api, pair.web, url)).toBe(name);
         expect((await load(api, pair.web, 10, `${url}/`)).results).toEqual({ 200: 10 });
-        expect(await whenTunnel(pair.web.name, name)).toMatchObject({ outcome: 'completed' });
+        expect(await whenInMesh(pair.web.name, name)).toMatchObject({ outcome: 'completed' });
       }
     },
     4 * minutes,
@@ -241,16 +241,17 @@ const kindOf = ({
 }) => metadata?.labels?.['probe'];
 
 /**
- * From one pod of the namespace to another, through mutual TLS: on record at the caller's node. Another node proves the
+ * From one pod of the namespace to another, with the caller's identity, proved by mutual TLS or (within a node) by the
+ * kernel: on record at the caller's node. Another node proves the
  * identity of a pod that connects at once, but may not know yet which pod has that address.
  */
-const whenTunnel = (from: string, to: string, port?: number): Promise<Connection> =>
+const whenInMesh = (from: string, to: string, port?: number): Promise<Connection> =>
   mesh.whenConnection(
     `${from} to ${to}`,
     namespace,
     ({ direction, path, source, destination, outcome }) =>
       direction === 'outbound' &&
-      path === 'tunnel' &&
+      path !== 'direct' &&
       outcome !== null &&
       source.workload === `${namespace}/${from}` &&
       source.identity?.startsWith(`spiffe://cluster.local/ns/${namespace}/sa/`) === true &&
