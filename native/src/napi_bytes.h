@@ -15,4 +15,10 @@ inline Napi::Uint8Array to_js(Napi::Env env, std::span<const uint8_t> bytes) {
     return array;
 }
 
+inline Napi::Uint32Array to_js(Napi::Env env, std::span<const uint32_t> numbers) {
+    Napi::Uint32Array array = Napi::Uint32Array::New(env, numbers.size());
+    std::copy(numbers.begin(), numbers.end(), array.Data());
+    return array;
+}
+
 } // namespace mesh

@@ -22,7 +22,11 @@ namespace {
 // it.
 constexpr size_t records_per_turn = 1024;
 
-using Record = std::vector<uint8_t>;
+// Records one after the other, as JavaScript gets them: an object for each costs more than what is done with it.
+struct Batch {
+    std::vector<uint8_t> bytes;
+    std::vector<uint32_t> ends;
+};
 
 struct FreeRing {
     void operator()(ring_buffer *ring) const {
@@ -44,19 +48,23 @@ class RingBuffer : public std::enable_shared_from_this<RingBuffer> {
     RingBuffer(Napi::Env env, UniqueFd map);
 
     Napi::Value start(const Args &args);
+    Napi::Value pause(const Args &args);
+    Napi::Value resume(const Args &args);
+    Napi::Value drain(const Args &args);
     Napi::Value close(const Args &args);
-    void deliver();
+    bool deliver();
     void stop();
 
   private:
     static int collect(void *self, void *data, size_t size);
-    std::vector<Record> take();
+    Batch take();
     void poll_from(const Args &args);
+    void watch();
 
     Napi::Env env_;
     UniqueFd map_;
     std::unique_ptr<ring_buffer, FreeRing> ring_; // empty once closed
-    std::vector<Record> *batch_ = nullptr;        // where collect() puts records, during take() only
+    Batch *batch_ = nullptr;                      // where collect() puts records, during take() only
     Napi::FunctionReference on_records_;
     Poll *poll_ = nullptr; // while started
 };
@@ -70,39 +78,40 @@ RingBuffer::RingBuffer(Napi::Env env, UniqueFd map) : env_(env), map_(std::move(
 
 // Called by libbpf, which is C: nothing may be thrown. A negative result ends the walk after this record.
 int RingBuffer::collect(void *self, void *data, size_t size) {
-    std::vector<Record> &batch = *static_cast<RingBuffer *>(self)->batch_;
-    const auto *bytes = static_cast<const uint8_t *>(data);
+    auto &[bytes, ends] = *static_cast<RingBuffer *>(self)->batch_;
+    const auto *record = static_cast<const uint8_t *>(data);
     try {
-        batch.emplace_back(bytes, bytes + size);
+        bytes.insert(bytes.end(), record, record + size);
+        ends.push_back(static_cast<uint32_t>(bytes.size())); // take() has made room
     } catch (const std::bad_alloc &) {
         return -ENOMEM;
     }
-    return batch.size() < records_per_turn ? 0 : -ECANCELED;
+    return ends.size() < records_per_turn ? 0 : -ECANCELED;
 }
 
-std::vector<Record> RingBuffer::take() {
-    std::vector<Record> batch;
+Batch RingBuffer::take() {
+    Batch batch;
+    batch.ends.reserve(records_per_turn);
     batch_ = &batch;
     ring_buffer__consume(ring_.get());
     batch_ = nullptr;
     return batch;
 }
 
-void RingBuffer::deliver() {
+// False if there was nothing.
+bool RingBuffer::deliver() {
     const auto alive = shared_from_this(); // onRecords may close the buffer
     const Napi::HandleScope scope(env_);
-    const std::vector<Record> batch = take();
-    if (batch.empty())
-        return;
+    const Batch batch = take();
+    if (batch.ends.empty())
+        return false;
     try {
-        Napi::Array records = Napi::Array::New(env_, batch.size());
-        for (uint32_t i = 0; i < batch.size(); i++)
-            records.Set(i, to_js(env_, batch[i]));
-        on_records_.MakeCallback(env_.Global(), {records});
+        on_records_.MakeCallback(env_.Global(), {to_js(env_, batch.bytes), to_js(env_, batch.ends)});
     } catch (const Napi::Error &error) {
         // No JavaScript is above us to catch it: an uncaught exception, as in any event handler.
         napi_fatal_exception(env_, error.Value());
     }
+    return true;
 }
 
 void on_readable(uv_poll_t *handle, int, int) {
@@ -128,8 +137,13 @@ void RingBuffer::poll_from(const Args &args) {
     poll->handle.data = poll.get();
     poll->owner = shared_from_this();
     napi_add_async_cleanup_hook(env_, on_environment_end, poll.get(), &poll->hook);
-    uv_poll_start(&poll->handle, UV_READABLE, on_readable);
     poll_ = poll.release();
+    watch();
+}
+
+// What has come meanwhile makes it readable at once.
+void RingBuffer::watch() {
+    uv_poll_start(&poll_->handle, UV_READABLE, on_readable);
 }
 
 Napi::Value RingBuffer::start(const Args &args) {
@@ -139,6 +153,25 @@ Napi::Value RingBuffer::start(const Args &args) {
         args.reject("the ring buffer is started already");
     on_records_ = Napi::Persistent(args.function(0, "onRecords"));
     poll_from(args);
+    return args.env().Undefined();
+}
+
+// Records wait where the kernel puts them.
+Napi::Value RingBuffer::pause(const Args &args) {
+    if (poll_ != nullptr)
+        uv_poll_stop(&poll_->handle);
+    return args.env().Undefined();
+}
+
+Napi::Value RingBuffer::resume(const Args &args) {
+    if (poll_ != nullptr)
+        watch();
+    return args.env().Undefined();
+}
+
+Napi::Value RingBuffer::drain(const Args &args) {
+    while (poll_ != nullptr && deliver())
+        ;
     return args.env().Undefined();
 }
 
@@ -166,6 +199,9 @@ Napi::Value open_ring_buffer(const Args &args) {
     const auto ring = std::make_shared<RingBuffer>(args.env(), duplicate(fd));
     Napi::Object handle = Napi::Object::New(args.env());
     add_method(handle, ring, "start", &RingBuffer::start);
+    add_method(handle, ring, "pause", &RingBuffer::pause);
+    add_method(handle, ring, "resume", &RingBuffer::resume);
+    add_method(handle, ring, "drain", &RingBuffer::drain);
     add_method(handle, ring, "close", &RingBuffer::close);
     return handle;
 }

@@ -80,8 +80,20 @@ export function ipv4Word(ip: IpAddress): number {
 /** The digit; the dot comes before it. */
 const zero = 0x30;
 
-export const ipv4FromWord = (word: number): IpAddress =>
-  `${word >>> 24}.${(word >>> 16) & 0xff}.${(word >>> 8) & 0xff}.${word & 0xff}` as IpAddress;
+/** Texts of late, each at the place its word leads to: a node meets few addresses, and each of them often. */
+const recentCount = 1024;
+const recentWords = new Int32Array(recentCount);
+const recentTexts = new Array<IpAddress | undefined>(recentCount).fill(undefined);
+
+export function ipv4FromWord(word: number): IpAddress {
+  const place = (word ^ (word >>> 10) ^ (word >>> 20)) & (recentCount - 1);
+  const known = recentTexts[place];
+  if (known !== undefined && recentWords[place] === (word | 0)) return known;
+  const text = `${word >>> 24}.${(word >>> 16) & 0xff}.${(word >>> 8) & 0xff}.${word & 0xff}` as IpAddress;
+  recentWords[place] = word;
+  recentTexts[place] = text;
+  return text;
+}
 
 /** 16 bytes in network order, IPv4 as IPv4-mapped: the form of every address in a BPF map. */
 export function ipToBytes(ip: IpAddress): Uint8Array {

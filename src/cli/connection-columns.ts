@@ -85,12 +85,12 @@ function dryRun({ verdict }: ConnectionItem): Cell {
     : { text: `WOULD BE DENIED by ${by}`, style: 'yellow' };
 }
 
-function result({ outcome, error, verdict }: ConnectionItem): Cell {
+function result({ outcome, error, verdict, connections }: ConnectionItem): Cell {
   switch (outcome) {
     case null:
       return { text: 'open', style: 'green' };
     case 'completed':
-      return 'ok';
+      return connections === 1 ? 'ok' : `ok, ${connections} connections`;
     case 'ended':
       return { text: error?.code ?? 'ended', style: 'dim' };
     case 'denied':

@@ -85,7 +85,7 @@ export interface Datapath {
   /** Ends connections on the kernel path; a moment later, those too that were only being made. */
   cut(connections: readonly KernelConnection[]): Promise<void>;
   /** Tells of connections that the kernel carried by itself, when they have ended. Once. */
-  followEnded(heard: (connection: EndedConnection) => void): () => void;
+  followEnded(heard: (connections: Iterable<EndedConnection>) => void): () => void;
   /** Id of the cgroup of the node program before this one, while what it does counts as the mesh's, too. */
   drainedCgroup(): bigint | undefined;
   /** From now on what it does counts as anybody's. */
@@ -308,6 +308,7 @@ async function start(
           isTold: (cookie) => takeover?.isTold(cookie) === true,
           uidOf: (podId) => pods.uidOf(podId),
           monotonicNs,
+          clock,
         },
         heard,
       ),

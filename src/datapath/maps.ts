@@ -39,8 +39,8 @@ const servedPerPod = 16;
 const denialBytes = 262_144;
 const denialRateEntries = 4096;
 
-/** Some thousand ended connections; a power of two, in bytes. */
-const endedBytes = 524_288;
+/** Some thousand ended connections, of a tenth of a second in a storm; a power of two, in bytes. */
+const endedBytes = 1_048_576;
 
 /** Connections whose SYN has not been looked up yet. */
 const strayEntries = 1024;

@@ -72,6 +72,11 @@ export interface ConnectionRecord extends ConnectionSummary {
   readonly durationMs: number;
   /** Of one that the kernel carried by itself. */
   readonly kernel?: { readonly rttMs: number | undefined; readonly retransmits: number };
+  /**
+   * How many it stands for: of a storm on the kernel path, those of a pair are told together. Bytes and retransmits are
+   * sums then, times the longest; the id, the time and the source's port are the last one's. Absent: one.
+   */
+  readonly connections?: number;
   /** undefined: both sides closed in order. */
   readonly error: ConnectionFailure | undefined;
 }

@@ -145,9 +145,20 @@ export interface BpfObject {
   close(): void;
 }
 
+/** An object for each record would cost more than what is done with it. */
+export type OnRecords = (bytes: Uint8Array, ends: Uint32Array) => void;
+
 export interface RingBuffer {
-  /** Starts delivery; `onRecords` gets copies of the records available, on the JS thread. */
-  start(onRecords: (records: readonly Uint8Array[]) => void): void;
+  /**
+   * Starts delivery; `onRecords` gets a copy of the records available, on the JS thread, 1024 at most: one after the
+   * other, with where each ends.
+   */
+  start(onRecords: OnRecords): void;
+  /** Leaves records where they are, and the process asleep, until `resume`. */
+  pause(): void;
+  resume(): void;
+  /** Delivers now what there is, paused or not. */
+  drain(): void;
   close(): void;
 }
 

@@ -66,6 +66,7 @@ export class AccessLog {
         hop: error.hop,
         hint: error.hint,
       }),
+      connections: record.connections,
       ...(suppressed > 0 && { suppressed }),
     };
   }

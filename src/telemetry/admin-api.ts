@@ -284,6 +284,10 @@ export interface ConnectionItem {
   /** null while it lives; the rest of the fields belongs to completed connections. */
   readonly outcome: Outcome | null;
   readonly durationMs: number | null;
+  /** How many it stands for: those of a storm between two pods of one node are told together. */
+  readonly connections: number;
+  /** Of one that the kernel carried by itself, when it has ended. */
+  readonly kernel: { readonly rttMs: number | null; readonly retransmits: number } | null;
   readonly error: {
     readonly code: ErrorCode;
     readonly hop: Hop;

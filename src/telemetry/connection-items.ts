@@ -3,7 +3,7 @@ import { formatSocketAddress } from '../base/ip.ts';
 import type { ConnectionPeer, ConnectionRecord, ConnectionSummary, Verdict } from '../model/connection.ts';
 import type { ConnectionEnd, ConnectionItem, ConnectionsBody, ConnectionsQuery } from './admin-api.ts';
 import type { ConnectionRegistry } from './connection-registry.ts';
-import { outcomeOf } from './outcome.ts';
+import { countOf, outcomeOf } from './outcome.ts';
 
 export function connectionsBody(registry: ConnectionRegistry, query: ConnectionsQuery): ConnectionsBody {
   const { records, last, lost } = registry.recent(query);
@@ -15,8 +15,17 @@ export function connectionsBody(registry: ConnectionRegistry, query: Connections
   };
 }
 
+const unended = {
+  sequence: null,
+  outcome: null,
+  durationMs: null,
+  connections: 1,
+  kernel: null,
+  error: null,
+};
+
 function liveItem(summary: ConnectionSummary): ConnectionItem {
-  return { ...summaryFields(summary), sequence: null, outcome: null, durationMs: null, error: null };
+  return { ...summaryFields(summary), ...unended };
 }
 
 function recordItem(record: ConnectionRecord, sequence: number): ConnectionItem {
@@ -25,6 +34,8 @@ function recordItem(record: ConnectionRecord, sequence: number): ConnectionItem 
     sequence,
     outcome: outcomeOf(record),
     durationMs: record.durationMs,
+    connections: countOf(record),
+    kernel: record.kernel === undefined ? null : { ...record.kernel, rttMs: record.kernel.rttMs ?? null },
     error:
       record.error === undefined
         ? null
@@ -37,9 +48,7 @@ function recordItem(record: ConnectionRecord, sequence: number): ConnectionItem 
   };
 }
 
-function summaryFields(
-  summary: ConnectionSummary,
-): Omit<ConnectionItem, 'sequence' | 'outcome' | 'durationMs' | 'error'> {
+function summaryFields(summary: ConnectionSummary): Omit<ConnectionItem, keyof typeof unended> {
   const { verdict } = summary;
   return {
     id: summary.id,

@@ -52,6 +52,9 @@ export function responseFlagOf(record: ConnectionRecord): ResponseFlag {
   return record.error === undefined ? '-' : (flags[record.error.code] ?? '-');
 }
 
+/** How many connections the record stands for. */
+export const countOf = ({ connections = 1 }: Pick<ConnectionRecord, 'connections'>): number => connections;
+
 /** Whether the connection failed before it could be told where it goes and to whom. */
 export const failedEarly = (record: ConnectionRecord): boolean =>
   record.error !== undefined && earlyHops.has(record.error.hop);

@@ -2,6 +2,7 @@
 import type { ConnectionRecord, Verdict } from '../model/connection.ts';
 import type { PolicyKey } from '../model/policy.ts';
 import type { Metrics } from './metrics.ts';
+import { countOf } from './outcome.ts';
 
 const countedApart = 200;
 
@@ -16,17 +17,20 @@ export class PolicyMetrics {
   }
 
   /** Allowed connections are counted in Istio's metrics, and not here once more. */
-  completed({ verdict }: Pick<ConnectionRecord, 'verdict'>): void {
+  completed(record: Pick<ConnectionRecord, 'verdict' | 'connections'>): void {
+    const { verdict } = record;
     if (verdict === undefined) return;
     const { allowed, policy, audit, dryRun } = verdict;
-    if (!allowed) this.#count(policy, 'denied');
-    if (audit !== undefined) this.#count(audit, 'audited');
+    const count = countOf(record);
+    if (!allowed) this.#count(policy, 'denied', count);
+    if (audit !== undefined) this.#count(audit, 'audited', count);
     if (dryRun !== undefined)
-      this.#count(dryRun.policy, dryRun.allowed ? 'dry-run-allowed' : 'dry-run-denied');
+      this.#count(dryRun.policy, dryRun.allowed ? 'dry-run-allowed' : 'dry-run-denied', count);
   }
 
-  #count(policy: Verdict['policy'], decision: Decision): void {
-    this.#metrics.count('mesh_policy_decisions_total', { policy: this.#label(policy), decision });
+  #count(policy: Verdict['policy'], decision: Decision, count: number): void {
+    const labels = { policy: this.#label(policy), decision };
+    this.#metrics.count('mesh_policy_decisions_total', labels, count);
   }
 
   #label(policy: Verdict['policy']): string {

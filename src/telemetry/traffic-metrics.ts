@@ -11,7 +11,7 @@ import type { ConnectionId, ConnectionRecord, ConnectionSummary } from '../model
 import { istioCatalogue, type IstioMetric } from './catalogue.ts';
 import type { LiveConnection } from './connection-registry.ts';
 import type { Metrics } from './metrics.ts';
-import { outcomeOf, responseFlagOf } from './outcome.ts';
+import { countOf, outcomeOf, responseFlagOf } from './outcome.ts';
 import { ReadCounter } from './read-counter.ts';
 import { type HeldSeries, SeriesTable } from './series-table.ts';
 import {
@@ -75,13 +75,19 @@ export class TrafficMetrics {
     return { connection, series, countedSent: 0, countedReceived: 0 };
   }
 
+  #openAtEnd(record: ConnectionRecord): Bound {
+    const bound = this.#open({ id: record.id, summary: () => record }, record);
+    bound.series.values.opened += countOf(record) - 1;
+    return bound;
+  }
+
   completed(record: ConnectionRecord): void {
     const bound = this.#bound.get(record.id);
-    this.#close(bound ?? this.#open({ id: record.id, summary: () => record }, record), record);
+    this.#close(bound ?? this.#openAtEnd(record), record);
     const outcome = outcomeOf(record);
     if (outcome === 'completed' || outcome === 'ended') return;
     const labels = trafficLabels(record, responseFlagOf(record), this.#deps.labels);
-    this.#failures.use(labels).values.failed += 1;
+    this.#failures.use(labels).values.failed += countOf(record);
   }
 
   /** Brings the counters up to now, before they are read. */
@@ -107,7 +113,7 @@ export class TrafficMetrics {
 
   #close(bound: Bound, record: ConnectionRecord): void {
     count(bound, record);
-    bound.series.values.closed += 1;
+    bound.series.values.closed += countOf(record);
     this.#flows.release(bound.series);
     this.#bound.delete(record.id);
   }

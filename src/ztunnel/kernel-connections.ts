@@ -18,6 +18,7 @@ import type { MeshReader, MeshView } from '../model/view.ts';
 import { mayChangeVerdicts } from '../policy/verdict-changes.ts';
 import type { Ledger } from './account.ts';
 import { type Authorizer, denial, verdictOn } from './authorize.ts';
+import { EndedStorm, type ToldConnection } from './ended-storm.ts';
 import { dialledFacts, peerAt, podPeer, type SettledFacts } from './facts.ts';
 import { newTraceId } from './headers.ts';
 
@@ -48,11 +49,13 @@ export class KernelConnections {
   readonly #deps: KernelConnectionsDeps;
   /** Why a connection was ended, by its socket's cookie. */
   readonly #revoked = new Map<bigint, Verdict>();
+  readonly #storm: EndedStorm;
   readonly #unsubscribe: () => void;
 
   /** To be made after whoever takes the kernel's verdicts back: what is admitted from then on is judged by the new mesh. */
   constructor(deps: KernelConnectionsDeps) {
     this.#deps = deps;
+    this.#storm = new EndedStorm(deps.clock);
     this.#unsubscribe = deps.mesh.subscribe((view, diff) => {
       if (mayChangeVerdicts(view, diff, ({ node }) => node === deps.node)) this.judge(view);
     });
@@ -88,12 +91,24 @@ export class KernelConnections {
       }));
   }
 
-  ended(connection: EndedConnection): void {
+  /** Of those that were ended here each has a record of its own, whatever storm it is in. */
+  ended(connections: Iterable<EndedConnection>): void {
+    this.#storm.fold(this.#tellRevoked(connections), (told) => this.#tell(told, undefined));
+  }
+
+  /** Leaves the others to the caller. */
+  *#tellRevoked(connections: Iterable<EndedConnection>): Generator<EndedConnection> {
+    for (const connection of connections) {
+      const verdict = this.#takeRevoked(connection.cookie);
+      if (verdict === undefined) yield connection;
+      else this.#tell({ ...connection, connections: 1 }, verdict);
+    }
+  }
+
+  #tell({ connections, ...connection }: ToldConnection, revoked: Verdict | undefined): void {
     const { ledger, nextId, mesh, authorizer, clock } = this.#deps;
-    const { cookie, ageMs, durationMs, bytesSent, bytesReceived, rttMs, retransmits } = connection;
+    const { ageMs, durationMs, bytesSent, bytesReceived, rttMs, retransmits } = connection;
     const facts = factsOf(mesh.view, connection, mesh.view.workloadByIp(connection.destination.ip)?.uid);
-    const revoked = this.#revoked.get(cookie);
-    this.#revoked.delete(cookie);
     const record: ConnectionRecord = {
       ...facts,
       id: nextId(),
@@ -105,8 +120,16 @@ export class KernelConnections {
       bytesReceived,
       error: revoked === undefined ? undefined : lateDenial(revoked),
       kernel: { rttMs, retransmits },
+      ...(connections > 1 && { connections }),
     };
     ledger.completed(record);
+  }
+
+  #takeRevoked(cookie: bigint): Verdict | undefined {
+    if (this.#revoked.size === 0) return undefined;
+    const verdict = this.#revoked.get(cookie);
+    this.#revoked.delete(cookie);
+    return verdict;
   }
 
   stop(): void {

@@ -40,7 +40,7 @@ beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath: scope('off') });
   release.push(await mesh.lab.hold(mesh.b, scripts.answer, [promptPort, 0]));
   release.push(await mesh.lab.hold(mesh.b, scripts.answer, [latePort, 5]));
-  stopListening = mesh.datapath.followEnded((connection) => ended.push(connection));
+  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
 });
 afterAll(async () => {
   for (const end of release) await end();
@@ -52,7 +52,7 @@ async function become(mode: Mode, wishes: Readonly<Record<string, boolean>> = {}
   stopListening();
   stopAgent(mesh);
   await startAgent(mesh, { sizes, kernelPath: scope(mode) });
-  stopListening = mesh.datapath.followEnded((connection) => ended.push(connection));
+  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
   mesh.datapath.apply(wholeMesh(mesh, {}, wishes));
   await allow(promptPort);
   await allow(latePort);

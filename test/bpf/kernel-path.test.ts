@@ -19,7 +19,7 @@ const ended: EndedConnection[] = [];
 let stopListening: () => void;
 beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath });
-  stopListening = mesh.datapath.followEnded((connection) => ended.push(connection));
+  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
 });
 afterAll(() => stopMesh(mesh));
 beforeEach(() => {

@@ -22,7 +22,7 @@ const ended: EndedConnection[] = [];
 let stopListening: () => void;
 beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath });
-  stopListening = mesh.datapath.followEnded((connection) => ended.push(connection));
+  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
   await mesh.lab.listen(mesh.b.netns, 8081, (socket) => socket.end('second port of b'));
 });
 afterAll(() => {

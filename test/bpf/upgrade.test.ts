@@ -57,7 +57,7 @@ function stop(): void {
 async function begin(options: Partial<DatapathOptions> = {}): Promise<void> {
   mesh.datapath = await mesh.lab.open({ sizes, kernelPath, ...options });
   mesh.running = true;
-  stopListening = mesh.datapath.followEnded((connection) => ended.push(connection));
+  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
   await enrolBoth(mesh);
   mesh.datapath.apply(wholeMesh(mesh));
 }

@@ -43,11 +43,13 @@ function collect(count: number): Promise<{ batches: number; records: (readonly [
   const records: (readonly [number, number])[] = [];
   let batches = 0;
   return new Promise((resolve) => {
-    ring.start((arrived) => {
+    ring.start((bytes, ends) => {
       batches++;
-      for (const record of arrived) {
-        const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
-        records.push([view.getUint32(0, true), view.getUint32(4, true)]);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      for (const [i, end] of ends.entries()) {
+        const start = ends[i - 1] ?? 0;
+        expect(end - start).toBe(8);
+        records.push([view.getUint32(start, true), view.getUint32(start + 4, true)]);
       }
       if (records.length >= count) resolve({ batches, records });
     });
@@ -87,6 +89,33 @@ describe('a ring buffer', () => {
     });
     await new Promise((resolve) => setImmediate(resolve));
     expect(calls).toBe(1);
+  });
+
+  it('leaves records where they are while it is paused, and delivers all of them afterwards', async () => {
+    openRing(3);
+    const arrived = collect(6);
+    ring.pause();
+    connectFromCgroup(cgroup.path, '127.0.0.1', 80);
+    connectFromCgroup(cgroup.path, '127.0.0.1', 80);
+    const first = await Promise.race([arrived, new Promise((resolve) => setTimeout(resolve, 50, 'none'))]);
+    expect(first).toBe('none');
+    ring.resume();
+    expect(await arrived).toMatchObject({ batches: 1 });
+  });
+
+  it('delivers at once what is there when it is drained, paused or not', () => {
+    openRing(2000);
+    let count = 0;
+    ring.drain();
+    ring.start((_bytes, ends) => void (count += ends.length));
+    ring.pause();
+    connectFromCgroup(cgroup.path, '127.0.0.1', 80);
+    ring.drain();
+    expect(count).toBe(2000);
+    ring.close();
+    ring.pause();
+    ring.resume();
+    ring.drain();
   });
 
   it('is started once, and not after it was closed', async () => {

@@ -195,11 +195,29 @@ export function encodeAll<T>(field: Field<T>, values: readonly T[]): Uint8Array 
 
 /** @throws MeshError ABI_MISMATCH unless `bytes` has exactly the field's size. */
 export function decode<T>(field: Field<T>, bytes: Uint8Array): T {
-  if (bytes.length !== field.sizeBytes) {
-    throw new MeshError('ABI_MISMATCH', `${bytes.length} bytes where ${field.sizeBytes} were expected`);
-  }
+  requireSize(field, bytes.length);
   return field.read(viewOf(bytes), 0);
 }
+
+/** Records one after the other, with where each ends, decoded as they are asked for. @throws MeshError ABI_MISMATCH */
+export function* decodeEach<T>(field: Field<T>, bytes: Uint8Array, ends: Uint32Array): Generator<T> {
+  const view = viewOf(bytes);
+  let start = 0;
+  for (const end of ends) {
+    requireSize(field, end - start);
+    yield field.read(view, start);
+    start = end;
+  }
+}
+
+function requireSize({ sizeBytes }: Field<unknown>, found: number): void {
+  if (found !== sizeBytes)
+    throw new MeshError('ABI_MISMATCH', `${found} bytes where ${sizeBytes} were expected`);
+}
+
+/** The records themselves: windows on `bytes`. */
+export const recordsIn = (bytes: Uint8Array, ends: Uint32Array): readonly Uint8Array[] =>
+  Array.from(ends, (end, i) => bytes.subarray(ends[i - 1] ?? 0, end));
 
 export const viewOf = (bytes: Uint8Array): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -44,9 +44,10 @@ export function struct<T extends object>(
       struct: isStruct(field) ? field : undefined,
     })),
     read(view, start) {
-      return Object.fromEntries(
-        places.map(({ key, field, offset }) => [key, field.read(view, start + offset)]),
-      ) as T;
+      // One after the other: storms of connections come through here, and this is half of what a list of pairs costs.
+      const value: Record<string, T[keyof T]> = {};
+      for (const { key, field, offset } of places) value[key] = field.read(view, start + offset);
+      return value as unknown as T;
     },
     write(view, start, value) {
       bytesAt(view, start, sizeBytes).fill(0);

@@ -4,7 +4,7 @@ import type { Port } from '../../base/ip.ts';
 import type { Transport } from '../../model/access.ts';
 import type { WorkloadUid } from '../../model/mesh.ts';
 import type { RingBuffer } from '../../native/binding.ts';
-import { decode } from '../abi/field.ts';
+import { decodeEach } from '../abi/field.ts';
 import { denial } from '../abi/layout.ts';
 import type { EnrolledPod } from '../pods.ts';
 
@@ -29,10 +29,9 @@ export function followDenials(
   },
   heard: (denial: Denial) => void,
 ): () => void {
-  deps.ring.start((records) => {
+  deps.ring.start((bytes, ends) => {
     const now = deps.monotonicNs();
-    for (const record of records) {
-      const { at, podId, ip, port, protocol, untold } = decode(denial, record);
+    for (const { at, podId, ip, port, protocol, untold } of decodeEach(denial, bytes, ends)) {
       const pod = deps.pods.byId(podId);
       if (pod === undefined) continue;
       const ageMs = Math.max(0, Number((now - at) / 1_000_000n));

@@ -1,8 +1,9 @@
 /** Kernel-path connections that ended, as the programs tell of them: records of the `ended` ring. */
+import type { Clock } from '../../base/clock.ts';
 import type { SocketAddress } from '../../base/ip.ts';
 import type { WorkloadUid } from '../../model/mesh.ts';
 import type { RingBuffer } from '../../native/binding.ts';
-import { decode } from '../abi/field.ts';
+import { decodeEach, recordsIn } from '../abi/field.ts';
 import { type Ended, ended } from '../abi/layout.ts';
 import { dialledOf, endsOf } from './kernel-path.ts';
 
@@ -30,10 +31,18 @@ export interface EndedConnection {
 const finAcknowledged = new Set([5, 6, 9]); // FIN_WAIT2, TIME_WAIT, LAST_ACK
 const finReceived = new Set([5, 6, 8, 9, 11]); // the same, CLOSE_WAIT, CLOSING
 
-/** Hands on every record until it is stopped. */
+/** What ends meanwhile is read together: to wake up for each connection costs more than to tell of it. */
+const restMs = 100;
+/** As many as these at once, and the ring could be full after another rest. */
+const manyRecords = 512;
+
+/**
+ * Hands on every record until it is stopped, what is there by then included. They are read as they are asked for: of ten
+ * thousand a second none should outlive its turn.
+ */
 export function followEnded(
   deps: {
-    readonly ring: Pick<RingBuffer, 'start' | 'close'>;
+    readonly ring: RingBuffer;
     /** Of programs of another version that were in force; closed by whoever opened them. */
     readonly earlierRings?: readonly {
       readonly ring: Pick<RingBuffer, 'start'>;
@@ -44,19 +53,35 @@ export function followEnded(
     readonly uidOf: (podId: number) => WorkloadUid | undefined;
     /** Nanoseconds of the monotonic clock, as the kernel's. */
     readonly monotonicNs: () => bigint;
+    readonly clock: Pick<Clock, 'after'>;
   },
-  heard: (connection: EndedConnection) => void,
+  heard: (connections: Iterable<EndedConnection>) => void,
 ): () => void {
-  const tell = (records: readonly (Ended | undefined)[]): void => {
+  const { ring, clock } = deps;
+  function* read(records: Iterable<Ended | undefined>): Generator<EndedConnection> {
     const now = deps.monotonicNs();
     for (const record of records) {
       if (record === undefined || deps.isTold?.(record.socketCookie) === true) continue;
-      heard(readEnded(record, now, deps.uidOf));
+      yield readEnded(record, now, deps.uidOf);
     }
+  }
+  let cancelRest: (() => void) | undefined;
+  const rest = (): void => {
+    ring.pause();
+    cancelRest = clock.after(restMs, () => ring.resume());
   };
-  deps.ring.start((records) => tell(records.map((record) => decode(ended, record))));
-  for (const { ring, read } of deps.earlierRings ?? []) ring.start((records) => tell(records.map(read)));
-  return () => deps.ring.close();
+  ring.start((bytes, ends) => {
+    if (ends.length < manyRecords) rest();
+    heard(read(decodeEach(ended, bytes, ends)));
+  });
+  for (const earlier of deps.earlierRings ?? []) {
+    earlier.ring.start((bytes, ends) => heard(read(recordsIn(bytes, ends).map(earlier.read))));
+  }
+  return () => {
+    ring.drain();
+    cancelRest?.();
+    ring.close();
+  };
 }
 
 function readEnded(

@@ -87,6 +87,10 @@ const RecordLine = Type.Object({
   durationMs: time,
   bytesSent: count,
   bytesReceived: count,
+  kernel: Type.Optional(
+    Type.Object({ rttMs: Type.Optional(Type.Number({ minimum: 0 })), retransmits: count }),
+  ),
+  connections: Type.Optional(Type.Integer({ minimum: 1 })),
   error: Type.Optional(
     Type.Object({
       code: Type.Enum(Object.keys(errorCodes) as ErrorCode[]),
@@ -233,7 +237,16 @@ export class FlightReader {
   }
 
   #record(given: Static<typeof RecordLine>): ConnectionRecord {
-    const { type: _type, sequence: _sequence, verdict, error, transport, ...rest } = given;
+    const {
+      type: _type,
+      sequence: _sequence,
+      verdict,
+      error,
+      transport,
+      kernel,
+      connections,
+      ...rest
+    } = given;
     return {
       ...rest,
       id: given.id as ConnectionId,
@@ -246,6 +259,8 @@ export class FlightReader {
       traceId: given.traceId,
       error: error === undefined ? undefined : { ...error, hint: error.hint },
       ...(transport === undefined ? {} : { transport }),
+      ...(kernel === undefined ? {} : { kernel: { rttMs: kernel.rttMs, retransmits: kernel.retransmits } }),
+      ...(connections === undefined ? {} : { connections }),
     };
   }
 

@@ -8,6 +8,7 @@ import type { ConnectionRecord } from '../../model/connection.ts';
 import type { SpiffeId } from '../../model/identity.ts';
 import type { Workload, WorkloadUid } from '../../model/mesh.ts';
 import type { PolicyKey } from '../../model/policy.ts';
+import { countOf } from '../outcome.ts';
 
 /** `allowed`: with a proved identity. `plaintext`: allowed without one, known by address. `denied`: either. */
 export const pairKinds = ['allowed', 'plaintext', 'denied'] as const;
@@ -77,13 +78,13 @@ export class PairTable {
         destinationIp: ip,
         port,
         policy: verdict.policy,
-        count: 1,
+        count: countOf(record),
         firstSeen: record.openedAt,
         lastSeen: seenAt,
       });
       return;
     }
-    known.count += 1;
+    known.count += countOf(record);
     known.lastSeen = seenAt;
     known.sourceIp = source.address.ip;
     known.uid = uid;

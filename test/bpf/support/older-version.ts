@@ -69,8 +69,11 @@ export function olderVersion(object: string): NativeBinding {
       const ring = native.openRingBuffer(map);
       if (native.mapInfo(map).name !== mapSpecs.ended.name) return ring;
       return {
-        start: (heard) => ring.start((records) => heard(records.map((record) => toOurs(endedCodec, record)))),
-        close: () => ring.close(),
+        ...ring,
+        start: (heard) =>
+          ring.start((bytes, ends) =>
+            heard(toOurs(endedCodec, bytes), ends.map((_, i) => (i + 1) * endedCodec.field.sizeBytes)),
+          ),
       };
     },
   };

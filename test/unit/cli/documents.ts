@@ -135,6 +135,8 @@ export function connection(id: string, extra: Partial<ConnectionItem> = {}): Con
     bytesReceived: 5_000_000,
     outcome: 'completed',
     durationMs: 1000,
+    connections: 1,
+    kernel: null,
     error: null,
     ...extra,
   };

@@ -128,6 +128,14 @@ describe('the access log', () => {
     expect(lines).toHaveLength(20);
   });
 
+  it('says how many a line stands for where it is more than one', () => {
+    const { lines, log } = accessLog();
+    log.completed(record());
+    log.completed(record({ connections: 900, bytesSent: 9000 }));
+    expect(lines[0]).not.toHaveProperty('connections');
+    expect(lines[1]).toMatchObject({ connections: 900, bytes_sent: 9000 });
+  });
+
   it('never holds back connections that went well', () => {
     const { lines, log } = accessLog();
     for (let i = 0; i < 200; i++) log.completed(record());

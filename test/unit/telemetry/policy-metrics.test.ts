@@ -14,7 +14,7 @@ describe('decisions of policies', () => {
     policies.completed(decided(false, 'deny'));
     policies.completed(decided(false, 'deny'));
     policies.completed(decided(false, undefined));
-    policies.completed(decided(true, 'allow', { audit: policyKey('shop', 'audit') }));
+    policies.completed({ ...decided(true, 'allow', { audit: policyKey('shop', 'audit') }), connections: 50 });
     policies.completed(decided(true, 'allow', { dryRun: decided(false, 'next').verdict }));
     policies.completed(decided(false, 'deny', { dryRun: decided(true, 'next').verdict }));
     policies.completed({ verdict: undefined });
@@ -22,7 +22,7 @@ describe('decisions of policies', () => {
     expect(lines).toEqual([
       'mesh_policy_decisions_total{policy="shop/deny",decision="denied"} 3',
       'mesh_policy_decisions_total{policy="none",decision="denied"} 1',
-      'mesh_policy_decisions_total{policy="shop/audit",decision="audited"} 1',
+      'mesh_policy_decisions_total{policy="shop/audit",decision="audited"} 50',
       'mesh_policy_decisions_total{policy="shop/next",decision="dry-run-denied"} 1',
       'mesh_policy_decisions_total{policy="shop/next",decision="dry-run-allowed"} 1',
     ]);

@@ -54,4 +54,14 @@ describe('the account of a connection', () => {
     expect(text).toMatch(/istio_tcp_connections_opened_total\{.*\} 1\n/);
     expect(text).toMatch(/istio_tcp_connections_closed_total\{.*\} 1\n/);
   });
+
+  it('counts as many as its record stands for', async () => {
+    const { account, lines, metrics, registry } = setUp();
+    account.completed(record({ connections: 900, bytesSent: 9000 }));
+    expect([lines.length, registry.keptCount]).toEqual([1, 1]);
+    const text = await metrics.render();
+    expect(text).toMatch(/istio_tcp_connections_opened_total\{.*\} 900\n/);
+    expect(text).toMatch(/istio_tcp_connections_closed_total\{.*\} 900\n/);
+    expect(text).toMatch(/istio_tcp_received_bytes_total\{.*\} 9000\n/);
+  });
 });

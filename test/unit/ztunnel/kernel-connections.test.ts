@@ -87,7 +87,7 @@ describe('a change that denies some', () => {
   it('is told of in both records of the connection', () => {
     const { records, enact, connections } = setup([ofGuest]);
     enact(deny(['other']));
-    connections.ended(ended(ofGuest));
+    connections.ended([ended(ofGuest)]);
     expect(records.map(({ direction, error }) => [direction, error?.code])).toEqual([
       ['inbound', 'POLICY_DENIED'],
       ['outbound', 'POLICY_DENIED'],
@@ -146,7 +146,7 @@ describe('connections that are open', () => {
 describe('a connection that has ended', () => {
   it('is told once for each side, with whose it was and what went through', () => {
     const { records, connections } = setup([]);
-    connections.ended(ended(ofWeb));
+    connections.ended([ended(ofWeb)]);
     expect(records).toHaveLength(2);
     expect(records[0]).toMatchObject({
       id: 'k-0',
@@ -170,7 +170,7 @@ describe('a connection that has ended', () => {
     const { records, mesh, connections } = setup([]);
     const shop = service('shop/cart', '10.96.0.1', '80:80', [{ address: '10.0.0.2' }]);
     mesh.replace({ workloads, services: [shop], policies: [], peerAuthentications: [] });
-    connections.ended(ended({ ...ofWeb, dialled: at('10.96.0.1:80') }));
+    connections.ended([ended({ ...ofWeb, dialled: at('10.96.0.1:80') })]);
     expect(records).toHaveLength(2);
     for (const record of records) {
       expect(record).toMatchObject({
@@ -183,7 +183,7 @@ describe('a connection that has ended', () => {
 
   it('of a pod that is gone has its address, and no identity', () => {
     const { records, connections } = setup([]);
-    connections.ended(ended({ ...ofWeb, sourceUid: 'gone' as WorkloadUid }));
+    connections.ended([ended({ ...ofWeb, sourceUid: 'gone' as WorkloadUid })]);
     expect(records[0]?.source).toMatchObject({
       address: ofWeb.source,
       identity: undefined,

@@ -20,6 +20,12 @@ describe('mesh-ebpf connections', () => {
     );
   });
 
+  it('says how many a line stands for where it is more than one', async () => {
+    const recent = [connection('k-1', { path: 'kernel', connections: 900 })];
+    const { out } = await run('connections', { nodes: [remembering({ recent })] });
+    expect(out).toMatch(/kernel .* ok, 900 connections$/m);
+  });
+
   it('names policy and reason of a denial, hop and code of a failure', async () => {
     const failed = connection('c-2', {
       outcome: 'failed',

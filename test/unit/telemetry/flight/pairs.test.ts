@@ -23,6 +23,8 @@ describe('the pairs of who talks to whom', () => {
       inbound({ openedAt: 1000, durationMs: 5 }),
       inbound({ openedAt: 2000, durationMs: 5, destination: peer('10.0.1.9:8080', other) }),
       inbound({ destination: peer('10.0.1.8:9090', web) }),
+      inbound({ destination: peer('10.0.1.8:9090', web), connections: 900 }),
+      inbound({ destination: peer('10.0.1.8:9091', web), connections: 80 }),
     );
     expect(table.all()).toMatchObject([
       {
@@ -37,7 +39,8 @@ describe('the pairs of who talks to whom', () => {
         firstSeen: 1000,
         lastSeen: 2005,
       },
-      { port: 9090, count: 1 },
+      { port: 9090, count: 901 },
+      { port: 9091, count: 80 },
     ]);
   });
 
