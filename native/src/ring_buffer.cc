@@ -22,7 +22,8 @@ namespace {
 // it.
 constexpr size_t records_per_turn = 1024;
 
-// Records one after the other, as JavaScript gets them: an object for each costs more than what is done with it.
+// Records one after the other, as JavaScript gets them: an object for each costs more than what is done with
+// it.
 struct Batch {
     std::vector<uint8_t> bytes;
     std::vector<uint32_t> ends;

@@ -83,7 +83,7 @@ const zero = 0x30;
 /** Texts of late, each at the place its word leads to: a node meets few addresses, and each of them often. */
 const recentCount = 1024;
 const recentWords = new Int32Array(recentCount);
-const recentTexts = new Array<IpAddress | undefined>(recentCount).fill(undefined);
+const recentTexts = Array.from<IpAddress | undefined>({ length: recentCount });
 
 export function ipv4FromWord(word: number): IpAddress {
   const place = (word ^ (word >>> 10) ^ (word >>> 20)) & (recentCount - 1);

@@ -16,18 +16,24 @@ const kernelPath = { node: 'node-a' as NodeName };
 
 let mesh: Mesh;
 const ended: EndedConnection[] = [];
-let stopListening: () => void;
+let stopListening: () => void = () => {};
 beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath });
-  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
 });
 afterAll(() => stopMesh(mesh));
+/** From now on; of what was before nobody is told any more. */
+function listen(): void {
+  stopListening();
+  ended.length = 0;
+  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
+}
+
 beforeEach(() => {
   // ztunnel would have asked about each of them, which takes the record out of the small map.
   for (const { client, local } of accepted.splice(0)) mesh.datapath.kernelPath.dialler(client, local);
   mesh.datapath.apply(wholeMesh(mesh));
   takeBack();
-  ended.length = 0;
+  listen();
 });
 
 const families = ['IPv4', 'IPv6'] as const;

@@ -19,19 +19,25 @@ const kernelPath = { node: 'node-a' as NodeName };
 
 let mesh: Mesh;
 const ended: EndedConnection[] = [];
-let stopListening: () => void;
+let stopListening: () => void = () => {};
 beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath });
-  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
   await mesh.lab.listen(mesh.b.netns, 8081, (socket) => socket.end('second port of b'));
 });
 afterAll(() => {
   stopListening();
   stopMesh(mesh);
 });
+/** From now on; of what was before nobody is told any more. */
+function listen(): void {
+  stopListening();
+  ended.length = 0;
+  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
+}
+
 beforeEach(() => {
   for (const { client, local } of accepted.splice(0)) mesh.datapath.kernelPath.dialler(client, local);
-  ended.length = 0;
+  listen();
   // Takes back what was allowed.
   const change = { key: 'test/any' as PolicyKey, before: undefined, after: undefined };
   mesh.datapath.apply(viewOf([]), { ...noDiff, policies: [change] });

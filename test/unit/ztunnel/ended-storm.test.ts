@@ -33,7 +33,7 @@ function storm() {
   let now = 1_000_000;
   const folding = new EndedStorm({ now: () => now });
   return {
-    fold(connections: readonly EndedConnection[]): readonly ToldConnection[] {
+    fold: (connections: readonly EndedConnection[]): readonly ToldConnection[] => {
       const told: ToldConnection[] = [];
       folding.fold(connections, (one) => told.push(one));
       return told;
