@@ -70,8 +70,9 @@ const pathCells: Readonly<Record<ConnectionPath, Cell>> = {
   direct: { text: 'plaintext', style: 'yellow' },
 };
 
-function path({ path: taken, transport }: ConnectionItem): Cell {
+function path({ path: taken, transport, accelerated }: ConnectionItem): Cell {
   if (transport === 'udp') return 'UDP';
+  if (accelerated === true) return { text: 'kernel, accelerated', style: 'green' };
   return pathCells[taken];
 }
 

@@ -1,24 +1,31 @@
 /**
  * A tunnelled connection is told twice, by the ztunnel of its source and by that of its destination, under one trace
- * id. For people they are one line: what the source asked for, and the outcome from whoever knows more about it.
+ * id; so is one within a node. For people they are one line: what the source asked for, and the outcome from whoever
+ * knows more about it.
  */
 import type { ConnectionRow } from './connection-columns.ts';
 
 export function joinSides(rows: readonly ConnectionRow[]): readonly ConnectionRow[] {
   const inbound = Map.groupBy(
-    rows.filter(({ direction, traceId }) => direction === 'inbound' && traceId !== null),
-    ({ traceId }) => traceId,
+    rows.filter((row) => row.direction === 'inbound' && sharedId(row) !== null),
+    sharedId,
   );
   const joined = new Set<ConnectionRow>();
   const lines = rows.map((row) => {
+    const attempts = row.direction === 'outbound' ? (inbound.get(sharedId(row)) ?? []) : [];
     // Of several attempts at endpoints the last is the one that counted.
-    const other =
-      row.direction === 'outbound' && row.traceId !== null ? inbound.get(row.traceId)?.at(-1) : undefined;
+    const other = attempts.at(-1);
     if (other === undefined) return row;
-    for (const attempt of inbound.get(row.traceId) ?? []) joined.add(attempt);
+    for (const attempt of attempts) joined.add(attempt);
     return join(row, other);
   });
   return lines.filter((row) => !joined.has(row));
+}
+
+/** What both sides have in common, and nobody else: of an open one in the kernel, which has no trace id, its two sockets. */
+function sharedId({ traceId, path, durationMs, node, source, destination }: ConnectionRow): string | null {
+  if (traceId !== null || path !== 'kernel' || durationMs !== null) return traceId;
+  return [node, source.address, destination.address].join(' ');
 }
 
 /** The destination's ztunnel is nearer to the application and to the policy: its failure explains the source's. */

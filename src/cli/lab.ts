@@ -41,6 +41,7 @@ interface UpFlags extends OutputOptions, WaitFlags {
   readonly mesh: boolean;
   readonly certificateLifetime?: number;
   readonly sameNode?: string;
+  readonly accelerate?: string;
   readonly clockOffset?: Readonly<Record<string, number>>;
 }
 
@@ -61,6 +62,12 @@ function addUp(lab: Command, context: CommandContext, deps: LabDeps): void {
         '--same-node <path>',
         'how pods of a node reach each other, as the node program has it',
       ).choices(['hbone', 'kernel']),
+    )
+    .addOption(
+      new Option(
+        '--accelerate <which>',
+        'which connections within a node go from socket to socket, as the node program has it',
+      ).choices(['off', 'auto', 'forced']),
     )
     .addOption(
       new Option(
@@ -92,6 +99,7 @@ const upOptions = (flags: UpFlags): UpOptions => ({
   mesh: flags.mesh,
   certificateLifetimeMs: flags.certificateLifetime,
   sameNode: flags.sameNode,
+  accelerate: flags.accelerate,
   ...(flags.clockOffset === undefined ? {} : { clockOffsets: flags.clockOffset }),
   waitMs: flags.wait === true ? flags.timeout : undefined,
 });

@@ -174,8 +174,10 @@ async function start(
   /** Once there is somebody who counts the records: what is carried over counts, too. */
   let recount: (() => void) | undefined;
   const { nodeNetns } = options;
+  const accelerated = installation.table(mapSpecs.accelerated);
+  const changed = (): void => recount?.();
   const takeover =
-    earlier && new Takeover({ native, earlier, flows, nodeNetns, clock, log, changed: () => recount?.() });
+    earlier && new Takeover({ native, earlier, flows, accelerated, nodeNetns, clock, log, changed });
   installation.start(takeover);
   // Before 5.14 only programs tell cookies, and those in force may not know this node program.
   if (installation.staged && (await native.netnsCookie(options.nodeNetns)) === null) {
@@ -238,7 +240,7 @@ async function start(
   const kernelPath = new KernelPath({
     flows: records,
     isStray: (key) => takeover?.isStray(key) === true,
-    accelerated: installation.table(mapSpecs.accelerated),
+    accelerated,
     verdicts,
     pods,
     shares,

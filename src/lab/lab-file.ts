@@ -21,6 +21,8 @@ export interface LabState {
   readonly certificateLifetimeMs?: number;
   /** `--same-node` of the node programs; absent: as they have it. */
   readonly sameNode?: string;
+  /** `--accelerate` of the node programs; absent: as they have it. */
+  readonly accelerate?: string;
   /** By node: how far the clock of its mesh programs is wrong, in milliseconds. */
   readonly clockOffsets: Readonly<Record<string, number>>;
   /** Mount point of cgroup v2. */

@@ -66,6 +66,8 @@ export interface ConnectionSummary extends ConnectionFacts {
   /** From the source's application to the destination's. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
+  /** Of one that the kernel carries by itself: it goes from socket to socket, at least in part. Absent: not known, or another path. */
+  readonly accelerated?: boolean;
 }
 
 export interface ConnectionRecord extends ConnectionSummary {

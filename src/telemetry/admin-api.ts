@@ -281,6 +281,8 @@ export interface ConnectionItem {
   /** From the source's application to the destination's. */
   readonly bytesSent: number;
   readonly bytesReceived: number;
+  /** On the kernel path, whether it goes from socket to socket; null on all others, and where it is not known. */
+  readonly accelerated: boolean | null;
   /** null while it lives; the rest of the fields belongs to completed connections. */
   readonly outcome: Outcome | null;
   readonly durationMs: number | null;

@@ -65,6 +65,7 @@ function summaryFields(summary: ConnectionSummary): Omit<ConnectionItem, keyof t
     openedAt: new Date(summary.openedAt).toISOString(),
     bytesSent: summary.bytesSent,
     bytesReceived: summary.bytesReceived,
+    accelerated: summary.accelerated ?? null,
   };
 }
 

@@ -2,7 +2,7 @@
  * Between two nodes, each end's ztunnel tells its side of a connection. Within a node there is one ztunnel, or none, and
  * one story, the destination's: the source's is told after it, so that nobody who counts or searches has to know.
  */
-import type { ConnectionId, ConnectionRecord } from '../model/connection.ts';
+import type { ConnectionId, ConnectionSummary } from '../model/connection.ts';
 import type { Ledger } from './account.ts';
 
 export const bothSides = (ledger: Ledger, nextId: () => ConnectionId): Ledger => ({
@@ -13,12 +13,20 @@ export const bothSides = (ledger: Ledger, nextId: () => ConnectionId): Ledger =>
   },
 });
 
-const isWithinNode = ({ path, direction }: ConnectionRecord): boolean =>
+/** The same of connections that are open, whose id on the source's side follows from that on the destination's. */
+export const liveOnBothSides = (live: readonly ConnectionSummary[]): readonly ConnectionSummary[] =>
+  live.flatMap((connection) =>
+    isWithinNode(connection)
+      ? [connection, sourceSideOf(connection, `${connection.id}-source` as ConnectionId)]
+      : connection,
+  );
+
+const isWithinNode = ({ path, direction }: ConnectionSummary): boolean =>
   direction === 'inbound' && (path === 'local' || path === 'kernel');
 
 /** The verdict is the destination's; the source knows only what became of its connection. */
-const sourceSideOf = (record: ConnectionRecord, id: ConnectionId): ConnectionRecord => ({
-  ...record,
+const sourceSideOf = <Told extends ConnectionSummary>(told: Told, id: ConnectionId): Told => ({
+  ...told,
   id,
   direction: 'outbound',
   verdict: undefined,

@@ -88,6 +88,7 @@ export class KernelConnections {
         openedAt: now - Number(monotonic - connection.openedAt) / 1e6,
         bytesSent: 0,
         bytesReceived: 0,
+        accelerated: connection.isAccelerated,
       }));
   }
 

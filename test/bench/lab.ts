@@ -49,10 +49,13 @@ export async function startLab(manifest: string, reporting: Reporting): Promise<
   return { [Symbol.asyncDispose]: endLab };
 }
 
+/** Pods choose by annotation. */
+const withinNode = ['--same-node', 'kernel', '--accelerate', 'auto'];
+
 /** False when somebody else was faster. Not interruptible: a lab that is half up would be left behind. */
 async function tryStart(manifest: string): Promise<boolean> {
   try {
-    await output([cli, 'lab', 'up', '--wait', '--same-node', 'kernel', '--filename', manifest], 120_000);
+    await output([cli, 'lab', 'up', '--wait', ...withinNode, '--filename', manifest], 120_000);
     return true;
   } catch (error) {
     if (/running already|of another lab is left/.test(String(error))) return false;

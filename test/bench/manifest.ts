@@ -22,17 +22,19 @@ export interface PodPair {
   readonly server: string;
   /** Absent: the server is on another node than the client. */
   readonly sameNode?: 'kernel' | 'hbone';
+  readonly accelerated?: boolean;
 }
 
 export function podPair(variant: VariantId): PodPair {
   // A large mesh changes nothing of the pods.
   const pods = variant === 'node-large' ? 'node-kernel' : variant;
-  const enrolled = pods === 'mesh' || pods === 'node-kernel' || pods === 'node-hbone';
+  const enrolled = pods === 'mesh' || (pods.startsWith('node-') && pods !== 'node-none');
   return {
     namespace: enrolled ? enrolledNamespace : plainNamespace,
     client: `${pods}-client`,
     server: `${pods}-server`,
     ...(pods.startsWith('node-') && { sameNode: pods === 'node-hbone' ? 'hbone' : 'kernel' }),
+    ...(pods === 'node-accelerated' && { accelerated: true }),
   };
 }
 
@@ -72,20 +74,21 @@ interface PodSpec {
   readonly command: readonly string[];
 }
 
-const pod = ({ namespace: inNamespace, sameNode }: PodPair, { name, node, command }: PodSpec): object => ({
+const pod = (pair: PodPair, { name, node, command }: PodSpec): object => ({
   apiVersion: 'v1',
   kind: 'Pod',
-  metadata: {
-    namespace: inNamespace,
-    name,
-    ...(sameNode !== undefined && { annotations: { 'mesh-ebpf.io/same-node': sameNode } }),
-  },
+  metadata: { namespace: pair.namespace, name, annotations: annotations(pair) },
   spec: {
     nodeName: node,
     serviceAccountName: name,
     terminationGracePeriodSeconds: 0,
     containers: [{ name: 'bench', command }],
   },
+});
+
+const annotations = ({ sameNode, accelerated }: PodPair): object => ({
+  ...(sameNode !== undefined && { 'mesh-ebpf.io/same-node': sameNode }),
+  ...(accelerated === true && { 'mesh-ebpf.io/accelerate': 'true' }),
 });
 
 /** More local ports than the default: thousands of short connections a second, each a minute in TIME_WAIT. */

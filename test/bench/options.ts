@@ -24,7 +24,7 @@ export const usage = (
        npm run bench -- [options]
 
 Measures no mesh, mesh-ebpf, an HAProxy mTLS pair, and a ztunnel pair if ZTUNNEL=path is given, in turn, on two nodes
-of the lab on this machine; and within a node no mesh, the kernel path and HBONE (rows and variants node-...), at the
+of the lab on this machine; and within a node no mesh, the kernel path, accelerated or not, and HBONE (rows and variants node-...), at the
 end in a mesh of 1 000 policies and 10 000 workloads. Needs root, and a machine that does nothing else. A missed target is a result, not a
 failure: the exit code is 1 only when something could not be measured.
 

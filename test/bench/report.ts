@@ -24,6 +24,7 @@ export const variantTitles: Readonly<Record<VariantId, string>> = {
   ztunnel: 'ztunnel',
   'node-none': 'no mesh',
   'node-kernel': 'kernel path',
+  'node-accelerated': 'accelerated',
   'node-hbone': 'HBONE',
   'node-large': 'kernel, large mesh',
 };

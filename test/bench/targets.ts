@@ -66,6 +66,8 @@ const nodeLimit = 0.03;
 /** A core, as 10 000 connections a second are to use at most: per connection, so that a small machine can tell. */
 const acceptLimitUs = 10;
 
+const acceleratedGain = 0.2;
+
 const notSlowerThanNoMesh = (row: string, metric: 'rate' | 'p50', title: string): Target =>
   comparison([row, metric, 'node-kernel'], 'node-none', {
     title: `within a node: ${title}`,
@@ -126,6 +128,12 @@ const targets: readonly Target[] = [
   notSlowerThanNoMesh('node-up-1', 'rate', 'throughput, 1 connection'),
   notSlowerThanNoMesh('node-up-8', 'rate', 'throughput, 8 connections'),
   notSlowerThanNoMesh('node-ping-1', 'p50', '64-byte round trip'),
+  comparison(['node-ping-1', 'p50', 'node-accelerated'], 'node-none', {
+    title: 'accelerated: 64-byte round trip',
+    limit: `at most ${100 * (1 - acceleratedGain)} % of no mesh`,
+    shown: (accelerated, none) => `${((100 * accelerated) / none).toFixed(1)} %`,
+    met: (accelerated, none) => accelerated <= (1 - acceleratedGain) * none,
+  }),
   ...kernelPathTargets('node-large', 'the same in a large mesh'),
 ];
 

@@ -1,4 +1,5 @@
 /** Accelerated connections: every byte arrives, in its order and counted; and who gets them (docs/acceleration.md). */
+import { release } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { endAccelerated } from '../../src/datapath/acceleration/end.ts';
@@ -34,16 +35,16 @@ const latePort = 8091;
 let mesh: Mesh;
 const ended: EndedConnection[] = [];
 let stopListening: () => void;
-const release: (() => Promise<unknown>)[] = [];
+const letGoOf: (() => Promise<unknown>)[] = [];
 
 beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath: scope('off') });
-  release.push(await mesh.lab.hold(mesh.b, scripts.answer, [promptPort, 0]));
-  release.push(await mesh.lab.hold(mesh.b, scripts.answer, [latePort, 5]));
+  letGoOf.push(await mesh.lab.hold(mesh.b, scripts.answer, [promptPort, 0]));
+  letGoOf.push(await mesh.lab.hold(mesh.b, scripts.answer, [latePort, 5]));
   stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
 });
 afterAll(async () => {
-  for (const end of release) await end();
+  for (const end of letGoOf) await end();
   stopListening();
   stopMesh(mesh);
 });
@@ -84,6 +85,9 @@ const run = (script: string, ...more: readonly unknown[]): Promise<unknown> =>
 const isAccelerated = (): true | undefined => mesh.datapath.kernelPath.connections().some((c) => c.isAccelerated) || undefined;
 
 const everybody = { a: true, b: true };
+
+const [major = 0, minor = 0] = release().split('.').map(Number);
+const kernel = major * 1000 + minor;
 
 /** An emulated kernel takes minutes for what others do in seconds. */
 const connections = patience > 1 ? 300 : 2000;
@@ -127,6 +131,45 @@ describe('blocking sockets', () => {
     await become('forced');
     expect(await eagains()).toBeGreaterThan(0);
   });
+});
+
+describe('an application that looks closely', () => {
+  const asOnTcp = {
+    MSG_WAITALL: 6,
+    splice: 3,
+    FIONREAD: 3,
+    'SO_RCVLOWAT, poll': false,
+    'SO_RCVLOWAT, recv': 10,
+    MSG_TRUNC: ['\u0000\u0000', 'c'],
+    MSG_OOB: 'abcd',
+    TCP_INFO: 3,
+    // These are the same everywhere.
+    poll: [['POLLOUT'], ['POLLIN', 'POLLOUT'], ['POLLOUT'], ['POLLIN', 'POLLOUT', 'POLLRDHUP', 'POLLHUP'], 0],
+    MSG_PEEK: ['ab', 'abc'],
+    SO_RCVTIMEO: ['EAGAIN', true],
+    SHUT_RD: 0,
+  };
+
+  it('sees TCP where nothing is accelerated', async () => {
+    await become('off');
+    expect(await run(scripts.lookClosely, promptPort)).toEqual(asOnTcp);
+  }, 30_000 * patience);
+
+  it('sees what docs/acceleration.md lists where it is, and nothing else', async () => {
+    await become('forced');
+    const seen = await run(scripts.lookClosely, promptPort);
+    expect(seen).toEqual({
+      ...asOnTcp,
+      MSG_WAITALL: 3,
+      splice: 'EAGAIN',
+      FIONREAD: kernel >= 6012 ? 3 : 0,
+      'SO_RCVLOWAT, poll': true,
+      'SO_RCVLOWAT, recv': 3,
+      MSG_TRUNC: ['ab', 'c'],
+      MSG_OOB: 'ab!cd',
+      TCP_INFO: 0,
+    });
+  }, 30_000 * patience);
 });
 
 const none = async (): Promise<void> => {

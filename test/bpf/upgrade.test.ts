@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DatapathOptions } from '../../src/datapath/datapath.ts';
+import { dumpMap } from '../../src/datapath/inspect/maps.ts';
 import type { EndedConnection } from '../../src/datapath/kernel-path/ended.ts';
 import type { Dialler, KernelConnection } from '../../src/datapath/kernel-path/kernel-path.ts';
 import type { NodeName } from '../../src/model/mesh.ts';
@@ -104,20 +105,21 @@ describe.each([
   ['only the size of the records’ map', false],
 ] as const)('an upgrade that changes %s', (_what, isOtherLayout) => {
   const next = (): Partial<DatapathOptions> => (isOtherLayout ? {} : { sizes: { ...sizes, flows: 256 } });
-  beforeEach(() => install(isOtherLayout ? older : {}));
+  const earlier = (): Partial<DatapathOptions> => (isOtherLayout ? older : {});
+  beforeEach(() => install(earlier()));
 
   it('keeps open connections, with whose they are, under traffic', async () => {
     const started = Date.now();
     const release = await exchange(20, 60);
-    const before = open();
-    expect(before).toHaveLength(20);
+    const opened = open();
+    expect(opened).toHaveLength(20);
     stop();
     await begin(next());
-    expect(identities(open())).toEqual(identities(before));
+    expect(identities(open())).toEqual(identities(opened));
     bringUp();
-    expect(identities(open())).toEqual(identities(before));
+    expect(identities(open())).toEqual(identities(opened));
     await finished();
-    expect(identities(open())).toEqual(identities(before));
+    expect(identities(open())).toEqual(identities(opened));
     expect(await release()).toContain('{"bad": 0}');
     const lived = Date.now() - started;
     await heard(20);
@@ -130,6 +132,29 @@ describe.each([
       expect(durationMs).toBeLessThanOrEqual(lived);
     }
     expect(open()).toEqual([]);
+  });
+
+  it('knows every byte of accelerated ones, which go on by TCP', async () => {
+    stop();
+    const accelerate = { kernelPath: { ...kernelPath, accelerate: 'forced' as const } };
+    await install({ ...earlier(), ...accelerate });
+    const release = await exchange(10, 60);
+    const gone = await exchange(3, 3);
+    await until('the short way to be taken', () => mesh.datapath.counters().acceleratedBytes > 5_000n);
+    stop();
+    await begin({ ...next(), ...accelerate });
+    bringUp();
+    await gone();
+    await finished();
+    expect(open().map(({ isAccelerated }) => isAccelerated)).toEqual(Array(10).fill(true));
+    const { acceleratedBytes } = mesh.datapath.counters();
+    expect(await release()).toContain('{"bad": 0}');
+    await heard(13);
+    // Of the two recorders that may tell of an end, each knew all bytes.
+    const told = ended.map(({ bytesSent, bytesReceived }) => [bytesSent, Math.ceil(bytesReceived / 100) * 100]);
+    expect(told.flat().toSorted((a, b) => a - b)).toEqual([...Array(6).fill(300), ...Array(20).fill(6000)]);
+    expect(mesh.datapath.counters().acceleratedBytes).toBe(acceleratedBytes);
+    await until('their records to go', () => dumpMap(native, mesh.lab.pinRoot, 'accelerated').length === 0);
   });
 
   it('can end them afterwards', async () => {

@@ -143,7 +143,7 @@ describe(`${atOnce} connections between two pods at once`, () => {
       const { live } = await lab.admin<ConnectionsDocument>('node-a', '/v1/connections?only=live');
       expect(
         live.filter(({ path, source }) => path === 'kernel' && source.workload === 'shop/web'),
-      ).toHaveLength(atOnce);
+      ).toHaveLength(2 * atOnce); // on both sides
       await close(lab);
       try {
         expect(await held.nextJson()).toEqual({ ended: atOnce });

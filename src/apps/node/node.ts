@@ -10,6 +10,7 @@ import type { SourceCondition } from '../../kube/source.ts';
 import { createCompiler } from '../../policy/authorize.ts';
 import { Metrics } from '../../telemetry/metrics.ts';
 import { Readiness } from '../../telemetry/readiness.ts';
+import { liveOnBothSides } from '../../ztunnel/both-sides.ts';
 import type { NodeConfig } from '../config/node-config.ts';
 import { createAdminApi } from './admin-api.ts';
 import { requireCapabilities } from './capabilities.ts';
@@ -63,7 +64,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
     ...watched,
     policySetFor,
   });
-  observability.registry.alsoLive(() => kernelConnections.live());
+  observability.registry.alsoLive(() => liveOnBothSides(kernelConnections.live()));
   const pods = buildEnrolment(foundation, store, datapath, engine, watched);
   const { enrolment } = pods;
   const cniInstaller = buildCniInstaller(foundation);

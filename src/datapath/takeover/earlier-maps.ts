@@ -4,7 +4,15 @@
  */
 import type { Fd, NativeBinding, RingBuffer } from '../../native/binding.ts';
 import { earlierLayout } from '../abi/earlier-layout.ts';
-import { type Config, type Ended, ended, type Flow, type FlowKey, type Pod } from '../abi/layout.ts';
+import {
+  type Accelerated,
+  type Config,
+  type Ended,
+  ended,
+  type Flow,
+  type FlowKey,
+  type Pod,
+} from '../abi/layout.ts';
 import type { IpAddress } from '../../base/ip.ts';
 import { connectHook, recordHook } from '../hooks.ts';
 import { mapSpecs } from '../maps.ts';
@@ -12,7 +20,9 @@ import type { Pins } from '../pins.ts';
 import { EarlierTable } from './earlier-table.ts';
 
 /** What goes on being written until the last old program has run. */
-const recorded = [mapSpecs.flows, mapSpecs.ended, mapSpecs.strays].map(({ name }) => name);
+const recorded = [mapSpecs.flows, mapSpecs.ended, mapSpecs.strays, mapSpecs.accelerated].map(
+  ({ name }) => name,
+);
 /** What only the agent writes. */
 const told = [mapSpecs.config, mapSpecs.pods, mapSpecs.localPods].map(({ name }) => name);
 
@@ -81,6 +91,14 @@ export class EarlierMaps {
   /** Undefined stands for one that cannot be read. */
   flows(): readonly (EarlierTable<FlowKey, Flow> | undefined)[] {
     return this.#tables('flows', (fd) => EarlierTable.over(this.#native, fd, mapSpecs.flows, needed));
+  }
+
+  /** Undefined stands for one that cannot be read. */
+  accelerated(): readonly (EarlierTable<bigint, Accelerated> | undefined)[] {
+    const fields = { value: ['bytes_sent', 'bytes_received'] };
+    return this.#tables('accelerated', (fd) =>
+      EarlierTable.over(this.#native, fd, mapSpecs.accelerated, fields),
+    );
   }
 
   strays(): readonly EarlierTable<FlowKey, bigint>[] {

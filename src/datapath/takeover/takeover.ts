@@ -15,8 +15,9 @@ import { asMeshError, MeshError } from '../../base/errors.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { NativeBinding } from '../../native/binding.ts';
-import type { Flow, FlowKey } from '../abi/layout.ts';
+import type { Accelerated, Flow, FlowKey } from '../abi/layout.ts';
 import type { MapTable } from '../map-table.ts';
+import { AcceleratedRecords } from './accelerated-records.ts';
 import type { EarlierMaps, EndedRing } from './earlier-maps.ts';
 import type { EarlierTable } from './earlier-table.ts';
 import { isSameFlow, mergedFlow } from './merge.ts';
@@ -28,6 +29,7 @@ export interface TakeoverDeps {
   readonly earlier: EarlierMaps;
   /** The new programs'. */
   readonly flows: MapTable<FlowKey, Flow>;
+  readonly accelerated: MapTable<bigint, Accelerated>;
   readonly nodeNetns: string;
   readonly clock: Pick<Clock, 'after'>;
   readonly log: Logger;
@@ -45,6 +47,7 @@ type EarlierFlows = EarlierTable<FlowKey, Flow>;
 export class Takeover {
   readonly #deps: TakeoverDeps;
   readonly #flows: EarlierFlows[] = [];
+  readonly #accelerated: AcceleratedRecords;
   /** There are connections that nobody can tell anything of. */
   #isBlind = false;
   /** Kernel-path connections whose record found no room. */
@@ -57,6 +60,8 @@ export class Takeover {
 
   constructor(deps: TakeoverDeps) {
     this.#deps = deps;
+    const { accelerated: ours, flows, log } = deps;
+    this.#accelerated = new AcceleratedRecords({ theirs: deps.earlier.accelerated(), ours, flows, log });
     for (const table of deps.earlier.flows()) {
       if (table === undefined) this.#isBlind = true;
       else this.#flows.push(table);
@@ -67,6 +72,7 @@ export class Takeover {
     this.#deps.earlier.keep();
     this.#endKernelPath();
     this.#each((table) => table.entries().forEach(([key, flow]) => this.#copy(key, flow, false)));
+    this.#accelerated.copy();
   }
 
   /** Once the links have changed. */
@@ -77,6 +83,7 @@ export class Takeover {
         table.delete(key);
       }
     });
+    this.#accelerated.move();
     this.#deps.changed();
   }
 
@@ -174,6 +181,7 @@ export class Takeover {
     this.merge();
     const { native, flows, nodeNetns, log } = this.#deps;
     const proved = await proveFlows({ native, flows, nodeNetns, log }, pods);
+    this.#accelerated.prune();
     this.#deps.changed();
     const ended = this.#isBlind
       ? await endUnknown({ native, log }, pods, proved.known)

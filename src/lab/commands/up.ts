@@ -32,6 +32,8 @@ export interface UpOptions {
   readonly certificateLifetimeMs?: number | undefined;
   /** How pods of a node reach each other; undefined: as the node program has it. */
   readonly sameNode?: string | undefined;
+  /** Which of these connections go from socket to socket; undefined: as the node program has it. */
+  readonly accelerate?: string | undefined;
   /** A fault to try: by node, how far the clock of its mesh programs is wrong, in milliseconds. */
   readonly clockOffsets?: Readonly<Record<string, number>>;
   /** How long to wait until all pods are ready; undefined: do not wait. */
@@ -70,13 +72,14 @@ function checkNodes({ nodes, clockOffsets = {} }: UpOptions): void {
 }
 
 function initialState({ program }: LabContext, options: UpOptions, cgroup2: string): LabState {
-  const { nodes: nodeCount, mesh, certificateLifetimeMs, sameNode, clockOffsets = {} } = options;
+  const { nodes: nodeCount, mesh, certificateLifetimeMs, sameNode, accelerate, clockOffsets = {} } = options;
   const lifetime = certificateLifetimeMs === undefined ? {} : { certificateLifetimeMs };
   const asked = {
     nodeCount,
     mesh,
     ...lifetime,
     ...(sameNode === undefined ? {} : { sameNode }),
+    ...(accelerate === undefined ? {} : { accelerate }),
     clockOffsets,
   };
   return newLabState({ ...asked, cgroup2, program, mountedBpffs: false, kubelets: {} });

@@ -43,6 +43,7 @@ export function nodeCommand(state: LabState, layout: LabLayout, node: string, ke
     '--log-level',
     'info',
     ...(state.sameNode === undefined ? [] : ['--same-node', state.sameNode]),
+    ...(state.accelerate === undefined ? [] : ['--accelerate', state.accelerate]),
   ];
 }
 

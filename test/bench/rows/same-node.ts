@@ -9,6 +9,8 @@ import { roundTripRow, shortRow } from './small.ts';
 const all = ['node-none', 'node-kernel', 'node-hbone'] as const;
 /** What could depend on how large the mesh is. */
 const withLarge = [...all, 'node-large'] as const;
+/** What goes from socket to socket, if pods ask for it. */
+const withAccelerated = [...all, 'node-accelerated'] as const;
 
 const within = (row: Row, variants: Row['variants'] & {} = all): Row => ({
   ...row,
@@ -58,7 +60,7 @@ export const sameNodeRows: readonly Row[] = [
   within(connectRow, withLarge),
   within(shortRow(1), withLarge),
   within(shortRow(8), withLarge),
-  within(inTurns(roundTripRow(1))),
-  within(inTurns(bulkRow('up', 1))),
-  within(inTurns(bulkRow('up', 8))),
+  within(inTurns(roundTripRow(1)), withAccelerated),
+  within(inTurns(bulkRow('up', 1)), withAccelerated),
+  within(inTurns(bulkRow('up', 8)), withAccelerated),
 ];

@@ -1,4 +1,4 @@
-/** Two pods of one node, unmeshed, over HBONE, or on the kernel path: the node program of that node is the proxy. */
+/** Two pods of one node, unmeshed, over HBONE, or on the kernel path, accelerated or not: the node program of that node is the proxy. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -18,6 +18,7 @@ export function startVariant(
       return mesh(context);
     case 'node-none':
     case 'node-kernel':
+    case 'node-accelerated':
     case 'node-hbone':
     case 'node-large':
       return sameNode(id)(context);

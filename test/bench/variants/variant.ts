@@ -3,8 +3,17 @@ import type { LabPod } from '../lab.ts';
 
 /** From a node to another. */
 export const acrossNodes = ['none', 'mesh', 'haproxy', 'ztunnel'] as const;
-/** Between two pods of one node. `node-large`: the kernel path in a large mesh, measured after all others. */
-export const withinNode = ['node-none', 'node-kernel', 'node-hbone', 'node-large'] as const;
+/**
+ * Between two pods of one node. `node-accelerated`: the kernel path, and both pods ask for acceleration. `node-large`: the kernel path in
+ * a large mesh, measured after all others.
+ */
+export const withinNode = [
+  'node-none',
+  'node-kernel',
+  'node-accelerated',
+  'node-hbone',
+  'node-large',
+] as const;
 export const variantIds = [...acrossNodes, ...withinNode] as const;
 export type VariantId = (typeof variantIds)[number];
 

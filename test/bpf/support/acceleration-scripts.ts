@@ -244,3 +244,124 @@ except BlockingIOError: pass
 print(json.dumps(sent))
 `;
 
+
+/**
+ * What an application that looks closely sees on blocking sockets to `[ip, port]`, by name. Whoever waits for more is given it two
+ * seconds later, so that nobody has to be fast to be seen not waiting.
+ */
+export const lookClosely = `${common}
+import fcntl, threading
+ip, port = arg
+
+def dial():
+    s = socket.create_connection((ip, port))
+    s.setblocking(True)
+    s.sendall(b'e')
+    return s
+
+# Until so many bytes can be read.
+def arrived(s, size):
+    while True:
+        try:
+            if len(s.recv(100, socket.MSG_PEEK | socket.MSG_DONTWAIT)) >= size: return
+        except BlockingIOError: pass
+        time.sleep(0.001)
+
+# What action() gives, when three bytes are there, and more only for who waits for them.
+def given_three(s, action, more):
+    s.sendall(b'abc')
+    arrived(s, 3)
+    done = threading.Event()
+    later = threading.Thread(target=lambda: done.wait(2) or s.sendall(more))
+    later.start()
+    try: return action()
+    except OSError as e: return errno.errorcode[e.errno]
+    finally:
+        done.set()
+        later.join()
+
+def waitall(s): return given_three(s, lambda: len(s.recv(6, socket.MSG_WAITALL)), b'def')
+
+# Blocking, it would wait for what never comes.
+def splice(s):
+    ours, theirs = os.pipe()
+    s.setblocking(False)
+    return given_three(s, lambda: os.splice(s.fileno(), theirs, 100), b'')
+
+def fionread(s):
+    return given_three(s, lambda: int.from_bytes(fcntl.ioctl(s, 0x541B, b'....'), sys.byteorder), b'')
+
+# tcpi_bytes_received
+def tcp_info(s):
+    def received(): return int.from_bytes(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 136)[128:], sys.byteorder)
+    return given_three(s, received, b'')
+
+def low_water(s, action):
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 10)
+    return given_three(s, action, b'defghij')
+
+def events(s, milliseconds):
+    p = select.poll()
+    p.register(s, select.POLLIN | select.POLLRDHUP | select.POLLOUT)
+    found = dict(p.poll(milliseconds)).get(s.fileno(), 0)
+    return [name for name in ('POLLIN', 'POLLOUT', 'POLLRDHUP', 'POLLHUP', 'POLLERR') if found & getattr(select, name)]
+
+def poll(s):
+    before = events(s, 0)
+    there = given_three(s, lambda: events(s, 0), b'')
+    s.recv(100)
+    after = events(s, 0)
+    s.shutdown(socket.SHUT_WR)
+    while 'POLLIN' not in (end := events(s, 10)): pass
+    return [before, there, after, end, len(s.recv(100))]
+
+def peek(s):
+    return given_three(s, lambda: [s.recv(2, socket.MSG_PEEK).decode(), s.recv(100).decode()], b'')
+
+def truncate(s):
+    return given_three(s, lambda: [s.recv(2, socket.MSG_TRUNC).decode('latin1'), s.recv(100).decode()], b'')
+
+# Of some connections: what is sent before the other end is there goes by TCP.
+def urgent(s):
+    def got(s):
+        s.sendall(b'ab')
+        s.send(b'!', socket.MSG_OOB)
+        s.sendall(b'cd')
+        found = b''
+        while b'd' not in found: found += s.recv(100)
+        return found.decode()
+    found = got(s)
+    for _ in range(20):
+        if '!' in found: break
+        with dial() as another: found = got(another)
+    return found
+
+def timeout(s):
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, (0).to_bytes(8, sys.byteorder) + (50000).to_bytes(8, sys.byteorder))
+    began = time.monotonic()
+    try: s.recv(1)
+    except OSError as e: return [errno.errorcode[e.errno], time.monotonic() - began > 0.04]
+
+def closed_for_reading(s):
+    s.shutdown(socket.SHUT_RD)
+    return len(s.recv(10))
+
+looks = {
+    'MSG_WAITALL': waitall,
+    'splice': splice,
+    'FIONREAD': fionread,
+    'SO_RCVLOWAT, poll': lambda s: low_water(s, lambda: 'POLLIN' in events(s, 0)),
+    'SO_RCVLOWAT, recv': lambda s: low_water(s, lambda: len(s.recv(100))),
+    'poll': poll,
+    'MSG_PEEK': peek,
+    'MSG_TRUNC': truncate,
+    'MSG_OOB': urgent,
+    'TCP_INFO': tcp_info,
+    'SO_RCVTIMEO': timeout,
+    'SHUT_RD': closed_for_reading,
+}
+seen = {}
+for name, look in looks.items():
+    with dial() as s: seen[name] = look(s)
+print(json.dumps(seen))
+`;

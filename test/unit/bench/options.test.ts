@@ -50,7 +50,10 @@ describe('the large mesh', () => {
 
 describe('the manifest of the bench', () => {
   it('is valid for the lab and places each client and server on two nodes', () => {
-    const text = benchManifest((['none', 'mesh', 'node-hbone'] as const).map(podPair), '/tmp/load');
+    const text = benchManifest(
+      (['none', 'mesh', 'node-hbone', 'node-accelerated'] as const).map(podPair),
+      '/tmp/load',
+    );
     const { objects, errors } = parseManifests([{ path: 'bench.yaml', text }], { strict: true });
     expect(errors).toEqual([]);
     const pods = objects.flatMap(({ object }) => (object.kind === 'Pod' ? [object] : []));
@@ -61,7 +64,10 @@ describe('the manifest of the bench', () => {
       ['bench-mesh', 'mesh-server', 'node-b'],
       ['bench-mesh', 'node-hbone-client', 'node-a'],
       ['bench-mesh', 'node-hbone-server', 'node-a'],
+      ['bench-mesh', 'node-accelerated-client', 'node-a'],
+      ['bench-mesh', 'node-accelerated-server', 'node-a'],
     ]);
     expect(text.match(/"mesh-ebpf.io\/same-node": "hbone"/g)).toHaveLength(2);
+    expect(text.match(/"mesh-ebpf.io\/accelerate": "true"/g)).toHaveLength(2);
   });
 });

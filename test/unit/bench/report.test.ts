@@ -25,6 +25,9 @@ const within = (row: string, metric: string, kernel: number, none: number): unkn
     .filter(({ title }) => title.startsWith('within a node'))
     .map(({ shown, met }) => [shown, met]);
 
+const acceleratedTrip = (accelerated: number): unknown =>
+  judge([rowResult('node-ping-1', 'p50', { 'node-accelerated': accelerated, 'node-none': 50 })]);
+
 describe('collecting rounds', () => {
   it('shows the median of the rounds and how far they were apart', () => {
     const up = bulkRow('up', 1);
@@ -64,6 +67,13 @@ describe('the targets', () => {
     expect(within('node-up-8', 'rate', 19.3, 20)).toEqual([['96.5 %', false]]);
     expect(within('node-ping-1', 'p50', 52, 50)).toEqual([['104.0 %', false]]);
     expect(within('node-short-8', 'cpu', 9.8, 0)).toEqual([['9.8 µs', true]]);
+  });
+
+  it('want what is accelerated to be a fifth faster than no mesh', () => {
+    expect(acceleratedTrip(40)).toMatchObject([
+      { title: 'accelerated: 64-byte round trip', shown: '80.0 %', met: true },
+    ]);
+    expect(acceleratedTrip(41)).toMatchObject([{ shown: '82.0 %', met: false }]);
   });
 
   it('hold it to the same in a large mesh', () => {

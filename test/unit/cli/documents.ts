@@ -132,6 +132,7 @@ export function connection(id: string, extra: Partial<ConnectionItem> = {}): Con
     traceId: '0af7651916cd43dd8448eb211c80319c',
     openedAt: new Date(now - 5000).toISOString(),
     bytesSent: 100,
+    accelerated: null,
     bytesReceived: 5_000_000,
     outcome: 'completed',
     durationMs: 1000,

@@ -6,7 +6,7 @@ import type { ConnectionRecord } from '../../../src/model/connection.ts';
 import type { NodeName, WorkloadUid } from '../../../src/model/mesh.ts';
 import { type AuthorizationPolicy, policyKey } from '../../../src/model/policy.ts';
 import { createAuthorizer } from '../../../src/policy/authorize.ts';
-import { bothSides, kernelIds } from '../../../src/ztunnel/both-sides.ts';
+import { bothSides, kernelIds, liveOnBothSides } from '../../../src/ztunnel/both-sides.ts';
 import { KernelConnections } from '../../../src/ztunnel/kernel-connections.ts';
 import { at, meshOf, pod, service } from '../../support/mesh-builder.ts';
 
@@ -127,6 +127,18 @@ describe('connections that are open', () => {
       expect.objectContaining({ id: 's-1', path: 'kernel', openedAt: 6000, direction: 'inbound' }),
     ]);
     expect(connections.live()[0]?.source).toMatchObject({ identity: web.identity });
+  });
+
+  it('are told on both sides, as those that have ended, and whether they are accelerated', () => {
+    const { connections } = setup([ofWeb, { ...ofGuest, isAccelerated: true }]);
+    const told = liveOnBothSides(connections.live());
+    expect(told.map(({ id, direction, accelerated }) => [id, direction, accelerated])).toEqual([
+      ['s-1', 'inbound', false],
+      ['s-1-source', 'outbound', false],
+      ['s-2', 'inbound', true],
+      ['s-2-source', 'outbound', true],
+    ]);
+    expect(liveOnBothSides(told.map((one) => ({ ...one, path: 'tunnel' as const })))).toHaveLength(4);
   });
 
   it('to a Service are told with it', () => {

@@ -127,6 +127,21 @@ describe('mesh-ebpf connections', () => {
     expect(out).toBe('connection/node-a/c-1\nconnection/node-a/c-9\n');
   });
 
+  it('makes one line of the two sides of a live connection in the kernel, and says that it is accelerated', async () => {
+    const kernel = { path: 'kernel', outcome: null, durationMs: null, traceId: null } as const;
+    const inbound = connection('s-1', { ...kernel, accelerated: true, direction: 'inbound' });
+    const slow = { ...kernel, accelerated: false, source: { ...inbound.source, address: '10.0.1.7:4009' } };
+    const live = [
+      inbound,
+      { ...inbound, id: 's-1-source', direction: 'outbound' },
+      connection('s-2', { ...slow, direction: 'inbound' }),
+      connection('s-2-source', { ...slow, direction: 'outbound' }),
+    ];
+    const { out } = await run('connections --live', { nodes: [remembering({ live })] });
+    expect(out).toMatch(/^live .* kernel, accelerated +both .*\nlive .* kernel +both [^\n]*\n$/m);
+    expect(out.match(/live/g)).toHaveLength(2);
+  });
+
   it.each(['--live --denied', '--since yesterday', '-l -1', '-p a/b/c'])('refuses "%s"', async (bad) => {
     const { code, requests } = await run(`connections ${bad}`, { nodes: [remembering({})] });
     expect({ code, requests }).toEqual({ code: 2, requests: [] });

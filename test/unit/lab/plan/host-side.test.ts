@@ -109,6 +109,16 @@ describe('command lines', () => {
     expect(nodeCommand(odd, layout, 'node-c', 'keeper').join(' ')).toContain(' -- node main ');
   });
 
+  it('tell the node programs how pods of a node are to reach each other', () => {
+    const asked = labState({ sameNode: 'kernel', accelerate: 'forced' });
+    expect(nodeCommand(asked, labLayout('/run/lab'), 'node-b', 'keeper').slice(-4)).toEqual([
+      '--same-node',
+      'kernel',
+      '--accelerate',
+      'forced',
+    ]);
+  });
+
   it('name objects as kubectl does', () => {
     expect(parseObjectNames(['pod', 'a', 'b'], 'shop')).toEqual([
       { kind: 'Pod', namespace: 'shop', name: 'a' },
