@@ -4,7 +4,16 @@
  */
 import type { Fd, NativeBinding, RingBuffer } from '../../native/binding.ts';
 import { earlierLayout } from '../abi/earlier-layout.ts';
-import { type Config, type Ended, ended, type Flow, type FlowKey, type Pod } from '../abi/layout.ts';
+import {
+  type Config,
+  type Ended,
+  ended,
+  type Flow,
+  type FlowKey,
+  type Pod,
+  type SessionEntry,
+  type SessionKey,
+} from '../abi/layout.ts';
 import type { IpAddress } from '../../base/ip.ts';
 import { connectHook, recordHook } from '../hooks.ts';
 import { mapSpecs } from '../maps.ts';
@@ -13,8 +22,8 @@ import { EarlierTable } from './earlier-table.ts';
 
 /** What goes on being written until the last old program has run. */
 const recorded = [mapSpecs.flows, mapSpecs.ended, mapSpecs.strays].map(({ name }) => name);
-/** What only the agent writes. */
-const told = [mapSpecs.config, mapSpecs.pods, mapSpecs.localPods].map(({ name }) => name);
+/** What the agent tells connect. */
+const told = [mapSpecs.config, mapSpecs.pods, mapSpecs.localPods, mapSpecs.sessions].map(({ name }) => name);
 
 interface EarlierMap {
   readonly name: string;
@@ -76,6 +85,16 @@ export class EarlierMaps {
 
   localPods(): EarlierTable<IpAddress, number> | undefined {
     return this.#tables('local_pods', (fd) => EarlierTable.over(this.#native, fd, mapSpecs.localPods))[0];
+  }
+
+  sessions(): EarlierTable<SessionKey, SessionEntry> | undefined {
+    const fields = {
+      key: ['client', 'service.ip', 'service.port'],
+      value: ['last_used', 'endpoint.ip', 'endpoint.port'],
+    };
+    return this.#tables('sessions', (fd) =>
+      EarlierTable.over(this.#native, fd, mapSpecs.sessions, fields),
+    )[0];
   }
 
   /** Undefined stands for one that cannot be read. */

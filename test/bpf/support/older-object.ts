@@ -13,6 +13,7 @@ const changed: readonly (readonly [struct: string, field: string])[] = [
   ['mesh_flow_key', '__u32 test_field;'],
   ['mesh_flow', '__u64 test_field;'],
   ['mesh_ended', '__u64 test_field;'],
+  ['mesh_session', '__u64 test_field;'],
 ];
 
 const bpf = new URL('../../../bpf', import.meta.url).pathname;
