@@ -129,7 +129,50 @@ static __always_inline bool leave_to_kernel(struct bpf_sock_addr *ctx, const str
     return remember(ctx, &origin);
 }
 
-/* Draws an endpoint of the Service, as ztunnel would; fills in which, if the kernel path reaches it. */
+static __always_inline enum mesh_drawn draw_any(const struct mesh_pod *pod,
+                                                const struct mesh_service_key *key,
+                                                const struct mesh_service *choice,
+                                                struct mesh_endpoint *endpoint) {
+    /* Who may not leave the mesh has fewer to choose from. */
+    if (choice->total == 0 || (choice->flags & MESH_SERVICE_LEAVES && pod->egress_set != 0))
+        return MESH_DRAWN_NOTHING;
+    struct mesh_endpoint_key number = {.service = *key, .generation = choice->generation};
+    number.index = bpf_get_prandom_u32() % choice->total;
+    if (number.index >= choice->kernel)
+        return MESH_DRAWN_OTHER;
+    const struct mesh_endpoint *found = bpf_map_lookup_elem(&endpoints, &number);
+    if (!found)
+        return MESH_DRAWN_NOTHING;
+    *endpoint = *found;
+    return MESH_DRAWN_KERNEL;
+}
+
+/* Goes on with the client's session. It begins, moves and ends with ztunnel, which is asked whenever it might
+ * do any of these: no session, too long ago, or the endpoints are others than when it was judged. */
+static __always_inline enum mesh_drawn resume(const struct mesh_pod *pod, const struct mesh_service_key *key,
+                                              const struct mesh_service *choice,
+                                              struct mesh_endpoint *endpoint) {
+    struct mesh_session_key id = {.client = addr_is_v4(&key->ip) ? pod->ip4 : pod->ip6, .service = *key};
+    struct mesh_session *session = bpf_map_lookup_elem(&sessions, &id);
+    if (!session)
+        return MESH_DRAWN_NOTHING;
+    __u64 now = bpf_ktime_get_ns();
+    /* Another CPU may have written a later time. */
+    __s64 idle = now - session->last_used;
+    if (session->generation != choice->generation || idle >= (__s64)choice->session_ms * 1000000)
+        return MESH_DRAWN_NOTHING;
+    *endpoint = session->endpoint;
+    /* As with the Service's entry: still under this key means that it was read from there. */
+    const struct mesh_session *still = bpf_map_lookup_elem(&sessions, &id);
+    if (!still || still->generation != choice->generation || still->endpoint.port != endpoint->port ||
+        !addr_equal(&still->endpoint.ip, &endpoint->ip))
+        return MESH_DRAWN_NOTHING;
+    session->last_used = now;
+    return MESH_DRAWN_KERNEL;
+}
+
+/* Draws an endpoint of the Service, as ztunnel would, or takes that of the client's session; fills in which,
+ * if the kernel path reaches it. */
 static __always_inline enum mesh_drawn draw(const struct mesh_pod *pod, const struct destination *dialled,
                                             struct mesh_endpoint *endpoint) {
     struct mesh_service_key key = {.ip = dialled->ip, .port = dialled->port};
@@ -137,23 +180,15 @@ static __always_inline enum mesh_drawn draw(const struct mesh_pod *pod, const st
     if (!service)
         return MESH_DRAWN_NOTHING;
     struct mesh_service choice = *service;
-    /* Who may not leave the mesh has fewer to choose from. */
-    if (choice.total == 0 || (choice.flags & MESH_SERVICE_LEAVES && pod->egress_set != 0))
-        return MESH_DRAWN_NOTHING;
-
-    struct mesh_endpoint_key number = {.service = key, .generation = choice.generation};
-    number.index = bpf_get_prandom_u32() % choice.total;
-    if (number.index >= choice.kernel)
-        return MESH_DRAWN_OTHER;
-    const struct mesh_endpoint *found = bpf_map_lookup_elem(&endpoints, &number);
-    if (!found)
-        return MESH_DRAWN_NOTHING;
-    *endpoint = *found;
+    enum mesh_drawn drawn = choice.session_ms != 0 ? resume(pod, &key, &choice, endpoint)
+                                                   : draw_any(pod, &key, &choice, endpoint);
+    if (drawn != MESH_DRAWN_KERNEL)
+        return drawn;
     /* The agent may have replaced the choice meanwhile, and the kernel given the entries' memory to others.
      * As long as the same one is in force, what was read is of it. */
     service = bpf_map_lookup_elem(&services, &key);
     if (!service || service->generation != choice.generation || service->kernel != choice.kernel ||
-        service->total != choice.total)
+        service->total != choice.total || service->session_ms != choice.session_ms)
         return MESH_DRAWN_NOTHING;
     return is_own(pod, &endpoint->ip) ? MESH_DRAWN_ITSELF : MESH_DRAWN_KERNEL;
 }

@@ -10,7 +10,7 @@
 #include <linux/types.h>
 
 /* To be raised with any change of a map's meaning, so that an agent does not adopt maps it would misread. */
-#define MESH_ABI 5
+#define MESH_ABI 6
 
 /* The mesh's own TCP ports inside a pod's network namespace (src/base/ports.ts). */
 enum mesh_port {
@@ -159,12 +159,15 @@ struct mesh_service_key {
     __u16 pad;
 };
 
-/* Value of `services`: what a pod of this node may get there, each endpoint as likely as the other. */
+/* Value of `services`: what a pod of this node may get there, each endpoint as likely as the other; or that
+ * of its session. */
 struct mesh_service {
     __u32 generation; /* of its entries in `endpoints`; another one with every change */
     __u32 kernel;     /* endpoints that take the kernel path: those in `endpoints`, from 0 on */
-    __u32 total;      /* all of them */
+    __u32 total;      /* all that are drawn from */
     __u32 flags;      /* enum mesh_service_flag */
+    __u32 session_ms; /* nothing is drawn: a client goes where its entry in `sessions` leads, until it has
+                         made no connection for so long; 0: it has no sessions */
 };
 
 /* Key of `endpoints`. */
@@ -179,6 +182,19 @@ struct mesh_endpoint {
     struct mesh_addr ip;
     __u16 port; /* host order */
     __u16 pad;
+};
+
+/* Key of `sessions`. */
+struct mesh_session_key {
+    struct mesh_addr client; /* the first address that the pod has of the family */
+    struct mesh_service_key service;
+};
+
+/* Value of `sessions`: to which of the endpoints on the kernel path ztunnel sent this client. */
+struct mesh_session {
+    __u64 last_used;  /* bpf_ktime_get_ns(), of the client's last connection */
+    __u32 generation; /* of the Service's entry then: while it is the same, that endpoint may be used */
+    struct mesh_endpoint endpoint;
 };
 
 /* Value of `sockets`, and what `flows` says of a connection. */
@@ -327,9 +343,11 @@ _Static_assert(sizeof(struct mesh_config) == 48, "ABI");
 _Static_assert(sizeof(struct mesh_pod) == 184, "ABI");
 _Static_assert(sizeof(struct mesh_destination) == 68, "ABI");
 _Static_assert(sizeof(struct mesh_service_key) == 20, "ABI");
-_Static_assert(sizeof(struct mesh_service) == 16, "ABI");
+_Static_assert(sizeof(struct mesh_service) == 20, "ABI");
 _Static_assert(sizeof(struct mesh_endpoint_key) == 28, "ABI");
 _Static_assert(sizeof(struct mesh_endpoint) == 20, "ABI");
+_Static_assert(sizeof(struct mesh_session_key) == 36, "ABI");
+_Static_assert(sizeof(struct mesh_session) == 32, "ABI");
 _Static_assert(sizeof(struct mesh_origin) == 24, "ABI");
 _Static_assert(sizeof(struct mesh_flow_key) == 36, "ABI");
 _Static_assert(sizeof(struct mesh_flow) == 48, "ABI");

@@ -75,6 +75,16 @@ struct {
     __type(value, struct mesh_endpoint);
 } endpoints SEC(".maps") __weak;
 
+/* Sessions of this node's clients that lead to an endpoint on the kernel path. Made and removed by the agent
+ * alone; connect counts its own connections in (`last_used`). */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 1);
+    __type(key, struct mesh_session_key);
+    __type(value, struct mesh_session);
+} sessions SEC(".maps") __weak;
+
 /* Each enrolled pod's plaintext listener: pod id -> socket. Written by the agent; emptied by the kernel on
  * close. */
 struct {

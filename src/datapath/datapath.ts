@@ -33,7 +33,9 @@ import { EnrolledPods, type EnrolledPod, type PodEnrolment } from './pods.ts';
 import { DestinationReconciler, type ReconcileResult } from './reconcile.ts';
 import { selfTest } from './self-test/self-test.ts';
 import { ServiceReconciler } from './services/reconcile.ts';
+import { KernelSessions } from './services/sessions.ts';
 import { carryPods } from './takeover/carry-pods.ts';
+import { carrySessions } from './takeover/carry-sessions.ts';
 import { flowRecords } from './takeover/flow-records.ts';
 import { Takeover } from './takeover/takeover.ts';
 
@@ -80,6 +82,8 @@ export interface Datapath {
   /** The record of a connection accepted on a pod's capture port, once; undefined: refuse it. */
   originalDestination(client: SocketAddress, local: SocketAddress): CapturedConnection | undefined;
   readonly kernelPath: KernelPath;
+  /** With which endpoints the kernel goes on where Services have session affinity. */
+  readonly sessions: Pick<KernelSessions, 'find' | 'keep' | 'forget'>;
   /** Addresses of Services that ztunnel draws endpoints of because the kernel's maps have no room for them. */
   servicesLeftOut(): number;
   /** Ends connections on the kernel path; a moment later, those too that were only being made. */
@@ -195,6 +199,7 @@ async function start(
     destinations: installation.table(mapSpecs.destinations),
     services: installation.table(mapSpecs.services),
     endpoints: installation.table(mapSpecs.endpoints),
+    sessions: installation.table(mapSpecs.sessions),
     egress: installation.table(mapSpecs.egress),
     listeners: installation.table(mapSpecs.listeners),
     flows,
@@ -228,10 +233,17 @@ async function start(
     log,
   });
   const egress = new EgressReconciler({ egress: tables.egress, pods, log });
-  const services = new ServiceReconciler({
+  const services: ServiceReconciler = new ServiceReconciler({
     services: tables.services,
     endpoints: tables.endpoints,
+    sessionGeneration: () => sessions.lastGeneration(),
     kernelPath: scope,
+    log,
+  });
+  const sessions = new KernelSessions({
+    sessions: tables.sessions,
+    choiceAt: (dialled) => services.choiceAt(dialled),
+    monotonicNs,
     log,
   });
 
@@ -279,6 +291,7 @@ async function start(
           egress.apply(view, diff);
         } finally {
           services.apply(view, diff);
+          if (diff === undefined) sessions.sweep();
         }
       }
     },
@@ -287,6 +300,7 @@ async function start(
     enrolled: () => pods.list(),
     activate() {
       if (!installation.live) config.switchOver(takeover);
+      if (earlier !== undefined) carrySessions(earlier, tables.sessions, log);
       pods.sweep();
       kernelPath.sweep();
       takeover?.finish(
@@ -300,6 +314,7 @@ async function start(
     followDenials: (heard) =>
       followDenials({ ring: installation.ring(mapSpecs.denials.name), pods, monotonicNs }, heard),
     kernelPath,
+    sessions,
     servicesLeftOut: () => services.leftOut,
     cut,
     followEnded: (heard) =>
@@ -324,6 +339,7 @@ async function start(
       })),
     close() {
       verdicts.close();
+      sessions.close();
       takeover?.close();
       installation.close();
     },

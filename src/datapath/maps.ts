@@ -35,6 +35,9 @@ const addressesPerPod = 4;
 /** Ports of Services that a pod is behind, in each family: of all pods together, so that some may have hundreds. */
 const servedPerPod = 16;
 
+/** Services with sessions that a pod calls, by port: of all pods together, too. */
+const sessionsPerPod = 16;
+
 /** Some thousand refusals; a power of two, in bytes. */
 const denialBytes = 262_144;
 const denialRateEntries = 4096;
@@ -161,6 +164,18 @@ export const mapSpecs = {
     holds: 'policy',
     key: layout.endpointKey,
     value: layout.endpointEntry,
+  }),
+  sessions: spec({
+    name: 'sessions',
+    purpose:
+      'clients of Services with session affinity whose endpoint takes the kernel path: where theirs lead',
+    whenFull: 'clients whose session finds no room keep their endpoint, and reach it through ztunnel',
+    sizedBy: 'pods',
+    type: 'hash',
+    entries: (sizes) => sizes.pods * sessionsPerPod,
+    holds: 'transient',
+    key: layout.sessionKey,
+    value: layout.sessionEntry,
   }),
   egress: spec({
     name: 'egress',

@@ -17,13 +17,14 @@ import { hboneFacts, inboundSteps } from './inbound.ts';
 import { judgePlaintext, type KernelPathDoor } from './local.ts';
 import { type Captured, type OriginalDestinationLookup, outboundFacts, outboundSteps } from './outbound.ts';
 import { type Balance, furtherRoutes } from './resolve.ts';
-import { SessionAffinity } from './session-affinity.ts';
+import { SessionAffinity, type SessionsInKernel } from './session-affinity.ts';
 import { Learning, type LearningDeps, Suspects } from './suspects.ts';
 
 export interface DeciderDeps extends AccountDeps, Pick<LearningDeps, 'troubles'> {
   readonly originalDestination: OriginalDestinationLookup;
   readonly authorizer: Authorizer;
   readonly kernelPath: KernelPathDoor;
+  readonly sessions: SessionsInKernel;
   readonly random: () => number;
   /** Told of a connection to a probe address, with its port: true if it is the agent's own question. */
   readonly probeArrived: (pod: WorkloadUid, port: Port) => boolean;
@@ -44,7 +45,7 @@ function withMemory(given: DeciderDeps): Deps {
     suspects,
     balance: {
       random: given.random,
-      affinity: new SessionAffinity(given.now),
+      affinity: new SessionAffinity(given.now, given.sessions),
       isSuspect,
       kernelPath: given.kernelPath.scope,
     },

@@ -4,7 +4,7 @@
  * through.
  */
 import { MeshError } from '../base/errors.ts';
-import { formatSocketAddress, type IpAddress, type SocketAddress } from '../base/ip.ts';
+import { formatSocketAddress, type IpAddress, isIpv4, type SocketAddress } from '../base/ip.ts';
 import { hbonePort, meshPorts } from '../base/ports.ts';
 import type { Drawn } from '../datapath/abi/layout.ts';
 import type { KernelPathScope } from '../datapath/desired.ts';
@@ -16,7 +16,7 @@ import type { HboneRoute, Route } from '../net/engine.ts';
 import { egressDenial, withinEgress } from './egress.ts';
 import { type Facts, peerAt, refuse, type Refusal, type Step } from './facts.ts';
 import { newTraceId, requestHeaders } from './headers.ts';
-import type { SessionAffinity } from './session-affinity.ts';
+import type { SessionAffinity, SessionKey } from './session-affinity.ts';
 
 /** Endpoints tried for one connection, before any byte has moved. */
 const maxAttempts = 5;
@@ -76,6 +76,7 @@ export function furtherRoutes(facts: Facts, mesh: MeshReader, balance: Balance):
     const now = { ...facts, view: mesh.view };
     const service = facts.service === undefined ? undefined : now.view.services.get(facts.service);
     if (service === undefined || tried.size >= maxAttempts) return undefined;
+    if (service.affinityTimeoutMs !== undefined) balance.affinity.doubt(sessionOf(now, service));
     const target = pickOne(targetsOf(now, service, { tried, isSuspect: balance.isSuspect }), balance.random);
     if (target === undefined || isCallToTheMesh(now.view, target)) return undefined;
     tried.add(target.ip);
@@ -121,9 +122,14 @@ const untried: ReadonlySet<IpAddress> = new Set();
 function pick({ facts, service, targets }: Candidates, { random, affinity }: Balance): SocketAddress {
   const [first] = targets;
   if (service?.affinityTimeoutMs === undefined) return pickOne(targets, random) ?? first;
-  const { source, originalDestination } = facts;
-  const session = { client: source.address.ip, service: service.key, port: originalDestination.port };
-  return affinity.endpointFor(session, targets, service.affinityTimeoutMs) ?? first;
+  return affinity.endpointFor(sessionOf(facts, service), targets, service.affinityTimeoutMs) ?? first;
+}
+
+/** A client is its first address of the family, whichever a socket is bound to: the connect hook knows no other. */
+function sessionOf({ source, originalDestination: dialled }: Facts, { key }: Service): SessionKey {
+  const { ip } = source.address;
+  const client = source.workload?.addresses.find((own) => isIpv4(own) === isIpv4(ip)) ?? ip;
+  return { client, service: key, dialled };
 }
 
 function targetsOf(facts: Facts, service: Service, history: DialHistory): readonly SocketAddress[] {

@@ -51,7 +51,7 @@ describe('the contents of a map', () => {
       expect.objectContaining({ podId: 2, pod: 'test/b', uid: b.uid, ip4: b.ip4, ip6: b.ip6 }),
     );
     expect(dump('listeners')).toContainEqual(expect.objectContaining({ podId: 1, pod: 'test/a' }));
-    expect(dump('config')).toEqual([expect.objectContaining({ captureUnknown: false, abi: 5 })]);
+    expect(dump('config')).toEqual([expect.objectContaining({ captureUnknown: false, abi: 6 })]);
     expect(dump('cookies')).toEqual([]);
   });
 
@@ -191,7 +191,7 @@ describe('uninstalling', () => {
 
     const installed = installedObjects(native, lab.pinRoot);
     const count = (wanted: string): number => installed.filter(({ kind }) => kind === wanted).length;
-    expect([count('link'), count('program'), count('map')]).toEqual([9, 9, 23]);
+    expect([count('link'), count('program'), count('map')]).toEqual([9, 9, 24]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(installed.length);
     expect(await findLeftovers(native, [lab.pinRoot], owned)).toEqual([]);
     expect(uninstallDatapath(native, lab.pinRoot)).toBe(0);

@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { parseIp } from '../../src/base/ip.ts';
 import type { DatapathOptions } from '../../src/datapath/datapath.ts';
 import { dumpMap } from '../../src/datapath/inspect/maps.ts';
 import type { EndedConnection } from '../../src/datapath/kernel-path/ended.ts';
@@ -12,6 +13,7 @@ import type { Dialler, KernelConnection } from '../../src/datapath/kernel-path/k
 import type { NodeName } from '../../src/model/mesh.ts';
 import type { NativeBinding } from '../../src/native/binding.ts';
 import { eventually, until } from '../netns/support/wait.ts';
+import { at, meshOf, pod, service as serviceOf } from '../support/mesh-builder.ts';
 import { native } from './support/lab.ts';
 import { accepted, enrolBoth, type Mesh, startMesh, stopAgent, stopMesh, waiting, wholeMesh } from './support/mesh.ts';
 import { compileOlder } from './support/older-object.ts';
@@ -226,6 +228,38 @@ describe.each([
     expect([third, fourth].map(whose)).toEqual([expect.objectContaining(isA), expect.objectContaining(isA)]);
     expect(dialled.map(original)).toEqual([undefined, undefined]);
     for (const release of releases) await release();
+  });
+
+  it('goes on with clients’ sessions, once ztunnel has confirmed each', async () => {
+    const sticky = {
+      ...serviceOf('test/sticky', '10.96.0.30', '80:8080', [{ address: mesh.b.ip4 }]),
+      affinityTimeoutMs: 3_600_000,
+    };
+    const session = { client: parseIp(mesh.a.ip4), dialled: at('10.96.0.30:80') };
+    const endpoint = at(`${mesh.b.ip4}:8080`);
+    const apply = (): unknown =>
+      mesh.datapath.apply(
+        meshOf({
+          workloads: [mesh.a, mesh.b].map(({ name, ip4, ip6 }) => pod(`test/${name}`, { ips: [ip4, ip6] })),
+          services: [sticky],
+        }).view,
+      );
+    const dial = (): Promise<unknown> => mesh.lab.run(mesh.a, scripts.connect, ['10.96.0.30', 80]);
+    const inKernel = expect.objectContaining({ data: expect.stringMatching(/^plaintext .* 8080$/) });
+    apply();
+    expect(mesh.datapath.sessions.keep(session, endpoint)).toBe(true);
+    expect(await dial()).toEqual(inKernel);
+    stop();
+    expect(await dial()).toEqual(inKernel);
+    await begin(next());
+    apply();
+    bringUp();
+    expect(mesh.datapath.sessions.find(session)).toEqual({ endpoint, idleMs: expect.any(Number) });
+    // `begin` knew nothing of the Service: even in the same maps its entry is another one.
+    expect(await dial()).toEqual(expect.objectContaining({ data: 'captured 10.96.0.30 80 by pod 1' }));
+    expect(mesh.datapath.sessions.keep(session, endpoint)).toBe(true);
+    expect(await dial()).toEqual(inKernel);
+    await finished();
   });
 
   it('loses none and leaves none behind that come and go meanwhile', async () => {

@@ -36,6 +36,7 @@ const bpfTests = [
   'inspect',
   'kernel-path',
   'kernel-services',
+  'kernel-sessions',
   'limits',
   'restart',
   'upgrade',

@@ -1,14 +1,18 @@
 /** Services of which an endpoint is on the client's node: carried by the kernel, told with the Service, judged as ever. */
 import { describe, expect } from '@jest/globals';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ConnectionItem, ExplanationDocument } from '../../src/telemetry/admin-api.ts';
 import { cli } from './support/cli.ts';
 import { type ClientAnswer, type Lab, labSuiteWith } from './support/lab.ts';
 import { namespace, pod, policy, serverPod, service, serviceAccount } from './support/manifest.ts';
-import { until } from './support/wait.ts';
+import { eventually, until } from './support/wait.ts';
 
 const here = { node: 'node-a' } as const;
 /** Behind one Service with another one. */
 const behind = (app: string, yaml: string): string => yaml.replace(/app: [\w-]+ \}/, `app: ${app} }`);
+
+const withSessions = (yaml: string, seconds: number): string =>
+  `${yaml}  sessionAffinity: ClientIP\n  sessionAffinityConfig: { clientIP: { timeoutSeconds: ${seconds} } }\n`;
 
 const { scenario } = labSuiteWith(
   ['--same-node', 'kernel'],
@@ -20,6 +24,9 @@ const { scenario } = labSuiteWith(
   behind('mixed', serverPod('shop/mixed-near', here)),
   behind('mixed', serverPod('shop/mixed-far', { node: 'node-b' })),
   service('shop/mixed', [7000, 7001]),
+  ...['one', 'two'].map((name) => behind('sticky', serverPod(`shop/sticky-${name}`, here))),
+  withSessions(service('shop/sticky', [7000, 7001]), 600),
+  withSessions(behind('sticky', service('shop/brief', [7000, 7001])), 8),
 );
 
 const refused = ['ECONNREFUSED', 'ECONNRESET', null];
@@ -146,4 +153,79 @@ const explainedPaths = async (to: string): Promise<readonly (string | null)[]> =
 scenario('explain has the way that it takes', async () => {
   expect(new Set(await explainedPaths('cart.shop:7001'))).toEqual(new Set(['kernel']));
   expect(new Set(await explainedPaths('mixed.shop:7001'))).toEqual(new Set(['hbone', 'kernel']));
+});
+
+interface Reached {
+  readonly endpoint: string | undefined;
+  /** `kernel`: alone. `local`: ztunnel was asked for a verdict. `tunnel`: it chose the endpoint. */
+  readonly path: string;
+}
+
+/** Where a connection from `web` went, and how. */
+async function reach(lab: Lab, host: string): Promise<Reached> {
+  const answer = await lab.client('shop/web', 'greet', host);
+  const { path } = await lab.record(
+    'node-a',
+    `the connection from port ${answer.own?.[1]}`,
+    ({ source, direction }) => direction === 'outbound' && source.address.endsWith(`:${answer.own?.[1]}`),
+  );
+  return { endpoint: endpointOf(answer), path };
+}
+
+const inKernel = (lab: Lab, host: string): Promise<Reached> =>
+  eventually('the kernel path', async () => {
+    const reached = await reach(lab, host);
+    return reached.path === 'kernel' ? reached : undefined;
+  });
+
+const podAt = (lab: Lab, ip: string | undefined, ...names: readonly string[]): string => {
+  const found = names.find((name) =>
+    [lab.pod(`shop/${name}`).ip4, lab.pod(`shop/${name}`).ip6].includes(ip ?? ''),
+  );
+  if (found === undefined) throw new Error(`${ip} is none of ${names.join(', ')}`);
+  return found;
+};
+
+scenario(
+  'a client keeps its endpoint, by ztunnel and in the kernel, as long as it may be used',
+  async (lab) => {
+    const first = await reach(lab, 'sticky.shop');
+    expect(first.path).toBe('tunnel');
+    const { endpoint } = first;
+    for (let i = 0; i < 10; i++) expect((await reach(lab, 'sticky.shop')).endpoint).toBe(endpoint);
+    expect(await inKernel(lab, 'sticky.shop')).toEqual({ endpoint, path: 'kernel' });
+
+    // One more here: ztunnel is asked whether that changes anything, and says no.
+    await lab.apply(behind('sticky', serverPod('shop/sticky-three', here)));
+    const asked = await eventually('ztunnel to be asked', async () => {
+      const reached = await reach(lab, 'sticky.shop');
+      expect(reached.endpoint).toBe(endpoint);
+      return reached.path === 'tunnel' ? reached : undefined;
+    });
+    expect(asked.endpoint).toBe(endpoint);
+    expect(await inKernel(lab, 'sticky.shop')).toEqual({ endpoint, path: 'kernel' });
+
+    // The next node program has forgotten everything but what the kernel has.
+    const before = await lab.signal('node-a', 'SIGKILL', 'worker');
+    expect((await lab.client('shop/web', 'greet', 'sticky.shop')).greeting?.local[0]).toBe(endpoint);
+    await lab.replaced('node-a', before, 'worker');
+    for (let i = 0; i < 5; i++) expect((await reach(lab, 'sticky.shop')).endpoint).toBe(endpoint);
+
+    const gone = podAt(lab, endpoint, 'sticky-one', 'sticky-two');
+    await lab.delete('pod', gone, '-n', 'shop');
+    const next = await eventually('another endpoint', async () => {
+      const reached = await reach(lab, 'sticky.shop');
+      return reached.endpoint !== undefined && reached.endpoint !== endpoint ? reached.endpoint : undefined;
+    });
+    for (let i = 0; i < 5; i++) expect((await reach(lab, 'sticky.shop')).endpoint).toBe(next);
+    expect(await inKernel(lab, 'sticky.shop')).toEqual({ endpoint: next, path: 'kernel' });
+  },
+);
+
+scenario('a client that has made no connection for the timeout has its endpoint chosen anew', async (lab) => {
+  const { endpoint } = await inKernel(lab, 'brief.shop');
+  await delay(8100);
+  // By the same rule from the same ones, which leads to the same one; by ztunnel, which is how it can be told.
+  expect(await reach(lab, 'brief.shop')).toEqual({ endpoint, path: 'tunnel' });
+  expect(await inKernel(lab, 'brief.shop')).toEqual({ endpoint, path: 'kernel' });
 });

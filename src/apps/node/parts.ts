@@ -217,6 +217,7 @@ export function startZtunnel(
     authorizer,
     ledger: policyWatch,
     kernelPath: datapath.kernelPath,
+    sessions: datapath.sessions,
     originalDestination: (client, local) => datapath.originalDestination(client, local),
     random: () => clock.random(),
     probeArrived: (uid, port) => probe.arrived(uid, port),

@@ -23,7 +23,7 @@ import {
 import { struct, type StructLayout } from './struct.ts';
 
 /** `MESH_ABI`. */
-export const abiVersion = 5;
+export const abiVersion = 6;
 
 /** `enum mesh_origin_kind`. */
 export const originKinds = { none: 0, captured: 1, host: 2, ztunnel: 3, kernel: 4 } as const;
@@ -133,7 +133,7 @@ export interface ServiceAddress {
   readonly port: number;
 }
 
-/** What a pod of this node may get there, each endpoint as likely as the other. */
+/** What a pod of this node may get there, each endpoint as likely as the other; or that of its session. */
 export interface ServiceEntry {
   /** Of its entries in `endpoints`; another one with every change. */
   readonly generation: number;
@@ -141,6 +141,8 @@ export interface ServiceEntry {
   readonly kernel: number;
   readonly total: number;
   readonly flags: Readonly<Record<keyof typeof serviceFlags, boolean>>;
+  /** Nothing is drawn: clients have sessions, which last so long after their last connection; 0: they do not. */
+  readonly sessionMs: number;
 }
 
 export interface EndpointKey {
@@ -153,6 +155,21 @@ export interface EndpointKey {
 export interface EndpointEntry {
   readonly ip: IpAddress;
   readonly port: number;
+}
+
+export interface SessionKey {
+  /** The first address that the pod has of the family. */
+  readonly client: IpAddress;
+  readonly service: ServiceAddress;
+}
+
+/** To which of the endpoints on the kernel path ztunnel sent this client. */
+export interface SessionEntry {
+  /** Nanoseconds of the monotonic clock. The kernel writes it, too. */
+  readonly lastUsed: bigint;
+  /** Of the Service's entry then; 0: nobody has looked whether that endpoint may still be used. */
+  readonly generation: number;
+  readonly endpoint: EndpointEntry;
 }
 
 export interface Origin {
@@ -292,6 +309,7 @@ export const serviceEntry = struct<ServiceEntry>('mesh_service', {
   kernel: u32,
   total: u32,
   flags: bits(u32, serviceFlags),
+  sessionMs: u32,
 });
 
 export const endpointKey = struct<EndpointKey>('mesh_endpoint_key', {
@@ -303,6 +321,17 @@ export const endpointKey = struct<EndpointKey>('mesh_endpoint_key', {
 export const endpointEntry = struct<EndpointEntry>('mesh_endpoint', {
   ip: address,
   port: u16,
+});
+
+export const sessionKey = struct<SessionKey>('mesh_session_key', {
+  client: address,
+  service: serviceAddress,
+});
+
+export const sessionEntry = struct<SessionEntry>('mesh_session', {
+  lastUsed: u64,
+  generation: u32,
+  endpoint: endpointEntry,
 });
 
 export const origin = struct<Origin>('mesh_origin', {
@@ -453,6 +482,8 @@ export const structs: readonly StructLayout[] = [
   serviceEntry,
   endpointKey,
   endpointEntry,
+  sessionKey,
+  sessionEntry,
   origin,
   flowKey,
   flow,

@@ -2,6 +2,7 @@
  * How each map's entries read: rows of named columns, with names beside addresses and ids, and no byte in hex. One
  * reader a map; the maps that are missing here cannot be listed by the kernel.
  */
+import { hrtime } from 'node:process';
 import type { IpAddress } from '../../base/ip.ts';
 import { formatSocketAddress, isIpv4, type Port, type SocketAddress } from '../../base/ip.ts';
 import type { PortRange } from '../../model/access.ts';
@@ -94,12 +95,13 @@ export const readers: Readonly<Record<string, Reader>> = {
       .filter(Boolean)
       .join(', '),
   })),
-  services: reader(mapSpecs.services, (dialled, { kernel, total, generation, flags }, names) => ({
+  services: reader(mapSpecs.services, (dialled, { kernel, total, generation, flags, sessionMs }, names) => ({
     service: formatSocketAddress(addressOf(dialled)),
     name: names.address(dialled.ip),
     onKernelPath: kernel,
     others: total - kernel,
     outsideMesh: flags.leaves ? 'some' : 'none',
+    sessions: sessionMs === 0 ? '' : `${sessionMs / 1000} s`,
     generation,
   })),
   endpoints: reader(mapSpecs.endpoints, ({ service, generation, index }, endpoint, names) => ({
@@ -109,6 +111,16 @@ export const readers: Readonly<Record<string, Reader>> = {
     pod: names.address(endpoint.ip),
     generation,
     index,
+  })),
+  sessions: reader(mapSpecs.sessions, ({ client, service }, { endpoint, generation, lastUsed }, names) => ({
+    client,
+    clientName: names.address(client),
+    service: formatSocketAddress(addressOf(service)),
+    name: names.address(service.ip),
+    endpoint: formatSocketAddress(addressOf(endpoint)),
+    pod: names.address(endpoint.ip),
+    idleSeconds: Number((hrtime.bigint() - lastUsed) / 1_000_000_000n),
+    generation,
   })),
   egress: reader(mapSpecs.egress, ({ set, bits, base }, { open }, names) => ({
     pods: names.underSet(set),

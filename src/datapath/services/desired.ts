@@ -16,9 +16,12 @@ export interface ServiceChoice {
   readonly dialled: SocketAddress;
   /** Those that take the kernel path; never empty. */
   readonly kernel: readonly SocketAddress[];
+  /** With sessions, of which ztunnel chooses where they begin, only these: what becomes of others ends none of them. */
   readonly total: number;
   /** Some are outside the mesh, which not every pod may leave. */
   readonly leaves: boolean;
+  /** How long a client keeps its endpoint after its last connection; undefined: each connection is drawn anew. */
+  readonly sessionMs: number | undefined;
 }
 
 /** By the Service's address; none without choices. */
@@ -31,7 +34,7 @@ export function choicesAt(
   scope: KernelPathScope | undefined,
 ): readonly ServiceChoice[] {
   const service = view.serviceByVip(ip);
-  if (scope === undefined || service === undefined || service.affinityTimeoutMs !== undefined) return [];
+  if (scope === undefined || service === undefined) return [];
   if (!service.endpoints.some(({ address }) => isOnKernelPath(view, address, scope))) return [];
   const known = { ...service, endpoints: service.endpoints.filter((endpoint) => isKnown(view, endpoint)) };
   return service.ports
@@ -53,8 +56,10 @@ function choiceOf(
     .flatMap((endpoint) => targetOf(endpoint, dialled.port) ?? [])
     .filter((target) => isKernelTarget(view, target, scope));
   if (kernel.length === 0) return undefined;
+  const { affinityTimeoutMs: sessionMs } = service;
+  if (sessionMs !== undefined) return { dialled, kernel, total: kernel.length, leaves: false, sessionMs };
   const leaves = usable.some(({ address }) => view.workloadByIp(address)?.protocol !== 'hbone');
-  return { dialled, kernel, total: usable.length, leaves };
+  return { dialled, kernel, total: usable.length, leaves, sessionMs };
 }
 
 /** Whether the kernel may carry connections there, as the connect hook has it. */

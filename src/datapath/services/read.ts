@@ -25,7 +25,7 @@ export function readChoices(
   const choices: AppliedChoice[] = [];
   const broken: ServiceAddress[] = [];
   const claimed = new Set<string>();
-  for (const [dialled, { generation, kernel, total, flags }] of services) {
+  for (const [dialled, { generation, kernel, total, flags, sessionMs }] of services) {
     const keys = keysOf(dialled, generation, Math.min(kernel, found.size)).map(textOf);
     const targets = keys.flatMap((key) => found.get(key) ?? []).map(toAddress);
     if (targets.length !== kernel) {
@@ -33,7 +33,13 @@ export function readChoices(
       continue;
     }
     keys.forEach((key) => claimed.add(key));
-    const choice = { dialled: toAddress(dialled), kernel: targets, total, leaves: flags.leaves };
+    const choice = {
+      dialled: toAddress(dialled),
+      kernel: targets,
+      total,
+      leaves: flags.leaves,
+      sessionMs: sessionMs === 0 ? undefined : sessionMs,
+    };
     choices.push({ choice, generation });
   }
   const generations = [...services.map(([, entry]) => entry), ...endpoints.map(([key]) => key)];

@@ -25,6 +25,8 @@ type Table<K, V> = Pick<MapTable<K, V>, 'entries' | 'set' | 'setAll' | 'delete' 
 export interface ServiceDeps {
   readonly services: Table<ServiceAddress, ServiceEntry>;
   readonly endpoints: Table<EndpointKey, EndpointEntry>;
+  /** The highest that an entry of `sessions` bears. */
+  readonly sessionGeneration: () => number;
   /** Undefined: nobody takes it, and the maps are empty. */
   readonly kernelPath: KernelPathScope | undefined;
   readonly log: Logger;
@@ -34,7 +36,8 @@ export class ServiceReconciler {
   readonly #deps: ServiceDeps;
   /** What the maps hold, by address and port. */
   #applied = new Map<IpAddress, Map<Port, AppliedChoice>>();
-  #generation = 0;
+  /** None is given twice, by whichever node program; undefined: which there were is not known. */
+  #generation: number | undefined;
   /** Addresses of which not everything fitted. */
   readonly #leftOut = new Set<IpAddress>();
   /** The maps may hold something else: to be read. */
@@ -56,6 +59,11 @@ export class ServiceReconciler {
   /** Addresses of Services for which there was no room. */
   get leftOut(): number {
     return this.#leftOut.size;
+  }
+
+  /** What the maps say there. */
+  choiceAt({ ip, port }: SocketAddress): AppliedChoice | undefined {
+    return this.#applied.get(ip)?.get(port);
   }
 
   /** With `diff`: looks after what it touches. Without: reads the maps and repairs them, which is right at start and now and then. */
@@ -92,7 +100,7 @@ export class ServiceReconciler {
     endpoints.deleteAll(found.orphans);
     this.#applied = new Map();
     for (const applied of found.choices) this.#note(applied);
-    this.#generation = Math.max(this.#generation, found.lastGeneration);
+    this.#generation = Math.max(this.#generation ?? this.#deps.sessionGeneration(), found.lastGeneration);
     this.#leftOut.clear();
   }
 
@@ -111,7 +119,8 @@ export class ServiceReconciler {
 
   /** False if there is no room. */
   #replace(before: AppliedChoice | undefined, choice: ServiceChoice): boolean {
-    const applied = { choice, generation: ++this.#generation };
+    this.#generation = (this.#generation ?? 0) + 1;
+    const applied = { choice, generation: this.#generation };
     try {
       this.#write(applied);
     } catch (thrown) {
@@ -127,11 +136,12 @@ export class ServiceReconciler {
   }
 
   #write({ choice, generation }: AppliedChoice): void {
-    const { dialled, kernel, total, leaves } = choice;
+    const { dialled, kernel, total, leaves, sessionMs = 0 } = choice;
     this.#deps.endpoints.setAll(
       endpointKeys({ choice, generation }).map((key, i) => [key, kernel[i] as SocketAddress]),
     );
-    this.#deps.services.set(dialled, { generation, kernel: kernel.length, total, flags: { leaves } });
+    const entry = { generation, kernel: kernel.length, total, flags: { leaves }, sessionMs };
+    this.#deps.services.set(dialled, entry);
   }
 
   #withdraw(applied: AppliedChoice): void {
@@ -166,5 +176,6 @@ export class ServiceReconciler {
 const isSame = (found: ServiceChoice, wanted: ServiceChoice): boolean =>
   found.total === wanted.total &&
   found.leaves === wanted.leaves &&
+  found.sessionMs === wanted.sessionMs &&
   found.kernel.length === wanted.kernel.length &&
   found.kernel.every(({ ip, port }, i) => ip === wanted.kernel[i]?.ip && port === wanted.kernel[i]?.port);

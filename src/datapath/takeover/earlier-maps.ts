@@ -12,6 +12,8 @@ import {
   type Flow,
   type FlowKey,
   type Pod,
+  type SessionEntry,
+  type SessionKey,
 } from '../abi/layout.ts';
 import type { IpAddress } from '../../base/ip.ts';
 import { connectHook, recordHook } from '../hooks.ts';
@@ -23,8 +25,8 @@ import { EarlierTable } from './earlier-table.ts';
 const recorded = [mapSpecs.flows, mapSpecs.ended, mapSpecs.strays, mapSpecs.accelerated].map(
   ({ name }) => name,
 );
-/** What only the agent writes. */
-const told = [mapSpecs.config, mapSpecs.pods, mapSpecs.localPods].map(({ name }) => name);
+/** What the agent tells connect. */
+const told = [mapSpecs.config, mapSpecs.pods, mapSpecs.localPods, mapSpecs.sessions].map(({ name }) => name);
 
 interface EarlierMap {
   readonly name: string;
@@ -86,6 +88,16 @@ export class EarlierMaps {
 
   localPods(): EarlierTable<IpAddress, number> | undefined {
     return this.#tables('local_pods', (fd) => EarlierTable.over(this.#native, fd, mapSpecs.localPods))[0];
+  }
+
+  sessions(): EarlierTable<SessionKey, SessionEntry> | undefined {
+    const fields = {
+      key: ['client', 'service.ip', 'service.port'],
+      value: ['last_used', 'endpoint.ip', 'endpoint.port'],
+    };
+    return this.#tables('sessions', (fd) =>
+      EarlierTable.over(this.#native, fd, mapSpecs.sessions, fields),
+    )[0];
   }
 
   /** Undefined stands for one that cannot be read. */

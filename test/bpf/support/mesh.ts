@@ -69,11 +69,15 @@ export function stopAgent(mesh: Mesh): void {
 }
 
 /** What the next agent does at its start, with the pods and the mesh it finds. */
-export async function startAgent(mesh: Mesh, options: Partial<DatapathOptions> = {}): Promise<void> {
+export async function startAgent(
+  mesh: Mesh,
+  options: Partial<DatapathOptions> = {},
+  view: MeshView = wholeMesh(mesh),
+): Promise<void> {
   mesh.datapath = await mesh.lab.open(options);
   mesh.running = true;
   await enrolBoth(mesh);
-  mesh.datapath.apply(wholeMesh(mesh));
+  mesh.datapath.apply(view);
   mesh.datapath.activate();
 }
 

@@ -14,6 +14,7 @@ const changed: readonly (readonly [struct: string, field: string])[] = [
   ['mesh_flow', '__u64 test_field;'],
   ['mesh_ended', '__u64 test_field;'],
   ['mesh_accelerated', '__u64 test_field;'],
+  ['mesh_session', '__u64 test_field;'],
 ];
 
 const bpf = new URL('../../../bpf', import.meta.url).pathname;

@@ -26,7 +26,7 @@ export function olderVersion(object: string): NativeBinding {
     if (theirs === undefined) throw new Error('the changed struct cannot be read');
     return { field, theirs };
   };
-  const specs = [mapSpecs.config, mapSpecs.pods, mapSpecs.flows, mapSpecs.strays, mapSpecs.accelerated];
+  const specs = [mapSpecs.config, mapSpecs.pods, mapSpecs.flows, mapSpecs.strays, mapSpecs.accelerated, mapSpecs.sessions];
   const maps = new Map<string, Codecs>(
     specs.map(({ name, key, value }) => [
       name,

@@ -7,6 +7,7 @@ import type { LiveConnection } from '../../../src/ztunnel/account.ts';
 import type { AccessRequest } from '../../../src/policy/authorize.ts';
 import { createDecider } from '../../../src/ztunnel/decider.ts';
 import type { KernelPathDoor } from '../../../src/ztunnel/local.ts';
+import type { SessionsInKernel } from '../../../src/ztunnel/session-affinity.ts';
 import { at, meshOf, type MeshSpec, pod, service } from '../../support/mesh-builder.ts';
 
 export const web = pod('shop/web', { ips: ['10.244.1.5', 'fd00::1:5'] });
@@ -51,11 +52,15 @@ export const noKernelPath: KernelPathDoor = {
   scope: undefined,
 };
 
+/** It goes on with none. */
+export const noSessions: SessionsInKernel = { find: () => undefined, keep: () => false, forget: () => {} };
+
 export interface SetupOptions {
   readonly verdict?: Verdict;
   readonly original?: SocketAddress;
   readonly random?: () => number;
   readonly kernelPath?: KernelPathDoor;
+  readonly sessions?: SessionsInKernel;
 }
 
 export function setup(options: SetupOptions = {}) {
@@ -68,6 +73,7 @@ export function setup(options: SetupOptions = {}) {
     mesh,
     originalDestination: () => options.original && { destination: options.original, drawn: 'nothing' },
     kernelPath: options.kernelPath ?? noKernelPath,
+    sessions: options.sessions ?? noSessions,
     authorizer: (_view, request) => {
       asked.push(request);
       return options.verdict ?? allow;

@@ -7,6 +7,7 @@ import { isRefusal } from '../../../src/ztunnel/facts.ts';
 import { outboundFacts, outboundSteps } from '../../../src/ztunnel/outbound.ts';
 import { SessionAffinity } from '../../../src/ztunnel/session-affinity.ts';
 import { at, meshOf, pod, service } from '../../support/mesh-builder.ts';
+import { noSessions } from './deciding.ts';
 
 const web = pod('shop/web', { ips: ['10.244.1.5'] });
 const workloads = [
@@ -47,7 +48,7 @@ function reached(
   const targets = [0, 0.25, 0.5, 0.75].map((chance) => {
     const balance = {
       random: () => chance,
-      affinity: new SessionAffinity(() => 0),
+      affinity: new SessionAffinity(() => 0, noSessions),
       isSuspect: (ip: string) => suspects.includes(ip),
       kernelPath: isOn ? { node: web.node } : undefined,
     };

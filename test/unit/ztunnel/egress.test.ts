@@ -7,6 +7,7 @@ import { furtherRoutes } from '../../../src/ztunnel/resolve.ts';
 import { SessionAffinity } from '../../../src/ztunnel/session-affinity.ts';
 import { access, rule } from '../../support/egress.ts';
 import { at, meshOf, pod, service } from '../../support/mesh-builder.ts';
+import { noSessions } from './deciding.ts';
 
 const web = pod('shop/web', { ips: ['10.244.1.5'] });
 const meshed = pod('shop/meshed', { ips: ['10.244.2.7'] });
@@ -35,7 +36,7 @@ function decide(dialled: string, ...rules: readonly ReturnType<typeof rule>[]) {
   const original = at(dialled);
   const balance = {
     random: () => 0,
-    affinity: new SessionAffinity(() => 0),
+    affinity: new SessionAffinity(() => 0, noSessions),
     isSuspect: () => false,
     kernelPath: undefined,
   };

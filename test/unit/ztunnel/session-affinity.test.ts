@@ -1,22 +1,27 @@
 /** `sessionAffinity: ClientIP`: whose connections stay together, and for how long. */
 import { describe, expect, it } from '@jest/globals';
-import { formatSocketAddress, parseIp, parsePort, type SocketAddress } from '../../../src/base/ip.ts';
+import { formatSocketAddress, parseIp, type SocketAddress } from '../../../src/base/ip.ts';
 import { serviceKey } from '../../../src/model/mesh.ts';
-import { SessionAffinity, type SessionKey } from '../../../src/ztunnel/session-affinity.ts';
+import {
+  SessionAffinity,
+  type SessionKey,
+  type SessionsInKernel,
+} from '../../../src/ztunnel/session-affinity.ts';
 import { at } from '../../support/mesh-builder.ts';
+import { noSessions } from './deciding.ts';
 
 const minute = 60_000;
 const endpoints = Array.from({ length: 10 }, (_, i) => at(`10.0.0.${i + 1}:8080`));
 const from = (client: string): SessionKey => ({
   client: parseIp(client),
   service: serviceKey('shop', 'cart'),
-  port: parsePort(80),
+  dialled: at('10.96.0.1:80'),
 });
 const web = from('10.1.0.1');
 
 function setup(capacity?: number) {
   let now = 0;
-  const affinity = new SessionAffinity(() => now, capacity);
+  const affinity = new SessionAffinity(() => now, noSessions, capacity);
   const ask = (session: SessionKey, usable: readonly SocketAddress[] = endpoints): string => {
     const endpoint = affinity.endpointFor(session, usable, minute);
     return endpoint === undefined ? 'none' : formatSocketAddress(endpoint);
@@ -66,7 +71,7 @@ describe('a client’s session', () => {
   it('is its own for each of a Service’s ports, and each Service', () => {
     const { ask } = setup();
     const first = ask(web);
-    ask({ ...web, port: parsePort(81) }, without(first));
+    ask({ ...web, dialled: at('10.96.0.1:81') }, without(first));
     ask({ ...web, service: serviceKey('shop', 'other') }, without(first));
     expect(ask(web)).toBe(first);
   });
@@ -99,5 +104,132 @@ describe('many clients', () => {
     ask(from('10.1.0.3'));
     expect(ask(old)).toBe(moved[0]);
     expect(ask(recent)).toBe(began[1]);
+  });
+});
+
+/** The first half of the endpoints is on the kernel path. */
+const carried = endpoints.slice(0, 5);
+/** One that begins on the kernel path. */
+const near = Array.from({ length: 20 }, (_, i) => from(`10.1.0.${i + 1}`)).find((client) =>
+  carried.some((endpoint) => formatSocketAddress(endpoint) === setup().ask(client)),
+);
+
+/** As the connect hook and its map do, with a clock that both have. */
+function setupWithKernel() {
+  let now = 0;
+  let isFull = false;
+  const map = new Map<string, { endpoint: SocketAddress; usedAt: number }>();
+  const inKernel: SessionsInKernel = {
+    find(session) {
+      const entry = map.get(session.client);
+      return entry && { endpoint: entry.endpoint, idleMs: now - entry.usedAt };
+    },
+    keep(session, endpoint) {
+      const isCarried = carried.some((each) => formatSocketAddress(each) === formatSocketAddress(endpoint));
+      if (!isCarried || (isFull && !map.has(session.client))) return false;
+      map.set(session.client, { endpoint, usedAt: now });
+      return true;
+    },
+    forget: (session) => void map.delete(session.client),
+  };
+  let affinity = new SessionAffinity(() => now, inKernel);
+  return {
+    map,
+    tick: (ms: number) => (now += ms),
+    fill: () => (isFull = true),
+    restart: () => (affinity = new SessionAffinity(() => now, inKernel)),
+    doubt: (session: SessionKey) => affinity.doubt(session),
+    /** The client dials, and ztunnel gets it. */
+    ask: (session: SessionKey, usable: readonly SocketAddress[] = endpoints): string => {
+      const endpoint = affinity.endpointFor(session, usable, minute);
+      return endpoint === undefined ? 'none' : formatSocketAddress(endpoint);
+    },
+    /** The client dials, and the kernel goes on; undefined: it leaves it to ztunnel. */
+    dial: (session: SessionKey): string | undefined => {
+      const entry = map.get(session.client);
+      if (entry === undefined || now - entry.usedAt >= minute) return undefined;
+      entry.usedAt = now;
+      return formatSocketAddress(entry.endpoint);
+    },
+  };
+}
+
+describe('a session that the kernel goes on with', () => {
+  if (near === undefined) throw new Error('no client begins on the kernel path');
+
+  it('leads to the same endpoint by both', () => {
+    const { ask, dial } = setupWithKernel();
+    expect(dial(near)).toBeUndefined();
+    const first = ask(near);
+    expect(dial(near)).toBe(first);
+    expect(ask(near, endpoints.toReversed())).toBe(first);
+    expect(dial(near)).toBe(first);
+  });
+
+  it('lasts by what the kernel carries, too, and not longer', () => {
+    const { ask, dial, tick } = setupWithKernel();
+    const first = ask(near);
+    // Not where it would begin, so that going on with it can be told from beginning anew.
+    const second = ask(
+      near,
+      carried.filter((endpoint) => formatSocketAddress(endpoint) !== first),
+    );
+    for (let i = 0; i < 3; i++) {
+      tick(minute - 1);
+      expect(dial(near)).toBe(second);
+    }
+    tick(minute - 1);
+    expect(ask(near)).toBe(second);
+    tick(minute);
+    expect(dial(near)).toBeUndefined();
+    expect(ask(near)).toBe(first);
+  });
+
+  it('goes on in a node program that starts anew, though endpoints were added', () => {
+    const { ask, dial, restart } = setupWithKernel();
+    const first = ask(near);
+    const second = ask(
+      near,
+      carried.filter((endpoint) => formatSocketAddress(endpoint) !== first),
+    );
+    restart();
+    expect(ask(near)).toBe(second);
+    expect(dial(near)).toBe(second);
+  });
+
+  it('is ztunnel’s as soon as it leads elsewhere', () => {
+    const { ask, dial, map } = setupWithKernel();
+    ask(near);
+    const far = ask(near, endpoints.slice(5));
+    expect(dial(near)).toBeUndefined();
+    expect(map.size).toBe(0);
+    expect(ask(near)).toBe(far);
+    expect(ask(near, [])).toBe('none');
+  });
+
+  it('asks ztunnel next when its endpoint failed a connection', () => {
+    const { ask, dial, doubt } = setupWithKernel();
+    const first = ask(near);
+    doubt(near);
+    expect(dial(near)).toBeUndefined();
+    expect(ask(near)).toBe(first);
+  });
+
+  it('keeps its endpoint where the kernel has no room for it', () => {
+    const { ask, dial, fill } = setupWithKernel();
+    fill();
+    const first = ask(near);
+    expect(dial(near)).toBeUndefined();
+    expect(ask(near, endpoints.toReversed())).toBe(first);
+  });
+
+  it('whichever of the two has used it last knows where it leads', () => {
+    const { ask, map, tick } = setupWithKernel();
+    const first = ask(near);
+    tick(1000);
+    const far = ask(near, endpoints.slice(5));
+    // Could not be removed.
+    map.set(near.client, { endpoint: at(first), usedAt: 0 });
+    expect(ask(near)).toBe(far);
   });
 });

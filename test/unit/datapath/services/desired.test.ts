@@ -36,6 +36,7 @@ describe('where an endpoint takes the kernel path', () => {
         kernel: [at('10.0.0.1:8080'), at('10.0.0.2:8080')],
         total: 3,
         leaves: false,
+        sessionMs: undefined,
       },
     ]);
   });
@@ -43,6 +44,22 @@ describe('where an endpoint takes the kernel path', () => {
   it('it is told if some are outside the mesh', () => {
     const services = [web({ address: '10.0.0.1' }, { address: '10.0.0.4' })];
     expect(chosen({ services })).toMatchObject([{ total: 2, leaves: true }]);
+  });
+
+  it('and clients have sessions, only those that they may go on with in the kernel are told', () => {
+    const sticky = {
+      ...web({ address: '10.0.0.1' }, { address: '10.0.0.3' }, { address: '10.0.0.4' }),
+      affinityTimeoutMs: 1000,
+    };
+    expect(chosen({ services: [sticky] })).toEqual([
+      {
+        dialled: at('10.96.0.1:80'),
+        kernel: [at('10.0.0.1:8080')],
+        total: 1,
+        leaves: false,
+        sessionMs: 1000,
+      },
+    ]);
   });
 
   it('one that asks for HBONE, or serves on a port of the mesh, is one of the others', () => {
@@ -63,10 +80,6 @@ describe('there is nothing to draw', () => {
     const { view } = meshOf({ workloads, services: [web({ address: '10.0.0.1' })] });
     expect(choicesAt(view, vip, undefined)).toEqual([]);
     expect(choicesAt(view, parseIp('10.0.0.1'), scope)).toEqual([]);
-  });
-
-  it('where sessions lead to an endpoint', () => {
-    expect(chosen({ services: [{ ...web({ address: '10.0.0.1' }), affinityTimeoutMs: 1000 }] })).toEqual([]);
   });
 });
 
@@ -95,13 +108,14 @@ it('agrees with ztunnel’s choice in every mesh: the same candidates, and those
             const target = at(text);
             return target.port !== 15008 && destinationAt(view, target.ip, scope)?.flags.kernel === true;
           });
-          const hasSessions = view.serviceByVip(ip)?.affinityTimeoutMs !== undefined;
-          if (carried.length === 0 || hasSessions) {
+          const sessionMs = view.serviceByVip(ip)?.affinityTimeoutMs;
+          if (carried.length === 0) {
             expect(choice).toBeUndefined();
             continue;
           }
           drawn++;
-          expect(choice?.total).toBe(candidates.length);
+          expect(choice?.sessionMs).toBe(sessionMs);
+          expect(choice?.total).toBe(sessionMs === undefined ? candidates.length : carried.length);
           expect(choice?.kernel.map(formatSocketAddress)).toEqual(carried);
         }
       }

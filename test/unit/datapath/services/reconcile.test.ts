@@ -65,18 +65,27 @@ beforeEach(() => {
   errors = [];
 });
 
-const start = (): ServiceReconciler => new ServiceReconciler({ services, endpoints, kernelPath: scope, log });
+const start = (): ServiceReconciler =>
+  new ServiceReconciler({ services, endpoints, sessionGeneration: () => 0, kernelPath: scope, log });
+
+interface Drawable {
+  readonly kernel: readonly string[];
+  readonly total: number;
+  readonly leaves: boolean;
+  readonly sessionMs: number;
+}
 
 /** What the connect hook may draw at each address now. @throws if an entry speaks of an endpoint that is not there */
-function drawable(): Record<string, { kernel: readonly string[]; total: number; leaves: boolean }> {
-  const all = [...services.content.values()].map(([dialled, { generation, kernel, total, flags }]) => {
+function drawable(): Record<string, Drawable> {
+  const all = [...services.content.values()].map(([dialled, entry]) => {
+    const { generation, kernel, total, flags, sessionMs } = entry;
     const targets = Array.from({ length: kernel }, (_, index) => {
       const key = { service: { ip: dialled.ip, port: dialled.port }, generation, index };
       const found = endpoints.content.get(JSON.stringify(key));
       if (found === undefined) throw new Error(`${JSON.stringify(key)} is not there`);
       return text(found[1]);
     });
-    return [text(dialled), { kernel: targets, total, leaves: flags.leaves }] as const;
+    return [text(dialled), { kernel: targets, total, leaves: flags.leaves, sessionMs }] as const;
   });
   return Object.fromEntries(all);
 }
@@ -87,9 +96,9 @@ const wantedOf = (choices: ServiceChoices): ReturnType<typeof drawable> =>
   Object.fromEntries(
     [...choices.values()]
       .flat()
-      .map(({ dialled, kernel, total, leaves }) => [
+      .map(({ dialled, kernel, total, leaves, sessionMs = 0 }) => [
         formatSocketAddress(dialled),
-        { kernel: kernel.map(formatSocketAddress), total, leaves },
+        { kernel: kernel.map(formatSocketAddress), total, leaves, sessionMs },
       ]),
   );
 
@@ -157,6 +166,47 @@ it('what another node program left is taken over as it is, repaired, and never c
   expect([...services.content.values()].map(([, { generation }]) => generation)).toEqual([901]);
 });
 
+it('a generation that a session bears is never given again, though no entry has it any more', () => {
+  const store = follow(withWeb('10.0.0.1'));
+  const next = new ServiceReconciler({
+    services,
+    endpoints,
+    sessionGeneration: () => 41,
+    kernelPath: scope,
+    log,
+  });
+  next.apply(store.view);
+  store.subscribe((view, diff) => next.apply(view, diff));
+  store.replace(withWeb('10.0.0.1', '10.0.0.2'));
+  expect([...services.content.values()].map(([, { generation }]) => generation)).toEqual([42]);
+});
+
+const withSessions = (timeoutMs: number, ...addresses: readonly string[]): MeshState => ({
+  ...withWeb(),
+  workloads: [...here, pod('shop/far', { ips: ['10.0.0.9'], node: 'node-b' })],
+  services: [{ ...web(...addresses), affinityTimeoutMs: timeoutMs }],
+});
+const generation = (): number | undefined => [...services.content.values()][0]?.[1].generation;
+
+describe('a Service with sessions', () => {
+  it('has all of them confirmed when its endpoints here change, or how long sessions last', () => {
+    const store = follow(withSessions(1000, '10.0.0.1'));
+    expect(generation()).toBe(1);
+    store.replace(withSessions(1000, '10.0.0.1', '10.0.0.2'));
+    expect(generation()).toBe(2);
+    store.replace(withSessions(2000, '10.0.0.1', '10.0.0.2'));
+    expect(generation()).toBe(3);
+    store.replace(withWeb('10.0.0.1', '10.0.0.2'));
+    expect(generation()).toBe(4);
+  });
+
+  it('has none of them disturbed by endpoints elsewhere', () => {
+    const store = follow(withSessions(1000, '10.0.0.1'));
+    store.replace(withSessions(1000, '10.0.0.1', '10.0.0.9'));
+    expect(generation()).toBe(1);
+  });
+});
+
 it('an entry that is the same is not touched, and nothing is read for a change', () => {
   const store = follow(withWeb('10.0.0.1'));
   const reads = services.reads + endpoints.reads;
@@ -185,7 +235,13 @@ it('the zone of the node is for all Services', () => {
 it('they are emptied where the kernel path is switched off', () => {
   const store = follow(withWeb('10.0.0.1'));
   expect(services.content.size + endpoints.content.size).toBe(2);
-  new ServiceReconciler({ services, endpoints, kernelPath: undefined, log }).apply(store.view);
+  new ServiceReconciler({
+    services,
+    endpoints,
+    sessionGeneration: () => 0,
+    kernelPath: undefined,
+    log,
+  }).apply(store.view);
   expect(services.content.size + endpoints.content.size).toBe(0);
 });
 

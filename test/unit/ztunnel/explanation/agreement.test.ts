@@ -19,6 +19,7 @@ import type { ExplainedVerdict } from '../../../../src/telemetry/explanation-typ
 import { createDecider } from '../../../../src/ztunnel/decider.ts';
 import { createExplainer } from '../../../../src/ztunnel/explanation/explanation.ts';
 import { at, meshOf } from '../../../support/mesh-builder.ts';
+import { noKernelPath, noSessions } from '../deciding.ts';
 import { pods, targets, worlds } from './worlds.ts';
 
 const runs = { numRuns: 500, seed: 20261127 };
@@ -89,12 +90,8 @@ function happen(store: MeshStore, from: Workload, dialled: SocketAddress, random
     createDecider({
       mesh: store,
       originalDestination: () => ({ destination: dialled, drawn: 'nothing' }),
-      kernelPath: {
-        dialler: () => ({ type: 'stranger' }),
-        generation: 0n,
-        allow: () => {},
-        scope: undefined,
-      },
+      kernelPath: noKernelPath,
+      sessions: noSessions,
       authorizer: createAuthorizer(),
       random,
       probeArrived: () => false,

@@ -44,10 +44,13 @@ describe('of a Service', () => {
     });
   });
 
-  it('none does where it is switched off, or sessions lead to one', () => {
-    const sticky = { ...all, affinityTimeoutMs: 60_000 };
+  it('none does where it is switched off', () => {
     expect(Object.values(pathsTo('10.96.0.1:80', {}, false))).not.toContain('kernel');
-    expect(Object.values(pathsTo('10.96.0.1:80', { services: [sticky] }))).not.toContain('kernel');
+  });
+
+  it('sessions lead to the same ones by the same ways', () => {
+    const sticky = { ...all, affinityTimeoutMs: 60_000 };
+    expect(pathsTo('10.96.0.1:80', { services: [sticky] })).toEqual(pathsTo('10.96.0.1:80'));
   });
 
   it('with endpoints outside the mesh none does for a pod of whose egress anything is said', () => {
