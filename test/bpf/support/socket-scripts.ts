@@ -122,6 +122,17 @@ for _ in range(count):
 print(json.dumps(count))
 `;
 
+/** Dials `[ip, port]`, waits in vain for a moment, and gives up. */
+export const giveUp = `${common}
+s = new(arg[0])
+s.settimeout(0.2)
+try:
+    s.connect((arg[0], arg[1]))
+    print(json.dumps('connected'))
+except socket.timeout:
+    print(json.dumps('gave up'))
+`;
+
 /** Connects to `[ip, port]` `count` times, one after another, whatever comes of each. */
 export const tryAll = `${common}
 ip, port, count = arg
