@@ -24,6 +24,7 @@ export const errorCodes = {
   // The kernel side.
   BPF_LOAD: 'the kernel refused a BPF program or map',
   BPF_SELF_TEST: 'the BPF programs do not do on this kernel what they should, and are not put in force',
+  BPF_UNTRIED: 'the BPF programs could not be tried out on this kernel',
   BPF_ATTACH: 'a BPF program could not be attached',
   BPF_MAP: 'a BPF map operation failed',
   BPF_MAP_FULL: 'a BPF map has no room; raise its size in the configuration',

@@ -63,6 +63,8 @@ export interface DatapathOptions {
 export interface Datapath {
   /** Why the programs of a version before are in force instead of this one's; they enforce as well. */
   readonly degraded: MeshError | undefined;
+  /** Why this one's programs are in force without having been tried out on this kernel. */
+  readonly untried: MeshError | undefined;
   /**
    * Takes back the kernel's verdicts if they may have changed, before anything else. Then brings the `destinations`, `egress`, `services` and `endpoints` maps to the mesh's state. With `diff`, costs what the diff touches; without, repairs
    * the whole map: at start, and now and then.
@@ -105,14 +107,14 @@ export interface Datapath {
   close(): void;
 }
 
-/** @throws MeshError UNSUPPORTED, ABI_MISMATCH, BPF_LOAD, BPF_ATTACH, INVALID_ARGUMENT, NETNS */
+/** @throws MeshError UNSUPPORTED, ABI_MISMATCH, BPF_LOAD, BPF_SELF_TEST, BPF_UNTRIED, BPF_ATTACH, INVALID_ARGUMENT, NETNS */
 export async function openDatapath(options: DatapathOptions): Promise<Datapath> {
   assertOwnCgroup(options);
   const sizes = options.sizes ?? defaultMapSizes;
   const accelerate = options.kernelPath?.accelerate !== undefined;
-  const { installation, degraded } = await openInstallation({ ...options, sizes, accelerate });
+  const { installation, ...state } = await openInstallation({ ...options, sizes, accelerate });
   try {
-    return { ...(await start(installation, options, sizes)), degraded };
+    return { ...(await start(installation, options, sizes)), ...state };
   } catch (thrown) {
     installation.close();
     throw thrown;
@@ -120,24 +122,42 @@ export async function openDatapath(options: DatapathOptions): Promise<Datapath> 
 }
 
 type OpenOptions = DatapathOptions & { readonly sizes: MapSizes; readonly accelerate: boolean };
-type Opened = { readonly installation: Installation; readonly degraded: MeshError | undefined };
+type ProgramState = Pick<Datapath, 'degraded' | 'untried'>;
+type Opened = ProgramState & { readonly installation: Installation };
 
 /**
  * With this version's programs, if they load and do on this kernel what they should. Else nothing in force is touched: if
  * it is of our layout, we go on with that.
  */
 async function openInstallation(options: OpenOptions): Promise<Opened> {
-  const { native, objectPath, selfTestCgroup: cgroup, log } = options;
   let installation: Installation | undefined;
   try {
     installation = Installation.open(options);
-    if (cgroup !== undefined && installation.hasNewPrograms) {
-      await selfTest({ native, objectPath, cgroup, log });
-    }
-    return { installation, degraded: undefined };
+    return { installation, degraded: undefined, untried: await tryOut(installation, options) };
   } catch (thrown) {
     installation?.close();
-    return { installation: fallBack(options, asMeshError(thrown)), degraded: asMeshError(thrown) };
+    const degraded = asMeshError(thrown);
+    return { installation: fallBack(options, degraded), degraded, untried: undefined };
+  }
+}
+
+/**
+ * Untried programs never replace others that were tried. Where there are none, a node without a mesh would be the
+ * worse choice: the programs refuse what they are not sure of, and each pod is proved to be captured before it counts.
+ */
+async function tryOut(installation: Installation, options: OpenOptions): Promise<MeshError | undefined> {
+  const { native, objectPath, selfTestCgroup: cgroup, log } = options;
+  if (cgroup === undefined || !installation.hasUntriedPrograms) return undefined;
+  try {
+    await selfTest({ native, objectPath, cgroup, log });
+    installation.markUntried(false);
+    return undefined;
+  } catch (thrown) {
+    const error = asMeshError(thrown);
+    if (error.code !== 'BPF_UNTRIED' || installation.replacesTriedPrograms) throw error;
+    installation.markUntried(true);
+    log.warn({ err: error }, 'the BPF programs go in force without having been tried out on this kernel');
+    return error;
   }
 }
 
@@ -146,6 +166,7 @@ const programErrors: ReadonlySet<ErrorCode> = new Set([
   'BPF_LOAD',
   'ABI_MISMATCH',
   'BPF_SELF_TEST',
+  'BPF_UNTRIED',
   'BPF_ATTACH',
 ]);
 
@@ -163,7 +184,7 @@ async function start(
   installation: Installation,
   options: DatapathOptions,
   sizes: MapSizes,
-): Promise<Omit<Datapath, 'degraded'>> {
+): Promise<Omit<Datapath, keyof ProgramState>> {
   const { native, log } = options;
   const { kernelPath: scope, clock = systemClock } = options;
   const flowShare = scope?.connectionsPerPod ?? defaultFlowShare(sizes.flows);

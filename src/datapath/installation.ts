@@ -93,9 +93,19 @@ export class Installation {
     return undefined;
   }
 
-  /** Some programs are not those that were in force before, if any were. */
-  get hasNewPrograms(): boolean {
-    return this.#programs.newPrograms.length > 0;
+  /** Some programs are not those that were in force before, if any were; or those could not be tried out. */
+  get hasUntriedPrograms(): boolean {
+    return this.#programs.newPrograms.length > 0 || this.#pins.isUntried;
+  }
+
+  /** What enforces until `switchOver` has been tried out on this kernel. */
+  get replacesTriedPrograms(): boolean {
+    return this.#pins.list('links').length > 0 && !this.#pins.isUntried;
+  }
+
+  /** To be remembered with what is in force: the next start tries again. */
+  markUntried(yes: boolean): void {
+    this.#pins.markUntried(yes);
   }
 
   /** Maps that decide about traffic had to be made anew, and are empty. */

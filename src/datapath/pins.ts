@@ -2,6 +2,7 @@
  * Our corner of the BPF file system: `maps/`, `progs/` and `links/` under one root (and `earlier/`, during an upgrade). A pin keeps its object alive
  * without a process, which is how enforcement survives the agent. Each pin is made under `new/` and renamed into
  * place, so a name always means a complete object, and a crash leaves at worst `new/`, which the next start clears.
+ * A directory `untried/` says that what is in force could not be tried out.
  */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -93,6 +94,15 @@ export class Pins {
     return readDirectory(join(this.root, kind)).toSorted();
   }
 
+  get isUntried(): boolean {
+    return existsSync(this.#untried());
+  }
+
+  markUntried(yes: boolean): void {
+    if (yes) mkdirSync(this.#untried(), { recursive: true, mode: 0o700 });
+    else removeDirectory(this.#untried());
+  }
+
   /** Every file and directory below the root. */
   paths(): string[] {
     return (unlessMissing(() => readdirSync(this.root, { recursive: true })) ?? []).map((name) =>
@@ -107,6 +117,7 @@ export class Pins {
       removeDirectory(join(this.root, kind));
     }
     this.#clearNew();
+    this.markUntried(false);
     removeDirectory(this.root);
   }
 
@@ -116,6 +127,10 @@ export class Pins {
 
   #staging(): string {
     return join(this.root, 'new');
+  }
+
+  #untried(): string {
+    return join(this.root, 'untried');
   }
 
   #clearNew(): void {

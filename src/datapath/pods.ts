@@ -211,10 +211,10 @@ export class EnrolledPods {
 
   /** The same steps backwards. Addresses another pod has got meanwhile stay that pod's. */
   #withdraw(pod: EnrolledPod): void {
-    const { pods, listeners, shares, links } = this.#deps;
+    const { pods, listeners, shares } = this.#deps;
     if (pods.get(pod.cookie)?.uid === pod.uid) pods.delete(pod.cookie);
     release(this.#deps.guarded, pod, pod.addresses);
-    links.detachPod(pod.netnsInode);
+    this.#detach(pod);
     release(this.#deps.localPods, pod, pod.addresses);
     listeners.delete(pod.podId);
     shares.remove(pod.podId);
@@ -224,9 +224,15 @@ export class EnrolledPods {
     const given = before.addresses.filter((ip) => !now.addresses.includes(ip));
     release(this.#deps.guarded, before, given);
     if (before.cookie !== now.cookie) this.#deps.pods.delete(before.cookie);
-    if (before.netnsInode !== now.netnsInode) this.#deps.links.detachPod(before.netnsInode);
+    if (before.netnsInode !== now.netnsInode) this.#detach(before);
     release(this.#deps.localPods, before, given);
     this.#giveBack(given);
+  }
+
+  /** Not if it is another pod's by now: the kernel gives the number of a namespace that is gone to a new one. */
+  #detach({ uid, netnsInode }: EnrolledPod): void {
+    if (this.list().some((other) => other.uid !== uid && other.netnsInode === netnsInode)) return;
+    this.#deps.links.detachPod(netnsInode);
   }
 
   #isShared(ip: IpAddress, { uid }: EnrolledPod): boolean {

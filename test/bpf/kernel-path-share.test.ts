@@ -1,14 +1,14 @@
 /** One pod’s share of the kernel path: what is more is refused, nobody else notices, and nothing of it is ever left over. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { setTimeout as delay } from 'node:timers/promises';
-import { encode } from '../../src/datapath/abi/field.ts';
-import { flowKey } from '../../src/datapath/abi/layout.ts';
+import { decode, encode } from '../../src/datapath/abi/field.ts';
+import { flow, flowKey } from '../../src/datapath/abi/layout.ts';
 import { flowKeyOf } from '../../src/datapath/kernel-path/kernel-path.ts';
 import { Pins } from '../../src/datapath/pins.ts';
 import { eventually } from '../netns/support/wait.ts';
 import { allow, data, forgetAccepted, kernelPath, takeBack } from './support/kernel-path.ts';
 import { native } from './support/lab.ts';
 import { type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from './support/mesh.ts';
+import { packetRule } from './support/pod-network.ts';
 import * as scripts from './support/scripts.ts';
 import * as sockets from './support/socket-scripts.ts';
 
@@ -44,6 +44,18 @@ const has = (name: 'a' | 'b', count: number): Promise<unknown> =>
 
 const hold = (count: number): Promise<() => Promise<string>> =>
   mesh.lab.hold(mesh.a, scripts.holdConnections, [mesh.b.ip4, 8081, count]);
+
+/** As if that much time had passed. */
+function ageRecords(ns: bigint): void {
+  new Pins(native, mesh.lab.pinRoot).with('maps', 'flows', (fd) => {
+    const { keys, values, count } = native.mapDump(fd);
+    for (let i = 0; i < count; i++) {
+      const one = decode(flow, values.subarray(i * flow.sizeBytes, (i + 1) * flow.sizeBytes));
+      const key = keys.subarray(i * flowKey.sizeBytes, (i + 1) * flowKey.sizeBytes);
+      native.mapUpdate(fd, key, encode(flow, { ...one, openedAt: one.openedAt - ns }), 0);
+    }
+  });
+}
 
 const application = data('application b');
 const refused = { error: 'EPERM' };
@@ -102,9 +114,26 @@ describe('what counts', () => {
     await expect(mesh.lab.run(mesh.a, sockets.giveUpAtOnce, [mesh.b.ip4, 9999, 50])).resolves.toBe(50);
     expect(used('a')).toBeLessThanOrEqual(share);
     expect(mesh.datapath.counters().refusedShare).toBeGreaterThan(before);
-    await delay(100);
-    forgetAccepted(mesh);
-    await has('a', 0);
+    await eventually('all of them to be looked at', () => {
+      forgetAccepted(mesh);
+      return used('a') === 0 || undefined;
+    });
+  });
+
+  it('is one that never got as far as ztunnel, for a minute', async () => {
+    const open = packetRule(mesh.a, 'input', 'tcp sport 9997 drop');
+    const asked = mesh.datapath.counters().kernelAsked;
+    try {
+      expect(await mesh.lab.run(mesh.a, sockets.giveUp, [mesh.b.ip4, 9997])).toBe('gave up');
+    } finally {
+      open();
+    }
+    expect(mesh.datapath.counters().kernelAsked).toBeGreaterThan(asked);
+    mesh.datapath.kernelPath.sweep();
+    expect(used('a')).toBe(1);
+    ageRecords(60_000_000_001n);
+    mesh.datapath.kernelPath.sweep();
+    expect(used('a')).toBe(0);
   });
 
   it('comes to nothing after a hundred connections and more, asked about and not, at once', async () => {

@@ -1,12 +1,18 @@
 /** New programs are tried out on this kernel; those that fail are not put in force, and those in force stay so. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ownCgroup } from '../../src/apps/node/host-facts.ts';
+import { MeshError } from '../../src/base/errors.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import type { Datapath, DatapathOptions } from '../../src/datapath/datapath.ts';
 import { cgroupHooks } from '../../src/datapath/hooks.ts';
+import { Pins } from '../../src/datapath/pins.ts';
 import { selfTest } from '../../src/datapath/self-test/self-test.ts';
+import { findLeftovers } from '../../src/datapath/uninstall.ts';
+import type { NativeBinding } from '../../src/native/binding.ts';
+import type { Errand } from './support/children/self-test.ts';
 import { Lab, native, objectPath, sh } from './support/lab.ts';
 
 let lab: Lab;
@@ -14,8 +20,11 @@ let datapath: Datapath | undefined;
 let allowsAll: string;
 let admitsOutdated: string;
 let doesNotLoad: string;
+let missesServices: string;
+let otherInstructions: string;
 beforeAll(() => {
   lab = new Lab();
+  otherInstructions = lab.variantObject();
   const connect = 'connect.bpf.c';
   allowsAll = broken('allows-all', connect, '    if (verdict != REDIRECT)\n        return verdict;', '    if (verdict != REDIRECT || to.port != 0)\n        return ALLOW;');
   admitsOutdated = broken(
@@ -24,6 +33,7 @@ beforeAll(() => {
     'return verdict && verdict->generation == node->verdict_generation;',
     'return verdict && verdict->generation <= node->verdict_generation;',
   );
+  missesServices = broken('misses-services', connect, '            to->port = endpoint.port;\n', '');
   const first = '    enum verdict verdict = decide(ctx, &to);';
   // The verifier finds the loop.
   doesNotLoad = broken('endless', connect, first, `    for (volatile int i = 0; i >= 0;)\n        i = 1;\n${first}`);
@@ -92,6 +102,11 @@ it('programs that go by outdated verdicts fail, in both families', async () => {
   await expect(test(admitsOutdated)).rejects.toMatchObject({ code: 'BPF_SELF_TEST', message });
 });
 
+it('programs that send a Service’s connection elsewhere than to its endpoint fail', async () => {
+  const message: unknown = expect.stringMatching(/a pod dials a Service .*\(IPv4\): \w+ instead of application/);
+  await expect(test(missesServices)).rejects.toMatchObject({ code: 'BPF_SELF_TEST', message });
+});
+
 describe.each([
   ['fail their test', () => allowsAll, 'BPF_SELF_TEST'],
   ['do not load', () => doesNotLoad, 'BPF_LOAD'],
@@ -115,6 +130,103 @@ describe.each([
     const before = inForce();
     const sizes = { pods: 32, destinations: 128, flows: 128, egress: 64, verdicts: 64 };
     await expect(open({ objectPath: object(), sizes })).rejects.toMatchObject({ code });
+    expect(inForce()).toEqual(before);
+  });
+});
+
+/** Where a process may make no more namespaces, say. */
+const withoutTrial: NativeBinding = {
+  ...native,
+  createLoopbackNetns: () => Promise.reject(new MeshError('SYSCALL', 'unshare(CLONE_NEWNET): ENOSPC')),
+};
+const untriable = { native: withoutTrial };
+
+describe('where programs cannot be tried out', () => {
+  it('it is told apart from a failure, and nothing is left', async () => {
+    const before = native.openFdCount();
+    const deps = { native: withoutTrial, objectPath, cgroup: lab.ztunnelCgroup, log: silentLogger };
+    await expect(selfTest(deps)).rejects.toMatchObject({ code: 'BPF_UNTRIED', hint: expect.any(String) });
+    expect(native.openFdCount()).toBe(before);
+  });
+
+  it('a process that may do all the rest, but make no namespace, is such a place', () => {
+    expect(child({}, ['setpriv', '--bounding-set=-sys_admin']).stdout).toBe('BPF_UNTRIED\n');
+    expect(child({}).stdout).toBe('passed\n');
+  });
+
+  it('a first installation goes on and says so, until a later start can try them', async () => {
+    const untried = { code: 'BPF_UNTRIED' };
+    expect(await open(untriable)).toMatchObject({ degraded: undefined, untried });
+    for (const options of [untriable, { ...untriable, objectPath: otherInstructions }]) {
+      close();
+      expect(await open(options)).toMatchObject({ degraded: undefined, untried });
+    }
+    close();
+    expect(await open()).toMatchObject({ degraded: undefined, untried: undefined });
+    close();
+    expect(await open(untriable)).toMatchObject({ degraded: undefined, untried: undefined });
+  });
+
+  it('those that were tried stay in force', async () => {
+    await open();
+    close();
+    const before = inForce();
+    const other = { ...untriable, objectPath: otherInstructions };
+    expect(await open(other)).toMatchObject({ degraded: { code: 'BPF_UNTRIED' }, untried: undefined });
+    expect(inForce()).toEqual(before);
+  });
+});
+
+/** Runs a process of its own, in this one's cgroup. */
+function child(errand: Partial<Errand>, before: readonly string[] = []): { stdout: string; signal: string | null } {
+  const script = new URL('support/children/self-test.ts', import.meta.url).pathname;
+  const given: Errand = { objectPath, cgroup: lab.ztunnelCgroup, ...errand };
+  const [command, ...args] = [...before, process.execPath, script, JSON.stringify(given)];
+  const { stdout, stderr, signal } = spawnSync(command, args, { encoding: 'utf8' });
+  if (stdout === '' && signal === null) throw new Error(stderr);
+  return { stdout, signal };
+}
+
+const visible = (): unknown => [
+  readdirSync('/run/netns').filter((name) => name.includes(`-${process.pid}-`)),
+  readdirSync(lab.cgroupRoot, { recursive: true, withFileTypes: true }).filter((entry) => entry.isDirectory()).length,
+];
+const attached = (): Promise<unknown> => {
+  const cgroups = [lab.cgroupRoot, lab.ztunnelCgroup].map((path) => statSync(path, { bigint: true }).ino);
+  return findLeftovers(native, [], { objects: new Set(), cgroups: new Set(cgroups) });
+};
+
+describe.each([
+  ['before anything is attached', 0],
+  ['among the connections without the programs', 1],
+  ['at the first ones with them', 3],
+  ['in the middle of them', 12],
+])('a node program killed with -9 in its trial, %s,', (_when, killAt) => {
+  const killInTrial = (objectOfChild = objectPath): unknown => {
+    const { pinRoot, cgroupRoot, ztunnelCgroup, nodeNetns } = lab;
+    const places = { pinRoot, cgroupRoot, ztunnelCgroup, nodeNetns };
+    return child({ objectPath: objectOfChild, datapath: places, killAt }).signal;
+  };
+
+  it('leaves nothing, and the next one starts as if it had not been', async () => {
+    const before = visible();
+    expect(killInTrial()).toBe('SIGKILL');
+    expect(await attached()).toEqual([]);
+    expect([visible(), new Pins(native, lab.pinRoot).paths().filter((path) => statSync(path).isFile())]).toEqual([
+      before,
+      [],
+    ]);
+    expect(await open()).toMatchObject({ degraded: undefined, untried: undefined });
+    expect(readdirSync(join(lab.pinRoot, 'new'))).toEqual([]);
+  });
+
+  it('leaves in force what was', async () => {
+    await open();
+    close();
+    const before = inForce();
+    expect(killInTrial(otherInstructions)).toBe('SIGKILL');
+    expect(inForce()).toEqual(before);
+    expect(await open()).toMatchObject({ degraded: undefined, untried: undefined });
     expect(inForce()).toEqual(before);
   });
 });

@@ -31,7 +31,7 @@ import {
 } from './parts.ts';
 import { startReporting } from './pod-reports.ts';
 import { startPolicyReports } from './policy-reports.ts';
-import { conditionProblem, programsProblem, sourceProblem } from './source-problem.ts';
+import { conditionProblem, programProblems, sourceProblem } from './source-problem.ts';
 
 /**
  * Runs until `stop` fires, then gives connections the configured time to finish. Pods stay captured.
@@ -100,7 +100,7 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
       ...reportConditions.flatMap((read) => read()).map((condition) => conditionProblem(condition, '')),
       ...source.problems.map(sourceProblem),
       ...cniProblems(cniInstaller),
-      ...(datapath.degraded === undefined ? [] : [programsProblem(datapath.degraded)]),
+      ...programProblems(datapath),
       ...shareProblems(datapath.kernelPath.shares()),
     ],
     sourceStatus: () => source.status(),

@@ -1,5 +1,6 @@
 /** What is wrong with the objects, with where they come from, or with the programs, as the admin API tells it. */
 import type { MeshError } from '../../base/errors.ts';
+import type { Datapath } from '../../datapath/datapath.ts';
 import { formatProblem, type Problem as ManifestProblem } from '../../kube/problem.ts';
 import type { SourceCondition } from '../../kube/source.ts';
 import type { Problem } from '../../telemetry/admin-api.ts';
@@ -28,11 +29,23 @@ export const conditionProblem = (
   since: new Date(since).toISOString(),
 });
 
-/** Those of a version before go on enforcing. */
-export const programsProblem = ({ code, message, hint }: MeshError): Problem => ({
-  code,
-  subject: 'BPF programs',
-  message: `those of the version before stay in force: ${message}`,
-  hint: hint ?? null,
-  since: null,
-});
+/** `degraded`: those that were in force before go on enforcing. */
+export function programProblems({ degraded, untried }: Pick<Datapath, 'degraded' | 'untried'>): Problem[] {
+  return [
+    ...problemOf(degraded, 'programs of an earlier version stay in force: '),
+    ...problemOf(untried, 'in force all the same, because none were before: '),
+  ];
+}
+
+const problemOf = (error: MeshError | undefined, what: string): Problem[] =>
+  error === undefined
+    ? []
+    : [
+        {
+          code: error.code,
+          subject: 'BPF programs',
+          message: `${what}${error.message}`,
+          hint: error.hint ?? null,
+          since: null,
+        },
+      ];

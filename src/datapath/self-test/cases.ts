@@ -27,6 +27,9 @@ export type Family = 4 | 6;
 /** Of the benchmarks' network (RFC 2544, RFC 5180): nobody's. */
 const prefixes = { 4: '198.18.0.', 6: '2001:2::' } as const;
 
+/** The virtual address of a Service, and its port. */
+const [serviceHost, servicePort] = [5, 80];
+
 /** Without the programs all is this host's: what then does not work is not theirs. */
 export async function workingFamilies(place: TestPlace): Promise<readonly Family[]> {
   const working: Family[] = [];
@@ -120,6 +123,9 @@ export async function createCases(
         allow(1n);
         return to(peer);
       }),
+      one('a pod dials a Service with an endpoint on the node, and may', 'application', () =>
+        to(ip(serviceHost), servicePort),
+      ),
       one('a pod dials another one of the node after a change', 'plaintext', () => {
         as({ verdictGeneration: 2n }, pod);
         return to(peer);
@@ -173,10 +179,23 @@ function fill(table: <K, V>(spec: MapSpec<K, V>) => MapTable<K, V>, place: TestP
     localPods.set(parseIp(`${prefix}4`), peerId);
     const flags = { workload: true, service: false, kernel: false, accelerate: false };
     destinations.set(parseIp(`${prefix}3`), { flags, label: 'self-test' });
+    fillService(table, prefix);
   }
   table(mapSpecs.listeners).set(peerId, BigInt(place.plaintextListener));
   table(mapSpecs.shares).set(podId, { published: 0, withdrawn: 0 });
   table(mapSpecs.settled).set(podId, 0);
+}
+
+/** One with a single endpoint, the second pod, and without affinity. */
+function fillService(table: <K, V>(spec: MapSpec<K, V>) => MapTable<K, V>, prefix: string): void {
+  const service = { ip: parseIp(`${prefix}${serviceHost}`), port: servicePort };
+  const flags = { workload: false, service: true, kernel: false, accelerate: false };
+  table(mapSpecs.destinations).set(service.ip, { flags, label: 'self-test' });
+  table(mapSpecs.endpoints).set(
+    { service, generation: 1, index: 0 },
+    { ip: parseIp(`${prefix}${peerId}`), port: applicationPort },
+  );
+  table(mapSpecs.services).set(service, { generation: 1, kernel: 1, total: 1, flags: { leaves: false } });
 }
 
 const onlyAsked = 'what ztunnel was asked about';

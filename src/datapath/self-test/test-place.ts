@@ -4,8 +4,8 @@ import { plaintextPort, outboundPort } from '../../base/ports.ts';
 import type { Fd, NativeBinding } from '../../native/binding.ts';
 import { isNativeError } from '../../native/errors.ts';
 
-/** Within the host all is there at once. */
-const patienceMs = 500;
+/** Within the host all is there at once, unless it is very busy; no test waits for this to pass. */
+const patienceMs = 5000;
 export const applicationPort = 8080;
 
 const listeners = { captured: outboundPort, plaintext: plaintextPort, application: applicationPort };
@@ -32,10 +32,15 @@ export class TestPlace {
     const fd = await native.createLoopbackNetns();
     const servers: Server[] = [];
     let plaintext = fd;
-    for (const [name, bindPort] of Object.entries(listeners)) {
-      const listener = await listen(native, pathOf(fd), bindPort);
-      if (bindPort === plaintextPort) plaintext = listener;
-      servers.push(await serve(listener, name));
+    try {
+      for (const [name, bindPort] of Object.entries(listeners)) {
+        const listener = await listen(native, pathOf(fd), bindPort);
+        if (bindPort === plaintextPort) plaintext = listener;
+        servers.push(await serve(listener, name));
+      }
+    } catch (thrown) {
+      await closeAll(native, fd, servers);
+      throw thrown;
     }
     return new TestPlace(native, fd, plaintext, servers);
   }
@@ -56,10 +61,14 @@ export class TestPlace {
     return await answerOn(fd, to);
   }
 
-  async close(): Promise<void> {
-    await Promise.all(this.#servers.map((server) => new Promise((closed) => server.close(closed))));
-    this.#native.closeFd(this.#fd);
+  close(): Promise<void> {
+    return closeAll(this.#native, this.#fd, this.#servers);
   }
+}
+
+async function closeAll(native: NativeBinding, netns: Fd, servers: readonly Server[]): Promise<void> {
+  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
+  native.closeFd(netns);
 }
 
 /** A kernel may be without IPv6. */

@@ -35,6 +35,11 @@ function lastDialler(mesh: Mesh): Dialler & { client: SocketAddress; local: Sock
 /** From now on one pod reaches another one on this port. */
 export async function allow(mesh: Mesh, from: LabPod, to: LabPod, ip: IpAddress, port: number): Promise<void> {
   await mesh.lab.run(from, scripts.connect, [ip, port]);
+  await sayYes(mesh, from, to, port);
+}
+
+/** To what was dialled last. */
+export async function sayYes(mesh: Mesh, from: LabPod, to: LabPod, port: number): Promise<void> {
   const dialler = await eventually('ztunnel to be asked', () => {
     const last = accepted.at(-1);
     return last?.local.port === (port as Port) ? lastDialler(mesh) : undefined;

@@ -20,7 +20,8 @@ def ends(s):
 
 /**
  * Servers on one port until standard input ends: each says its number to whom it accepts, and what came with the
- * connection before, if it reads. `{port, count?, protocol?, backlog?, options?: [level, option, value][], reads?, after?}`
+ * connection before, if it reads; and answers once more, if it holds.
+ * `{port, count?, protocol?, backlog?, options?: [level, option, value][], reads?, holds?, after?}`
  */
 export const serve = `${common}
 port, options = arg['port'], arg.get('options', [])
@@ -40,11 +41,65 @@ def server(number):
                 c.settimeout(5)
                 early = c.recv(100).decode()
             c.sendall(f'listener {number} {early}'.strip().encode())
+            try:
+                if arg.get('holds'):
+                    c.settimeout(25)
+                    c.sendall(f'listener {number} {c.recv(100).decode()}'.encode())
+            except OSError:
+                pass
             c.close()
     threading.Thread(target=accept, daemon=True).start()
 for number in range(arg.get('count', 1)): server(number)
 print(json.dumps('listening'), flush=True)
 sys.stdin.read()
+`;
+
+/** A server on `{port}` that sends back as many bytes as it got, when it has got all; until standard input ends. */
+export const echoAll = `${common}
+s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(('::', arg['port']))
+s.listen(8)
+def accept():
+    while True:
+        c, _ = s.accept()
+        count = 0
+        while chunk := c.recv(1 << 16): count += len(chunk)
+        c.sendall(bytes(count))
+        c.close()
+threading.Thread(target=accept, daemon=True).start()
+print(json.dumps('listening'), flush=True)
+sys.stdin.read()
+`;
+
+/** Sends `count` bytes to `[ip, port, count]` and tells how many come back. */
+export const pour = `${common}
+def main():
+    s = new(arg[0])
+    s.connect((arg[0], arg[1]))
+    s.sendall(bytes(arg[2]))
+    s.shutdown(socket.SHUT_WR)
+    count = 0
+    while chunk := s.recv(1 << 16): count += len(chunk)
+    return count
+told(main)
+`;
+
+/** Speaks to `[ip, port, protocol, patience]`, and once more when standard input ends: tells both answers. */
+export const holdOpen = `${common}
+s = new(arg[0], arg[2])
+s.connect((arg[0], arg[1]))
+s.sendall(b'hello')
+heard = s.recv(100).decode()
+print(json.dumps('there'), flush=True)
+sys.stdin.read()
+s.settimeout(arg[3])
+try:
+    s.sendall(b'hello again')
+    again = s.recv(100).decode() or None
+except OSError:
+    again = None
+print(json.dumps([heard, again]))
 `;
 
 /** Connects to `[ip, port, protocol?]`, speaks first, and tells what it hears. */
@@ -120,6 +175,67 @@ for _ in range(count):
     s.connect_ex((ip, port))
     s.close()
 print(json.dumps(count))
+`;
+
+/** Connects to `[ip, port]` from `[…, ownIp, ownPort]`, where another one may have been before. */
+export const bindAndConnectAgain = `${common}
+def main():
+    s = new(arg[0])
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((arg[2], arg[3]))
+    s.connect((arg[0], arg[1]))
+    return {**ends(s), 'data': s.recv(100).decode()}
+told(main)
+`;
+
+/**
+ * The same twice, one socket after the other: the first one closes first, so that it stays for a while as one that the
+ * kernel remembers (TIME_WAIT); the second one is there until standard input ends.
+ */
+export const succeed = `${common}
+def one():
+    s = new(arg[0])
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((arg[2], arg[3]))
+    s.connect((arg[0], arg[1]))
+    return s
+first = one()
+first.shutdown(socket.SHUT_WR)
+first.recv(1)
+first.close()
+second = one()
+print(json.dumps('there'), flush=True)
+sys.stdin.read()
+second.close()
+`;
+
+/** Connects to `[ip, port]` again and again until standard input ends, and tells how often it heard what. */
+export const knock = `${common}
+ip, port = arg
+heard = {}
+print(json.dumps('knocking'), flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    s = new(ip)
+    s.settimeout(3)
+    try:
+        s.connect((ip, port))
+        words = s.recv(100).decode()
+    except OSError as e:
+        words = errno.errorcode.get(e.errno, 'timeout')
+    heard[words] = heard.get(words, 0) + 1
+    s.close()
+print(json.dumps(heard))
+`;
+
+/** Dials `[ip, port]`, waits in vain for a moment, and gives up. */
+export const giveUp = `${common}
+s = new(arg[0])
+s.settimeout(0.2)
+try:
+    s.connect((arg[0], arg[1]))
+    print(json.dumps('connected'))
+except socket.timeout:
+    print(json.dumps('gave up'))
 `;
 
 /** Connects to `[ip, port]` `count` times, one after another, whatever comes of each. */

@@ -248,6 +248,17 @@ describe('after a restart', () => {
     expect(next.enrol(request('b', { cookie: 200n, netns: '/run/netns/8' }))).toBe(2);
   });
 
+  it('one that is gone does not take along the link of a pod whose namespace has got its number', () => {
+    enrolled.enrol(request('gone'));
+    const next = new EnrolledPods(deps());
+    const place = { cookie: 200n, addresses: [parseIp('10.0.0.9')] };
+    next.enrol(request('b', place));
+    next.unenrol('uid-gone' as WorkloadUid);
+    expect([...links.keys()]).toEqual([7n]);
+    next.enrol(request('b', { ...place, netns: '/run/netns/8' }));
+    expect([...links.keys()]).toEqual([8n]);
+  });
+
   it('what belongs to no enrolled pod is swept away, and nothing else', () => {
     enrolled.enrol(request('a'));
     const before = contents();

@@ -1,5 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
+import { programProblems } from '../../../../src/apps/node/source-problem.ts';
+import { type ErrorCode, MeshError } from '../../../../src/base/errors.ts';
 import type { Feature } from '../../../../src/datapath/probe.ts';
+import type { Problem } from '../../../../src/telemetry/admin-api.ts';
 import { status } from '../documents.ts';
 import { rootOf } from '../fake-kernel.ts';
 import { labNode, noDatapath, run, type Run, type World } from '../harness.ts';
@@ -32,6 +35,13 @@ const diagnose = async (
     files: { ...healthyFiles, ...change.files },
     env: { datapath: { ...noDatapath, features: () => Promise.resolve(features) }, ...change.env },
   });
+
+const problemOf = (code: ErrorCode, of: 'degraded' | 'untried'): readonly Problem[] => {
+  const none = { degraded: undefined, untried: undefined };
+  return programProblems({ ...none, [of]: new MeshError(code, 'as it is', { hint: 'look' }) });
+};
+const ask = (problems: readonly Problem[]) =>
+  diagnose({ nodes: [labNode('node-a', { '/v1/status': status({ problems: [...problems] }) })] });
 
 describe('mesh-ebpf doctor', () => {
   it('exits 0 on a machine that has everything, with or without nodes', async () => {
@@ -128,6 +138,19 @@ describe('mesh-ebpf doctor', () => {
     expect(code).toBe(3);
     expect(out).toMatch(/FAIL +node node-a +pod shop\/x: not enrolled\n +next: delete it/);
     expect(out).toMatch(/\? +node node-b +nobody listens/);
+  });
+
+  it('names the programs in force where they are not this version’s, or were not tried out', async () => {
+    const degraded = await ask(problemOf('BPF_SELF_TEST', 'degraded'));
+    expect(degraded.code).toBe(1);
+    expect(degraded.out).toMatch(
+      /FAIL +node node-a +BPF programs: programs of an earlier version stay in force: as/,
+    );
+    const untried = await ask(problemOf('BPF_UNTRIED', 'untried'));
+    expect(untried.code).toBe(0);
+    expect(untried.out).toMatch(
+      /warn +node node-a +BPF programs: in force all the same.*as it is\n +cost:.*\n +next: look/,
+    );
   });
 
   it.each(['json', 'yaml'])('has the same exit status as %s', async (format) => {
