@@ -20,7 +20,10 @@ let stopListening: () => void = () => {};
 beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath });
 });
-afterAll(() => stopMesh(mesh));
+afterAll(() => {
+  stopListening();
+  stopMesh(mesh);
+});
 /** From now on; of what was before nobody is told any more. */
 function listen(): void {
   stopListening();
