@@ -82,7 +82,7 @@ describe('when more connections end than the kernel can remember', () => {
     expect(after.endedUntold).toBeGreaterThan(untold);
     // Nobody has listened so far: what there was room for is told now.
     const told: EndedConnection[] = [];
-    const stop = datapath.followEnded((connection) => told.push(connection));
+    const stop = datapath.followEnded((connections) => told.push(...connections));
     const expected = tooMany - Number(after.endedUntold - untold);
     await eventually('the others to be told', () => told.length >= expected || undefined);
     stop();
