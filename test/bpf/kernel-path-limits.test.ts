@@ -68,7 +68,7 @@ describe('when there are more verdicts than room for them', () => {
 });
 
 /** More than fit into the ring. */
-const tooMany = 10_000;
+const tooMany = 9_500;
 
 describe('when more connections end than the kernel can remember', () => {
   it('all are carried, and those that nobody is told of are counted', async () => {

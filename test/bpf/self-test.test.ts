@@ -21,6 +21,7 @@ let allowsAll: string;
 let admitsOutdated: string;
 let doesNotLoad: string;
 let missesServices: string;
+let missesSessions: string;
 let otherInstructions: string;
 beforeAll(() => {
   lab = new Lab();
@@ -34,6 +35,7 @@ beforeAll(() => {
     'return verdict && verdict->generation <= node->verdict_generation;',
   );
   missesServices = broken('misses-services', connect, '            to->port = endpoint.port;\n', '');
+  missesSessions = broken('misses-sessions', connect, '? pod->ip4 : pod->ip6', '? pod->ip6 : pod->ip4');
   const first = '    enum verdict verdict = decide(ctx, &to);';
   // The verifier finds the loop.
   doesNotLoad = broken('endless', connect, first, `    for (volatile int i = 0; i >= 0;)\n        i = 1;\n${first}`);
@@ -105,6 +107,11 @@ it('programs that go by outdated verdicts fail, in both families', async () => {
 it('programs that send a Service’s connection elsewhere than to its endpoint fail', async () => {
   const message: unknown = expect.stringMatching(/a pod dials a Service .*\(IPv4\): \w+ instead of application/);
   await expect(test(missesServices)).rejects.toMatchObject({ code: 'BPF_SELF_TEST', message });
+});
+
+it('programs that do not go on with a client’s session fail', async () => {
+  const message: unknown = expect.stringMatching(/has a session, and may \(IPv4\): captured instead of application/);
+  await expect(test(missesSessions)).rejects.toMatchObject({ code: 'BPF_SELF_TEST', message });
 });
 
 describe.each([

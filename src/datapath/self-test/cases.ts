@@ -1,4 +1,5 @@
 /** What programs must do with connections, one case for each way that one can go. */
+import { hrtime } from 'node:process';
 import { type IpAddress, parseIp } from '../../base/ip.ts';
 import { outboundPort } from '../../base/ports.ts';
 import type { BpfObject, Fd, NativeBinding } from '../../native/binding.ts';
@@ -27,8 +28,10 @@ export type Family = 4 | 6;
 /** Of the benchmarks' network (RFC 2544, RFC 5180): nobody's. */
 const prefixes = { 4: '198.18.0.', 6: '2001:2::' } as const;
 
-/** The virtual address of a Service, and its port. */
-const [serviceHost, servicePort] = [5, 80];
+/** The virtual address of a Service, and its ports: one is drawn from, clients of the other have sessions. */
+const [serviceHost, servicePort, sessionPort] = [5, 80, 81];
+/** Of their entries. */
+const [drawn, chosen] = [1, 2];
 
 /** Without the programs all is this host's: what then does not work is not theirs. */
 export async function workingFamilies(place: TestPlace): Promise<readonly Family[]> {
@@ -59,6 +62,7 @@ export async function createCases(
     flows: table(mapSpecs.flows),
     verdicts: table(mapSpecs.verdicts),
     cookies: table(mapSpecs.cookies),
+    sessions: table(mapSpecs.sessions),
   };
   const base: Config = {
     nodeNetnsCookie: 0n,
@@ -97,6 +101,11 @@ export async function createCases(
       const pair = { sourcePodId: podId, destinationPodId: peerId, port: applicationPort };
       tables.verdicts.set({ sourceIp: own, destinationIp: peer, ...pair }, { generation });
     };
+    const begin = (generation: number): void => {
+      const session = { client: own, service: { ip: ip(serviceHost), port: sessionPort } };
+      const endpoint = { ip: peer, port: applicationPort };
+      tables.sessions.set(session, { lastUsed: hrtime.bigint(), generation, endpoint });
+    };
     const one = (name: string, expected: string, run: () => Promise<string>): Case => ({
       name: `${name} (IPv${family})`,
       expected,
@@ -126,6 +135,14 @@ export async function createCases(
       one('a pod dials a Service with an endpoint on the node, and may', 'application', () =>
         to(ip(serviceHost), servicePort),
       ),
+      one('a pod dials a Service whose endpoints have changed under its session', 'captured', () => {
+        begin(chosen - 1);
+        return to(ip(serviceHost), sessionPort);
+      }),
+      one('a pod dials a Service where it has a session, and may', 'application', () => {
+        begin(chosen);
+        return to(ip(serviceHost), sessionPort);
+      }),
       one('a pod dials another one of the node after a change', 'plaintext', () => {
         as({ verdictGeneration: 2n }, pod);
         return to(peer);
@@ -186,22 +203,23 @@ function fill(table: <K, V>(spec: MapSpec<K, V>) => MapTable<K, V>, place: TestP
   table(mapSpecs.settled).set(podId, 0);
 }
 
-/** One with a single endpoint, the second pod, and without affinity. */
+/** One with a single endpoint, the second pod. */
 function fillService(table: <K, V>(spec: MapSpec<K, V>) => MapTable<K, V>, prefix: string): void {
   const service = { ip: parseIp(`${prefix}${serviceHost}`), port: servicePort };
   const flags = { workload: false, service: true, kernel: false, accelerate: false };
   table(mapSpecs.destinations).set(service.ip, { flags, label: 'self-test' });
   table(mapSpecs.endpoints).set(
-    { service, generation: 1, index: 0 },
+    { service, generation: drawn, index: 0 },
     { ip: parseIp(`${prefix}${peerId}`), port: applicationPort },
   );
-  table(mapSpecs.services).set(service, {
-    generation: 1,
-    kernel: 1,
-    total: 1,
-    flags: { leaves: false },
-    sessionMs: 0,
-  });
+  const choice = { generation: drawn, kernel: 1, total: 1, flags: { leaves: false }, sessionMs: 0 };
+  table(mapSpecs.services).setAll([
+    [service, choice],
+    [
+      { ...service, port: sessionPort },
+      { ...choice, generation: chosen, sessionMs: 60_000 },
+    ],
+  ]);
 }
 
 const onlyAsked = 'what ztunnel was asked about';

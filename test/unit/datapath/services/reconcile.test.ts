@@ -15,44 +15,8 @@ import { ServiceReconciler } from '../../../../src/datapath/services/reconcile.t
 import type { MeshState } from '../../../../src/model/mesh.ts';
 import type { MeshStore } from '../../../../src/model/store.ts';
 import { meshOf, pod, service } from '../../../support/mesh-builder.ts';
+import { FakeMap } from './fake-map.ts';
 import { anyState, scope } from './support.ts';
-
-/** A map of limited size that calls `written` after every entry. */
-class FakeMap<K, V> {
-  readonly content = new Map<string, [K, V]>();
-  capacity = Infinity;
-  reads = 0;
-  failure: MeshError | undefined;
-  written: () => void = () => {};
-
-  entries(): [K, V][] {
-    this.reads++;
-    return [...this.content.values()];
-  }
-
-  set(key: K, value: V): void {
-    if (this.failure !== undefined) throw this.failure;
-    const text = JSON.stringify(key);
-    if (!this.content.has(text) && this.content.size >= this.capacity)
-      throw new MeshError('BPF_MAP_FULL', 'full');
-    this.content.set(text, [key, value]);
-    this.written();
-  }
-
-  setAll(entries: readonly (readonly [K, V])[]): void {
-    for (const [key, value] of entries) this.set(key, value);
-  }
-
-  delete(key: K): boolean {
-    const had = this.content.delete(JSON.stringify(key));
-    this.written();
-    return had;
-  }
-
-  deleteAll(keys: readonly K[]): void {
-    for (const key of keys) this.delete(key);
-  }
-}
 
 let services: FakeMap<ServiceAddress, ServiceEntry>;
 let endpoints: FakeMap<EndpointKey, EndpointEntry>;

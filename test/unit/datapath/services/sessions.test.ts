@@ -8,39 +8,16 @@ import type { AppliedChoice } from '../../../../src/datapath/services/read.ts';
 import { type ClientOf, KernelSessions } from '../../../../src/datapath/services/sessions.ts';
 import { carrySessions } from '../../../../src/datapath/takeover/carry-sessions.ts';
 import { at } from '../../../support/mesh-builder.ts';
+import { FakeMap } from './fake-map.ts';
 
 const dialled = at('10.96.0.1:80');
 const [near, other, far] = [at('10.0.0.1:8080'), at('10.0.0.2:8080'), at('10.0.9.9:8080')];
 const web = (last = 1): ClientOf => ({ client: parseIp(`10.1.0.${last}`), dialled });
 
-let content: Map<string, [SessionKey, SessionEntry]>;
-let capacity: number;
-let reads: number;
-let failure: MeshError | undefined;
+let map: FakeMap<SessionKey, SessionEntry>;
 let choice: AppliedChoice | undefined;
 let nowMs: number;
 let sessions: KernelSessions;
-
-const name = (key: SessionKey): string => JSON.stringify(key);
-const map = {
-  get: (key: SessionKey) => content.get(name(key))?.[1],
-  set(key: SessionKey, value: SessionEntry) {
-    if (failure !== undefined) throw failure;
-    if (!content.has(name(key)) && content.size >= capacity) throw new MeshError('BPF_MAP_FULL', 'full');
-    content.set(name(key), [key, value]);
-  },
-  add(key: SessionKey, value: SessionEntry) {
-    if (content.has(name(key))) return false;
-    map.set(key, value);
-    return true;
-  },
-  delete: (key: SessionKey) => content.delete(name(key)),
-  deleteAll: (keys: readonly SessionKey[]) => keys.forEach((key) => map.delete(key)),
-  entries() {
-    reads++;
-    return [...content.values()];
-  },
-};
 
 const choiceOf = (
   generation: number,
@@ -52,10 +29,7 @@ const choiceOf = (
 });
 
 beforeEach(() => {
-  content = new Map();
-  capacity = Infinity;
-  reads = 0;
-  failure = undefined;
+  map = new FakeMap();
   choice = choiceOf(7, [near, other], 60_000);
   nowMs = 1_000_000;
   sessions = new KernelSessions({
@@ -66,12 +40,12 @@ beforeEach(() => {
   });
 });
 
-const entries = (): readonly SessionEntry[] => [...content.values()].map(([, entry]) => entry);
+const entries = (): readonly SessionEntry[] => [...map.content.values()].map(([, entry]) => entry);
 
 describe('a session', () => {
   it('is left to the kernel with the generation of what it was chosen from', () => {
     expect(sessions.keep(web(), other)).toBe(true);
-    expect([...content.values()]).toEqual([
+    expect([...map.content.values()]).toEqual([
       [
         { client: '10.1.0.1', service: dialled },
         { lastUsed: 1_000_000_000_000n, generation: 7, endpoint: other },
@@ -81,7 +55,7 @@ describe('a session', () => {
     expect(sessions.find(web())).toEqual({ endpoint: other, idleMs: 1500 });
     expect(sessions.find(web(2))).toBeUndefined();
     sessions.forget(web());
-    expect(content.size).toBe(0);
+    expect(map.content.size).toBe(0);
   });
 
   it.each([
@@ -91,11 +65,11 @@ describe('a session', () => {
   ])('is not, if it %s', (_, applied) => {
     choice = applied();
     expect(sessions.keep(web(), far)).toBe(false);
-    expect(content.size).toBe(0);
+    expect(map.content.size).toBe(0);
   });
 
   it('is not, if the kernel takes nothing', () => {
-    failure = new MeshError('BPF_MAP', 'no memory');
+    map.failure = new MeshError('BPF_MAP', 'no memory');
     expect(sessions.keep(web(), near)).toBe(false);
   });
 
@@ -112,13 +86,13 @@ describe('those that have ended are removed', () => {
     nowMs += 59_999;
     sessions.keep(web(2), near);
     sessions.sweep();
-    expect(content.size).toBe(2);
+    expect(map.content.size).toBe(2);
     nowMs += 1;
     sessions.sweep();
-    expect([...content.values()].map(([{ client }]) => client)).toEqual(['10.1.0.2']);
+    expect([...map.content.values()].map(([{ client }]) => client)).toEqual(['10.1.0.2']);
     choice = choiceOf(8, [near]);
     sessions.sweep();
-    expect(content.size).toBe(0);
+    expect(map.content.size).toBe(0);
   });
 
   it('after a day, while nobody knows how long: ztunnel asks for them', () => {
@@ -126,26 +100,26 @@ describe('those that have ended are removed', () => {
     choice = undefined;
     nowMs += 86_399_999;
     sessions.sweep();
-    expect(content.size).toBe(1);
+    expect(map.content.size).toBe(1);
     nowMs += 1;
     sessions.sweep();
-    expect(content.size).toBe(0);
+    expect(map.content.size).toBe(0);
   });
 
   it('when there is no room, but not for each client that finds none', () => {
-    capacity = 2;
+    map.capacity = 2;
     sessions.keep(web(1), near);
     nowMs += 30_000;
     sessions.keep(web(2), near);
     expect(sessions.keep(web(3), near)).toBe(false);
     expect(sessions.keep(web(4), near)).toBe(false);
-    expect(reads).toBe(1);
+    expect(map.reads).toBe(1);
     // One that has room already keeps it.
     expect(sessions.keep(web(2), other)).toBe(true);
     nowMs += 30_000;
     expect(sessions.keep(web(3), near)).toBe(true);
-    expect(reads).toBe(2);
-    expect([...content.values()].map(([{ client }]) => client)).toEqual(['10.1.0.2', '10.1.0.3']);
+    expect(map.reads).toBe(2);
+    expect([...map.content.values()].map(([{ client }]) => client)).toEqual(['10.1.0.2', '10.1.0.3']);
   });
 });
 
@@ -176,9 +150,9 @@ describe('those of programs of another version', () => {
   });
 
   it('begin anew where there is no room', () => {
-    capacity = 0;
+    map.capacity = 0;
     carrySessions(mapsWith([[{ client: web().client, service: dialled }, earlier]]), map, silentLogger);
-    expect(content.size).toBe(0);
+    expect(map.content.size).toBe(0);
   });
 });
 
@@ -188,5 +162,5 @@ it('nothing is read or written when the map is about to be closed', () => {
   expect(sessions.find(web())).toBeUndefined();
   expect(sessions.keep(web(), near)).toBe(false);
   sessions.forget(web());
-  expect(content.size).toBe(1);
+  expect(map.content.size).toBe(1);
 });
