@@ -195,7 +195,13 @@ function fillService(table: <K, V>(spec: MapSpec<K, V>) => MapTable<K, V>, prefi
     { service, generation: 1, index: 0 },
     { ip: parseIp(`${prefix}${peerId}`), port: applicationPort },
   );
-  table(mapSpecs.services).set(service, { generation: 1, kernel: 1, total: 1, flags: { leaves: false } });
+  table(mapSpecs.services).set(service, {
+    generation: 1,
+    kernel: 1,
+    total: 1,
+    flags: { leaves: false },
+    sessionMs: 0,
+  });
 }
 
 const onlyAsked = 'what ztunnel was asked about';
