@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Port } from '../../src/base/ip.ts';
 import { decode } from '../../src/datapath/abi/field.ts';
+import { ended } from '../../src/datapath/abi/layout.ts';
 import type { EndedConnection } from '../../src/datapath/kernel-path/ended.ts';
 import { mapSpecs } from '../../src/datapath/maps.ts';
 import type { Fd } from '../../src/native/binding.ts';
@@ -68,7 +69,7 @@ describe('when there are more verdicts than room for them', () => {
 });
 
 /** More than fit into the ring. */
-const tooMany = 9_500;
+const tooMany = 500 + Math.ceil(mapSpecs.ended.entries(options.sizes) / ended.sizeBytes);
 
 describe('when more connections end than the kernel can remember', () => {
   it('all are carried, and those that nobody is told of are counted', async () => {
