@@ -41,15 +41,14 @@ async function twin(ip: IpAddress): Promise<WorkloadUid> {
 
 /** Nobody hears the first packet of what is dialled meanwhile; who dials tries again after a second. */
 async function beforeItsSyn(action: () => unknown): Promise<unknown> {
-  const name = nameOf(mesh.b);
   const rule = 'nft add rule ip t c "tcp dport 8080 tcp flags & (syn|ack) == syn drop"';
   const hook = '"{ type filter hook prerouting priority -300; }"';
-  sh(`ip netns exec ${name} sh -c 'nft add table ip t; nft add chain ip t c ${hook}; ${rule}'`);
+  sh(`nsenter --net=${mesh.b.netns} sh -c 'nft add table ip t; nft add chain ip t c ${hook}; ${rule}'`);
   const before = mesh.datapath.counters().kernel;
   const answer = dial(mesh.a, mesh.b.ip4);
   await eventually('the connection to be dialled', () => mesh.datapath.counters().kernel > before || undefined);
   await action();
-  sh(`ip netns exec ${name} nft delete table ip t`);
+  sh(`nsenter --net=${mesh.b.netns} nft delete table ip t`);
   return await answer;
 }
 

@@ -8,6 +8,7 @@ import type { Fd } from '../../src/native/binding.ts';
 import { becomeAnotherVersion } from './support/another-version.ts';
 import { type LabPod, native } from './support/lab.ts';
 import { enrolBoth, type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from './support/mesh.ts';
+import { otherObject } from './support/other-objects.ts';
 import * as scripts from './support/scripts.ts';
 
 let mesh: Mesh;
@@ -130,7 +131,7 @@ describe('the next agent', () => {
   it('with other programs updates the links in place, on the same maps', async () => {
     const before = { tags: programTags(), pods: pinnedId('maps', 'pods') };
     stop();
-    await restart({ objectPath: mesh.lab.variantObject() });
+    await restart({ objectPath: otherObject('variant', mesh.lab.scratch()) });
     const tags = programTags();
     expect(tags).toHaveLength(before.tags.length);
     expect(tags).not.toEqual(before.tags);

@@ -1,7 +1,7 @@
 /** New programs are tried out on this kernel; those that fail are not put in force, and those in force stay so. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ownCgroup } from '../../src/apps/node/host-facts.ts';
 import { MeshError } from '../../src/base/errors.ts';
@@ -13,32 +13,17 @@ import { selfTest } from '../../src/datapath/self-test/self-test.ts';
 import { findLeftovers } from '../../src/datapath/uninstall.ts';
 import type { NativeBinding } from '../../src/native/binding.ts';
 import type { Errand } from './support/children/self-test.ts';
-import { Lab, native, objectPath, sh } from './support/lab.ts';
+import { Lab, native, objectPath } from './support/lab.ts';
+import { type OtherObject, otherObject } from './support/other-objects.ts';
 
 let lab: Lab;
 let datapath: Datapath | undefined;
-let allowsAll: string;
-let admitsOutdated: string;
-let doesNotLoad: string;
-let missesServices: string;
-let missesSessions: string;
+let scratch: string;
 let otherInstructions: string;
 beforeAll(() => {
   lab = new Lab();
-  otherInstructions = lab.variantObject();
-  const connect = 'connect.bpf.c';
-  allowsAll = broken('allows-all', connect, '    if (verdict != REDIRECT)\n        return verdict;', '    if (verdict != REDIRECT || to.port != 0)\n        return ALLOW;');
-  admitsOutdated = broken(
-    'admits-outdated',
-    'sk-lookup.bpf.c',
-    'return verdict && verdict->generation == node->verdict_generation;',
-    'return verdict && verdict->generation <= node->verdict_generation;',
-  );
-  missesServices = broken('misses-services', connect, '            to->port = endpoint.port;\n', '');
-  missesSessions = broken('misses-sessions', connect, '? pod->ip4 : pod->ip6', '? pod->ip6 : pod->ip4');
-  const first = '    enum verdict verdict = decide(ctx, &to);';
-  // The verifier finds the loop.
-  doesNotLoad = broken('endless', connect, first, `    for (volatile int i = 0; i >= 0;)\n        i = 1;\n${first}`);
+  scratch = lab.scratch();
+  otherInstructions = otherObject('variant', scratch);
 });
 afterEach(() => {
   close();
@@ -46,22 +31,7 @@ afterEach(() => {
 });
 afterAll(() => lab.close());
 
-const bpf = new URL('../../bpf', import.meta.url).pathname;
-
-/** The programs with a line changed. */
-function broken(name: string, file: string, from: string, to: string): string {
-  const source = join(lab.scratch(), name, 'bpf');
-  cpSync(bpf, source, { recursive: true });
-  const path = join(source, file);
-  const text = readFileSync(path, 'utf8');
-  if (!text.includes(from)) throw new Error(`${file} has no "${from}"`);
-  writeFileSync(path, text.replace(from, to));
-  const out = join(source, '..', 'out');
-  mkdirSync(out);
-  sh(`make -s -C ${source} OUT=${out}`);
-  return join(out, 'mesh.bpf.o');
-}
-
+const compiled = (name: OtherObject): string => otherObject(name, scratch);
 const test = (object: string): Promise<void> =>
   selfTest({ native, objectPath: object, cgroup: lab.ztunnelCgroup, log: silentLogger });
 
@@ -96,33 +66,33 @@ it('good programs pass, and nothing is left of the test', async () => {
 
 it('programs that allow what they should capture fail, and it is named', async () => {
   const message: unknown = expect.stringMatching(/a pod dials into the mesh \(IPv4\): \w+ instead of captured/);
-  await expect(test(allowsAll)).rejects.toMatchObject({ code: 'BPF_SELF_TEST', message });
+  await expect(test(compiled('allowsAll'))).rejects.toMatchObject({ code: 'BPF_SELF_TEST', message });
 });
 
 it('programs that go by outdated verdicts fail, in both families', async () => {
   const message: unknown = expect.stringMatching(/change \(IPv4\): application.*change \(IPv6\): application/);
-  await expect(test(admitsOutdated)).rejects.toMatchObject({ code: 'BPF_SELF_TEST', message });
+  await expect(test(compiled('admitsOutdated'))).rejects.toMatchObject({ code: 'BPF_SELF_TEST', message });
 });
 
 it('programs that send a Service’s connection elsewhere than to its endpoint fail', async () => {
   const message: unknown = expect.stringMatching(/a pod dials a Service .*\(IPv4\): \w+ instead of application/);
-  await expect(test(missesServices)).rejects.toMatchObject({ code: 'BPF_SELF_TEST', message });
+  await expect(test(compiled('missesServices'))).rejects.toMatchObject({ code: 'BPF_SELF_TEST', message });
 });
 
 it('programs that do not go on with a client’s session fail', async () => {
   const message: unknown = expect.stringMatching(/has a session, and may \(IPv4\): captured instead of application/);
-  await expect(test(missesSessions)).rejects.toMatchObject({ code: 'BPF_SELF_TEST', message });
+  await expect(test(compiled('missesSessions'))).rejects.toMatchObject({ code: 'BPF_SELF_TEST', message });
 });
 
 describe.each([
-  ['fail their test', () => allowsAll, 'BPF_SELF_TEST'],
-  ['do not load', () => doesNotLoad, 'BPF_LOAD'],
+  ['fail their test', 'allowsAll', 'BPF_SELF_TEST'],
+  ['do not load', 'doesNotLoad', 'BPF_LOAD'],
 ] as const)('programs that %s', (_what, object, code) => {
   it('change nothing where others are in force, and the agent goes on with those', async () => {
     expect((await open()).degraded).toBeUndefined();
     close();
     const before = [inForce(), native.openFdCount()];
-    const { degraded } = await open({ objectPath: object() });
+    const { degraded } = await open({ objectPath: compiled(object) });
     expect(degraded).toMatchObject({ code });
     expect(inForce()).toEqual(before[0]);
     close();
@@ -131,12 +101,12 @@ describe.each([
   });
 
   it('end the agent where none are, or of another layout', async () => {
-    await expect(open({ objectPath: object() })).rejects.toMatchObject({ code, hint: expect.any(String) });
+    await expect(open({ objectPath: compiled(object) })).rejects.toMatchObject({ code, hint: expect.any(String) });
     await open();
     close();
     const before = inForce();
     const sizes = { pods: 32, destinations: 128, flows: 128, egress: 64, verdicts: 64 };
-    await expect(open({ objectPath: object(), sizes })).rejects.toMatchObject({ code });
+    await expect(open({ objectPath: compiled(object), sizes })).rejects.toMatchObject({ code });
     expect(inForce()).toEqual(before);
   });
 });

@@ -16,7 +16,7 @@ import { eventually, until } from '../netns/support/wait.ts';
 import { at, meshOf, pod, service as serviceOf } from '../support/mesh-builder.ts';
 import { native } from './support/lab.ts';
 import { accepted, enrolBoth, type Mesh, startMesh, stopAgent, stopMesh, waiting, wholeMesh } from './support/mesh.ts';
-import { compileOlder } from './support/older-object.ts';
+import { otherObject } from './support/other-objects.ts';
 import { olderVersion } from './support/older-version.ts';
 import * as scripts from './support/scripts.ts';
 
@@ -33,7 +33,7 @@ beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath });
   await mesh.lab.listen(mesh.b.netns, echoPort, (socket) => socket.on('data', (bytes) => socket.write(bytes)));
   stop();
-  const objectPath = compileOlder(mesh.lab.scratch());
+  const objectPath = otherObject('older', mesh.lab.scratch());
   older = { objectPath, native: olderVersion(objectPath) };
 });
 afterAll(() => stopMesh(mesh));

@@ -9,10 +9,9 @@ import { join } from 'node:path';
 import { asMeshError, MeshError } from '../../src/base/errors.ts';
 import { errorText } from '../../src/cli/error-text.ts';
 import { allHooks } from '../../src/datapath/hooks.ts';
-import { execOk } from '../cluster/machine/exec.ts';
 import { bundleTests } from './bundle.ts';
 import { kernelCache, readyKernel, type ReadyKernel } from './debian/cache.ts';
-import { compileOlder } from '../bpf/support/older-object.ts';
+import { compileAll } from '../bpf/support/other-objects.ts';
 import { documentedSkips, type Skips } from './judge/features.ts';
 import { judgeKernel, type KernelResult } from './judge/result.ts';
 import { renderMatrix, tally } from './judge/table.ts';
@@ -24,9 +23,7 @@ import { stepsFor } from './steps.ts';
 const root = join(import.meta.dirname, '..', '..');
 const build = join(root, 'build', 'kernels');
 const bundles = join(build, 'tests');
-const variant = join(build, 'variant');
-const older = join(build, 'older');
-const variantObject = join(variant, 'mesh.bpf.o');
+const objects = join(build, 'objects');
 
 const progress = (line: string): void => {
   process.stderr.write(`  ${line}\n`);
@@ -36,10 +33,8 @@ async function run(options: Options, signal: AbortSignal): Promise<readonly Kern
   const skips = documentedSkips(await readFile(join(root, 'docs', 'kernels.md'), 'utf8'));
   await mkdir(build, { recursive: true });
   await bundleTests(root, options.tests, bundles);
-  await execOk(['make', '-s', '-C', join(root, 'bpf'), `OUT=${variant}`, 'CPU=v2']);
-  await rm(older, { recursive: true, force: true });
-  await mkdir(older);
-  const olderObject = compileOlder(older);
+  await rm(objects, { recursive: true, force: true });
+  compileAll(objects);
   const results: KernelResult[] = [];
   for (const kernel of options.kernels) {
     signal.throwIfAborted();
@@ -48,7 +43,6 @@ async function run(options: Options, signal: AbortSignal): Promise<readonly Kern
       ready,
       options,
       skips.get(kernel.series) ?? { features: [], tests: [] },
-      olderObject,
       signal,
     );
     progress(
@@ -63,13 +57,12 @@ async function runKernel(
   kernel: ReadyKernel,
   options: Options,
   skips: Skips,
-  olderObject: string,
   signal: AbortSignal,
 ): Promise<KernelResult> {
   const results = join(build, kernel.series);
   await rm(results, { recursive: true, force: true });
   await mkdir(results);
-  const steps = stepsFor(options.tests, { root, results, bundles, variantObject, olderObject });
+  const steps = stepsFor(options.tests, { root, results, bundles, objects });
   const startedAt = performance.now();
   progress(`${kernel.series}: booting ${kernel.name} ${kernel.version}`);
   const heard = follower(kernel.series, progress);

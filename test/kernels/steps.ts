@@ -15,10 +15,8 @@ export interface Places {
   readonly results: string;
   /** Of the bundled tests. */
   readonly bundles: string;
-  /** The programs in other instructions: a compiler takes minutes in the guest. */
-  readonly variantObject: string;
-  /** The programs of another layout. */
-  readonly olderObject: string;
+  /** Of programs that tests would compile: a compiler takes minutes in the guest. */
+  readonly objects: string;
 }
 
 export interface TestFile {
@@ -54,9 +52,8 @@ const longest = 1200;
 const patience = 10;
 
 export function stepsFor(files: readonly TestFile[], places: Places): readonly Step[] {
-  const { root, results, bundles, variantObject, olderObject } = places;
-  const objects = `MESH_EBPF_VARIANT_OBJECT=${variantObject} MESH_EBPF_OLDER_OBJECT=${olderObject}`;
-  const environment = `MESH_EBPF_PATIENCE=${patience} ${objects}`;
+  const { root, results, bundles, objects } = places;
+  const environment = `MESH_EBPF_PATIENCE=${patience} MESH_EBPF_OTHER_OBJECTS=${objects}`;
   const node = join(root, 'node_modules', '.bin', 'node');
   return [
     { name: 'programs', kind: 'programs', timeoutSeconds: longest, command: loadAll(places) },

@@ -7,7 +7,7 @@ def listener(port):
     s = socket.create_server(('', port), family=socket.AF_INET, backlog=512)
     return s
 
-def ready(s, events, seconds=5):
+def ready(s, events, seconds=5 * patience):
     p = select.poll()
     p.register(s, events)
     if not p.poll(seconds * 1000): raise TimeoutError('nothing for %d s' % seconds)
@@ -202,14 +202,14 @@ sys.stdin.read()
 export const echoUntilCut = `${common}
 ip, port, seconds = arg
 s = socket.create_connection((ip, port))
-s.settimeout(2)
+s.settimeout(2 * patience)
 def attempt():
     try:
         s.sendall(b'x' * 64)
         return len(s.recv(1000)) or 'end'
     except OSError as e: return errno.errorcode.get(e.errno, repr(e))
 s.sendall(b'e')
-until = time.monotonic() + seconds
+until = time.monotonic() + seconds * patience
 first = 64
 while isinstance(first, int) and time.monotonic() < until: first = attempt()
 print(json.dumps({'first': first, 'then': [attempt() for _ in range(10)]}))

@@ -57,11 +57,14 @@ export class Lab {
     for (const path of [this.cgroupRoot, this.ztunnelCgroup, this.hostCgroup]) mkdirSync(path);
     writeFileSync(`${this.ztunnelCgroup}/cgroup.procs`, String(process.pid));
     this.nodeNetns = this.#addNetns('node');
-    sh(`
-      ip -n ${netnsName('node')} link add br0 type bridge
-      ip -n ${netnsName('node')} addr add 10.77.0.1/24 dev br0
-      ip -n ${netnsName('node')} addr add fd77::1/64 dev br0 nodad
-      ip -n ${netnsName('node')} link set br0 up`);
+    ip(
+      'node',
+      'link set lo up',
+      'link add br0 type bridge',
+      'addr add 10.77.0.1/24 dev br0',
+      'addr add fd77::1/64 dev br0 nodad',
+      'link set br0 up',
+    );
   }
 
   addPod(name: string): LabPod {
@@ -69,16 +72,17 @@ export class Lab {
     const cgroup = `${this.cgroupRoot}/pod-${name}`;
     mkdirSync(cgroup);
     const netns = this.#addNetns(name);
-    const inside = netnsName(name);
-    const node = netnsName('node');
-    sh(`
-      ip -n ${inside} link add eth0 type veth peer name v${name} netns ${node}
-      ip -n ${node} link set v${name} master br0 up
-      ip -n ${inside} addr add 10.77.0.${host}/24 dev eth0
-      ip -n ${inside} addr add fd77::${host}/64 dev eth0 nodad
-      ip -n ${inside} link set eth0 up
-      ip -n ${inside} route add default via 10.77.0.1
-      ip -n ${inside} route add default via fd77::1`);
+    ip(
+      name,
+      'link set lo up',
+      `link add eth0 type veth peer name v${name} netns ${netnsName('node')}`,
+      `addr add 10.77.0.${host}/24 dev eth0`,
+      `addr add fd77::${host}/64 dev eth0 nodad`,
+      'link set eth0 up',
+      'route add default via 10.77.0.1',
+      'route add default via fd77::1',
+    );
+    ip('node', `link set v${name} master br0 up`);
     const pod = {
       name,
       uid: `test/${name}` as WorkloadUid,
@@ -178,15 +182,6 @@ export class Lab {
     uninstallDatapath(native, this.pinRoot);
   }
 
-  /** The same programs in other instructions, as another compiler would have made them; where one says so, it was made before. */
-  variantObject(): string {
-    const made = process.env['MESH_EBPF_VARIANT_OBJECT'];
-    if (made !== undefined) return made;
-    const out = this.scratch();
-    sh(`make -s -C ${new URL('../../../bpf', import.meta.url).pathname} OUT=${out} CPU=v2`);
-    return join(out, 'mesh.bpf.o');
-  }
-
   /** A directory that goes with the lab. */
   scratch(): string {
     const path = mkdtempSync(join(tmpdir(), `${prefix}-`));
@@ -212,7 +207,7 @@ export class Lab {
     for (const socket of this.#sockets) socket.destroy();
     for (const server of this.#servers) server.close();
     writeFileSync(`${this.#homeCgroup}/cgroup.procs`, String(process.pid));
-    for (const name of ['node', ...this.#pods.map((pod) => pod.name)]) sh(`ip netns del ${netnsName(name)}`);
+    ip(null, ...['node', ...this.#pods.map((pod) => pod.name)].map((name) => `netns del ${netnsName(name)}`));
     for (const pod of this.#pods) rmdirSync(pod.cgroup);
     for (const path of [this.ztunnelCgroup, this.hostCgroup, this.cgroupRoot]) rmdirSync(path);
     this.removePins();
@@ -220,9 +215,15 @@ export class Lab {
   }
 
   #addNetns(name: string): string {
-    sh(`ip netns add ${netnsName(name)}; ip -n ${netnsName(name)} link set lo up`);
+    ip(null, `netns add ${netnsName(name)}`);
     return `/run/netns/${netnsName(name)}`;
   }
+}
+
+/** In the lab's namespace of that name, or our own: one process for all lines, since an emulated kernel takes long to start one. */
+function ip(name: string | null, ...lines: readonly string[]): void {
+  const where = name === null ? [] : ['-n', netnsName(name)];
+  execFileSync('ip', [...where, '-batch', '-'], { input: `${lines.join('\n')}\n` });
 }
 
 const netnsName = (name: string): string => `${prefix}-${process.pid}-${name}`;

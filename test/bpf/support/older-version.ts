@@ -1,4 +1,4 @@
-/** The addon as an agent of another version would call it, whose maps have the layouts of `older-object.ts`. */
+/** The addon as an agent of another version would call it, whose maps have the layouts of the object `older` of `other-objects.ts`. */
 import { type EarlierLayout, earlierLayout } from '../../../src/datapath/abi/earlier-layout.ts';
 import { decode, encode, type Field } from '../../../src/datapath/abi/field.ts';
 import { ended } from '../../../src/datapath/abi/layout.ts';

@@ -3,7 +3,7 @@ import { type LabPod, sh } from './lab.ts';
 
 /** Runs a shell line in a pod's network namespace, and returns what it prints. */
 export const inside = ({ netns }: Pick<LabPod, 'netns'>, line: string): string =>
-  sh(`ip netns exec ${netns.split('/').at(-1)} sh -c '${line}'`);
+  sh(`nsenter --net=${netns} sh -c '${line}'`);
 
 /** Packets of the hook and kind are dealt with so, until what this returns is called. */
 export function packetRule(pod: LabPod, hook: 'input' | 'output', rule: string): () => void {

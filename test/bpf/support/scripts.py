@@ -9,6 +9,8 @@ import ctypes, errno, json, os, select, signal, socket, sys, traceback
 
 CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)
+# How many times as long scripts are to wait as on a usual machine.
+patience = float(os.environ.get('MESH_EBPF_PATIENCE', '1'))
 
 
 def enter(netns, cgroup):
@@ -24,7 +26,7 @@ def run_script():
     try:
         request = json.loads(sys.stdin.readline())
         enter(request['netns'], request['cgroup'])
-        names = {'arg': request['arg'], 'errno': errno, 'json': json, 'socket': socket, 'sys': sys}
+        names = {'arg': request['arg'], 'errno': errno, 'json': json, 'patience': patience, 'socket': socket, 'sys': sys}
         exec(request['script'], names)
     except BaseException:
         print(f'\n!{traceback.format_exc()}')

@@ -1,4 +1,7 @@
-/** Python for the pods' side of the tests: sockets used the way applications use them. Each prints JSON. */
+/**
+ * Python for the pods' side of the tests: sockets used the way applications use them. Each prints JSON. `patience` is that of
+ * `test/netns/support/wait.ts`; with it a socket waits no longer than it takes to send its first packet four times.
+ */
 
 const common = `
 def families(ip): return socket.AF_INET6 if ':' in ip else socket.AF_INET
@@ -16,7 +19,7 @@ def story(s):
 
 def new(ip, protocol=0):
     s = socket.socket(families(ip), socket.SOCK_STREAM, protocol)
-    s.settimeout(3)
+    s.settimeout(min(3 * patience, 12))
     return s
 `;
 
@@ -65,10 +68,10 @@ def main():
     s = new(arg[0])
     s.setblocking(False)
     codes = [s.connect_ex((arg[0], arg[1]))]
-    select.select([], [s], [], 3)
+    select.select([], [s], [], 3 * patience)
     codes.append(s.connect_ex((arg[0], arg[1])))
     codes.append(s.connect_ex((arg[0], arg[1])))
-    s.settimeout(3)
+    s.settimeout(3 * patience)
     return {'codes': [errno.errorcode.get(c, c) for c in codes], **story(s)}
 guarded(main)
 `;
@@ -158,7 +161,7 @@ for i in range(count):
     sockets.append(s)
 answers = []
 for s in sockets:
-    s.settimeout(5)
+    s.settimeout(5 * patience)
     answers.append(s.recv(100).decode())
 print(json.dumps(answers))
 `;

@@ -38,7 +38,7 @@ def server(number):
             c, _ = s.accept()
             early = ''
             if arg.get('reads'):
-                c.settimeout(5)
+                c.settimeout(5 * patience)
                 early = c.recv(100).decode()
             c.sendall(f'listener {number} {early}'.strip().encode())
             try:

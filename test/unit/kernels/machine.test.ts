@@ -39,8 +39,7 @@ describe('the steps', () => {
       root: '/src',
       results: '/r',
       bundles: '/b',
-      variantObject: '/v.o',
-      olderObject: '/older/mesh.bpf.o',
+      objects: '/o',
     });
     const names = steps.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
