@@ -56,11 +56,14 @@ function titleOf(name: string, values: readonly unknown[]): string {
 
 function fill(name: string, values: readonly unknown[]): string {
   let next = 0;
-  return name.replaceAll(/%[sd]/g, () => String(values[next++]));
+  return name.replaceAll(/%[sdi]/g, () => String(values[next++]));
 }
 
 /** Jest's kind: the test is counted as skipped, and not run. */
 const skip = (name: string, _body?: Body): void => void nodeIt(name, { skip: true });
 
+/** Of a suite: counted as one test that was. */
+const skipEach = Object.assign(skip, { each: eachOf(skip) });
+
 export const it = Object.assign(testCase, { each: eachOf(testCase), skip });
-export const describe = Object.assign(suite, { each: eachOf(suite) });
+export const describe = Object.assign(suite, { each: eachOf(suite), skip: skipEach });

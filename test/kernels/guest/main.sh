@@ -23,8 +23,9 @@ cd "$MESH_ROOT" || exit
 tell boot "$(uname -r)"
 while read -r name seconds command; do
   tell begin "$name"
+  SECONDS=0
   timeout --kill-after=10 "$seconds" bash -c "$command" >"$MESH_RESULTS/$name.log" 2>&1 </dev/null 3>&-
-  tell end "$name" $?
+  tell end "$name" $? $SECONDS
 done <"$MESH_RESULTS/steps"
 dmesg >"$MESH_RESULTS/dmesg.log"
 tell done

@@ -1,6 +1,7 @@
 /** What a run of the matrix says of one kernel: each step's outcome, what it skipped, and everything that is wrong. Pure. */
 import type { Run } from '../machine/boot.ts';
 import { complaintsOf, panicOf } from '../machine/console.ts';
+import type { StepEnd } from '../machine/transcript.ts';
 import type { Step } from '../steps.ts';
 import { missingFeatures, skipDifferences, type Skips } from './features.ts';
 import { type ProgramCost, programCosts } from './programs.ts';
@@ -10,6 +11,8 @@ export interface StepResult {
   readonly name: string;
   /** Of tests; a step without counts as one. */
   readonly counts: Counts;
+  /** How long it took; undefined when it did not come to its end. */
+  readonly seconds: number | undefined;
   /** What is wrong, one sentence each; empty when all is well. */
   readonly problems: readonly string[];
 }
@@ -42,10 +45,10 @@ export interface Evidence {
 
 export function judgeKernel(evidence: Evidence): KernelResult {
   const { series, seconds, steps, run, file } = evidence;
-  const ended = new Map(run.transcript.ended.map(({ step, status }) => [step, status]));
+  const ended = new Map(run.transcript.ended.map((end) => [end.step, end]));
   const results = steps.map((step) => judgeStep(step, ended.get(step.name), file));
   const isEnded = (kind: Step['kind']): boolean =>
-    steps.some((step) => step.kind === kind && ended.get(step.name) === 0);
+    steps.some((step) => step.kind === kind && ended.get(step.name)?.status === 0);
   const programs = isEnded('programs') ? programCosts(file('programs.log'), file('programs.json')) : [];
   const titles = steps.map(({ name }) => titlesOf(file(`${name}.tap`)));
   const skipped = {
@@ -93,15 +96,19 @@ function machineProblems({ run, release }: Evidence): readonly string[] {
 const nothing: Counts = { passed: 0, failed: 0, skipped: 0 };
 const one = (passed: boolean): Counts => ({ ...nothing, passed: passed ? 1 : 0, failed: passed ? 0 : 1 });
 
-function judgeStep({ name, kind }: Step, status: number | undefined, file: Evidence['file']): StepResult {
-  if (status === undefined) return { name, counts: one(false), problems: ['did not come to its end'] };
+function judgeStep({ name, kind }: Step, end: StepEnd | undefined, file: Evidence['file']): StepResult {
+  const seconds = end?.seconds;
+  if (end === undefined) return { name, seconds, counts: one(false), problems: ['did not come to its end'] };
+  const { status } = end;
   const problems = status === 0 ? [] : [statusProblem(status)];
-  if (kind !== 'tests') return { name, counts: one(status === 0), problems };
+  if (kind !== 'tests') return { name, seconds, counts: one(status === 0), problems };
   const counts = countsOf(file(`${name}.tap`));
-  if (counts === undefined) return { name, counts: one(false), problems: [...problems, 'counted no tests'] };
+  if (counts === undefined)
+    return { name, seconds, counts: one(false), problems: [...problems, 'counted no tests'] };
   const { failed } = titlesOf(file(`${name}.tap`));
   return {
     name,
+    seconds,
     counts: status === 0 || counts.failed > 0 ? counts : { ...counts, failed: 1 },
     problems: [
       ...problems,

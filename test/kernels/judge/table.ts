@@ -2,6 +2,7 @@
 import { renderTable } from '../../bench/report.ts';
 import type { Skips } from './features.ts';
 import type { KernelResult } from './result.ts';
+import type { Counts } from './tap.ts';
 
 export function renderMatrix(results: readonly KernelResult[]): string {
   return [
@@ -27,20 +28,29 @@ function stepTable(results: readonly KernelResult[]): readonly Line[] {
     ['step', '', ...results.map(({ series }) => series)],
     ['kernel', '', ...results.map(({ release }) => release ?? 'did not boot')],
     ...names.map((name) => [name, '', ...results.map((result) => outcome(result, name))]),
-    ['seconds', '', ...results.map(({ seconds }) => seconds.toFixed(0))],
+    ['all', '', ...results.map(outcomeOfAll)],
   ];
 }
 
 function outcome({ steps }: KernelResult, name: string): string {
   const found = steps.find((step) => step.name === name);
   if (found === undefined) return '-';
-  const { passed, failed, skipped } = found.counts;
-  return [
+  const { counts, problems, seconds } = found;
+  return words(counts, problems.length > 0, seconds);
+}
+
+function outcomeOfAll(result: KernelResult): string {
+  const skipped = result.steps.reduce((sum, { counts }) => sum + counts.skipped, 0);
+  return words({ ...tally([result]), skipped }, result.problems.length > 0, result.seconds);
+}
+
+const words = ({ passed, failed, skipped }: Counts, isWrong: boolean, seconds: number | undefined): string =>
+  [
     `${passed} ok`,
     ...(skipped > 0 ? [`${skipped} skipped`] : []),
-    ...(found.problems.length > 0 ? [`${failed} FAILED`] : []),
+    ...(isWrong ? [`${failed} FAILED`] : []),
+    ...(seconds === undefined ? [] : [`${seconds.toFixed(0)} s`]),
   ].join(', ');
-}
 
 function programTable(results: readonly KernelResult[]): readonly Line[] {
   const names = [...new Set(results.flatMap(({ programs }) => programs.map(({ program }) => program)))];

@@ -7,6 +7,7 @@ export interface StepEnd {
   readonly step: string;
   /** The command's exit status; 124 or 137: it was ended because its time was up. */
   readonly status: number;
+  readonly seconds: number;
 }
 
 export interface Transcript {
@@ -47,11 +48,11 @@ function follow(
   { steps }: Expected,
   heard: Transcript,
   word: string,
-  [first, second, ...more]: readonly string[],
+  [first, second, third, ...more]: readonly string[],
 ): Transcript | undefined {
   const { release, ended, running, complete } = heard;
   const due = steps[ended.length];
-  if (complete || more.length > 0) return undefined;
+  if (complete || more.length > 0 || (third !== undefined && word !== 'end')) return undefined;
   if (word === 'boot') {
     return release === undefined && first !== undefined && second === undefined
       ? { ...heard, release: first }
@@ -63,10 +64,14 @@ function follow(
     return isDue ? { ...heard, running: first } : undefined;
   }
   if (word === 'end') {
-    const status = /^\d{1,3}$/.test(second ?? '') ? Number(second) : undefined;
-    if (running === undefined || first !== running || status === undefined) return undefined;
-    return { ...heard, running: undefined, ended: [...ended, { step: running, status }] };
+    const [status, seconds] = [parseCount(second, 3), parseCount(third, 5)];
+    if (running === undefined || first !== running) return undefined;
+    if (status === undefined || seconds === undefined) return undefined;
+    return { ...heard, running: undefined, ended: [...ended, { step: running, status, seconds }] };
   }
   const isDone = word === 'done' && running === undefined && due === undefined && first === undefined;
   return isDone ? { ...heard, complete: true } : undefined;
 }
+
+const parseCount = (text: string | undefined, digits: number): number | undefined =>
+  text !== undefined && text.length <= digits && /^\d+$/.test(text) ? Number(text) : undefined;

@@ -139,7 +139,7 @@ const steps: readonly Step[] = [
 const run = (changes: Partial<Run['transcript']> & Partial<Omit<Run, 'transcript'>> = {}): Run => ({
   transcript: {
     release: changes.release ?? '6.1.0-1-amd64',
-    ended: changes.ended ?? steps.map(({ name }) => ({ step: name, status: 0 })),
+    ended: changes.ended ?? steps.map(({ name }) => ({ step: name, status: 0, seconds: 7 })),
     running: changes.running,
     complete: changes.complete ?? true,
     nonsense: changes.nonsense,
@@ -173,7 +173,10 @@ describe('a kernel', () => {
     const result = judgeKernel(evidence());
     expect(result.problems).toEqual([]);
     expect(tally([result])).toEqual({ passed: 5, failed: 0 });
-    expect(renderMatrix([result])).toContain('149 / 177 / 762');
+    const text = renderMatrix([result]);
+    expect(text).toContain('149 / 177 / 762');
+    expect(text).toMatch(/^lab +3 ok, 7 s$/m);
+    expect(text).toMatch(/^all +5 ok, 61 s$/m);
   });
 
   it.each<[string, Partial<Evidence>, string]>([
@@ -181,7 +184,7 @@ describe('a kernel', () => {
       'that panicked names the panic and the step',
       {
         run: run({
-          ended: [{ step: 'programs', status: 0 }],
+          ended: [{ step: 'programs', status: 0, seconds: 7 }],
           running: 'lab',
           complete: false,
           console: 'Kernel panic - not syncing: Oops',
@@ -193,7 +196,7 @@ describe('a kernel', () => {
       'that hung is a timeout',
       {
         run: run({
-          ended: [{ step: 'programs', status: 0 }],
+          ended: [{ step: 'programs', status: 0, seconds: 7 }],
           running: 'lab',
           complete: false,
           timedOut: true,
@@ -221,8 +224,8 @@ describe('a kernel', () => {
       {
         run: run({
           ended: [
-            { step: 'programs', status: 0 },
-            { step: 'lab', status: 1 },
+            { step: 'programs', status: 0, seconds: 7 },
+            { step: 'lab', status: 1, seconds: 7 },
           ],
         }),
       },
@@ -233,8 +236,8 @@ describe('a kernel', () => {
       {
         run: run({
           ended: [
-            { step: 'programs', status: 0 },
-            { step: 'lab', status: 124 },
+            { step: 'programs', status: 0, seconds: 7 },
+            { step: 'lab', status: 124, seconds: 7 },
           ],
         }),
       },

@@ -9,19 +9,19 @@ const heard = (...lines: readonly string[]): Transcript =>
 const whole = [
   'c0ffee boot 5.10.0-46-amd64',
   'c0ffee begin bpf',
-  'c0ffee end bpf 0',
+  'c0ffee end bpf 0 12',
   'c0ffee begin lab',
-  'c0ffee end lab 1',
+  'c0ffee end lab 1 345',
   'c0ffee done',
 ];
 
 describe('what a guest says', () => {
-  it('is its release, the exit status of each step, and that it is done', () => {
+  it('is its release, the exit status of each step and how long it took, and that it is done', () => {
     expect(heard(...whole)).toEqual({
       release: '5.10.0-46-amd64',
       ended: [
-        { step: 'bpf', status: 0 },
-        { step: 'lab', status: 1 },
+        { step: 'bpf', status: 0, seconds: 12 },
+        { step: 'lab', status: 1, seconds: 345 },
       ],
       running: undefined,
       complete: true,
@@ -43,10 +43,12 @@ describe('what a guest says', () => {
     ['a step that is not due', [...whole.slice(0, 1), 'c0ffee begin lab'], 'c0ffee begin lab'],
     ['the same step again', [...whole.slice(0, 3), 'c0ffee begin bpf'], 'c0ffee begin bpf'],
     ['a step within a step', [...whole.slice(0, 2), 'c0ffee begin lab'], 'c0ffee begin lab'],
-    ['the end of another step', [...whole.slice(0, 2), 'c0ffee end lab 0'], 'c0ffee end lab 0'],
+    ['the end of another step', [...whole.slice(0, 2), 'c0ffee end lab 0 1'], 'c0ffee end lab 0 1'],
     ['an end without a status', [...whole.slice(0, 2), 'c0ffee end bpf'], 'c0ffee end bpf'],
-    ['a status that is none', [...whole.slice(0, 2), 'c0ffee end bpf ok'], 'c0ffee end bpf ok'],
-    ['a status and more', [...whole.slice(0, 2), 'c0ffee end bpf 0 0'], 'c0ffee end bpf 0 0'],
+    ['a status that is none', [...whole.slice(0, 2), 'c0ffee end bpf ok 1'], 'c0ffee end bpf ok 1'],
+    ['an end without a time', [...whole.slice(0, 2), 'c0ffee end bpf 0'], 'c0ffee end bpf 0'],
+    ['a time and more', [...whole.slice(0, 2), 'c0ffee end bpf 0 0 0'], 'c0ffee end bpf 0 0 0'],
+    ['a boot and more', ['c0ffee boot 5.10 a b'], 'c0ffee boot 5.10 a b'],
     ['done before the last step', [...whole.slice(0, 3), 'c0ffee done'], 'c0ffee done'],
     ['done within a step', [...whole.slice(0, 4), 'c0ffee done'], 'c0ffee done'],
     ['done and more', [...whole.slice(0, 5), 'c0ffee done 0'], 'c0ffee done 0'],
