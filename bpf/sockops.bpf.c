@@ -117,6 +117,7 @@ static __always_inline void account(struct bpf_sock_ops *ctx, const struct mesh_
         .original_ip = flow->origin.original_ip,
         .original_port = flow->origin.original_port,
         .last_state = ctx->args[0],
+        .accelerated = short_way != NULL,
     };
     if (tell(&record) != 0)
         count(MESH_COUNTER_ENDED_UNTOLD);

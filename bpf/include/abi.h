@@ -261,7 +261,8 @@ struct mesh_ended {
     struct mesh_addr original_ip; /* what the application dialled; zero if it is what was reached */
     __u16 original_port;          /* host order */
     __u8 last_state;              /* enum of <linux/bpf.h>: BPF_TCP_… */
-    __u8 pad[5];
+    __u8 accelerated;             /* 1: it went from socket to socket, at least in part */
+    __u8 pad[4];
 };
 
 /* Key of `ends`. By the cookie of the dialling socket, which no other connection ever has: what is found

@@ -10,7 +10,7 @@ import type { FailureThrottle } from './failure-throttle.ts';
 import { failedEarly, outcomeOf } from './outcome.ts';
 
 /** The logger leaves out what is undefined. */
-type LineFields = Readonly<Record<string, string | number | undefined>>;
+type LineFields = Readonly<Record<string, string | number | boolean | undefined>>;
 
 export interface AccessLogDeps {
   readonly log: Logger;
@@ -58,6 +58,7 @@ export class AccessLog {
       ...(record.kernel !== undefined && {
         rtt: record.kernel.rttMs === undefined ? undefined : `${record.kernel.rttMs}ms`,
         retransmits: record.kernel.retransmits,
+        accelerated: record.accelerated === true || undefined,
       }),
       ...verdictFields(record),
       ...(error !== undefined && {

@@ -81,6 +81,7 @@ function add(sum: Sum, last: EndedConnection): void {
   sum.bytesReceived += last.bytesReceived;
   sum.rttMs = longest(sum.rttMs, last.rttMs);
   sum.retransmits += last.retransmits;
+  sum.accelerated ||= last.accelerated;
 }
 
 const longest = (a: number | undefined, b: number | undefined): number | undefined =>

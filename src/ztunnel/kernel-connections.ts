@@ -108,7 +108,7 @@ export class KernelConnections {
 
   #tell({ connections, ...connection }: ToldConnection, revoked: Verdict | undefined): void {
     const { ledger, nextId, mesh, authorizer, clock } = this.#deps;
-    const { ageMs, durationMs, bytesSent, bytesReceived, rttMs, retransmits } = connection;
+    const { ageMs, durationMs, bytesSent, bytesReceived, rttMs, retransmits, accelerated } = connection;
     const facts = factsOf(mesh.view, connection, mesh.view.workloadByIp(connection.destination.ip)?.uid);
     const record: ConnectionRecord = {
       ...facts,
@@ -121,6 +121,7 @@ export class KernelConnections {
       bytesReceived,
       error: revoked === undefined ? undefined : lateDenial(revoked),
       kernel: { rttMs, retransmits },
+      accelerated,
       ...(connections > 1 && { connections }),
     };
     ledger.completed(record);

@@ -175,6 +175,7 @@ describe('an application that looks closely', () => {
 const none = async (): Promise<void> => {
   const count = await counted(() => run(scripts.sendAndHalfClose, promptPort, 1000));
   expect([count('accelerated'), count('acceleratedBytes')]).toEqual([0, 0]);
+  expect((await endOfOne()).accelerated).toBe(false);
 };
 
 describe('nobody is accelerated', () => {
@@ -209,7 +210,7 @@ describe('an accelerated connection', () => {
       expect(await run(scripts.sendAndHalfClose, promptPort, 1000)).toBe(true);
     });
     expect(count('acceleratedBytes')).toBe(9 + 1000 + 32 + 100);
-    expect(await endOfOne()).toMatchObject({ bytesSent: 9 + 1000 });
+    expect(await endOfOne()).toMatchObject({ bytesSent: 9 + 1000, accelerated: true });
     // One less where the server's end came together with its last bytes, of which the kernel does not tell.
     expect([131, 132]).toContain((await endOfOne()).bytesReceived);
   });

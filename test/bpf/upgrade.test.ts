@@ -155,6 +155,7 @@ describe.each([
     // Of the two recorders that may tell of an end, each knew all bytes.
     const told = ended.map(({ bytesSent, bytesReceived }) => [bytesSent, Math.ceil(bytesReceived / 100) * 100]);
     expect(told.flat().toSorted((a, b) => a - b)).toEqual([...Array(6).fill(300), ...Array(20).fill(6000)]);
+    expect(ended.filter(({ accelerated }) => accelerated)).toHaveLength(13);
     expect(mesh.datapath.counters().acceleratedBytes).toBe(acceleratedBytes);
     await until('their records to go', () => dumpMap(native, mesh.lab.pinRoot, 'accelerated').length === 0);
   });

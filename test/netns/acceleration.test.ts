@@ -34,6 +34,7 @@ async function holding(lab: Lab, client: string, look: () => Promise<void>): Pro
   await until('the kernel to carry them', async () => (await carried(lab, client)).length === 4);
   await look();
   held.stop();
+  await until('their end', async () => (await carried(lab, client)).length === 0);
 }
 
 scenario('connections of pods that ask for it are accelerated, and told so on both sides', async (lab) => {

@@ -240,6 +240,8 @@ export interface Ended {
   readonly originalPort: number;
   /** `BPF_TCP_…` of <linux/bpf.h>. */
   readonly lastState: number;
+  /** It went from socket to socket, at least in part. */
+  readonly accelerated: boolean;
 }
 
 /** An end of an accelerated connection, which has the dialling socket's cookie for its name. */
@@ -382,6 +384,7 @@ export const ended = struct<Ended>('mesh_ended', {
   originalIp: optionalAddress,
   originalPort: u16,
   lastState: u8,
+  accelerated: bool,
 });
 
 export const endKey = struct<EndKey>('mesh_end_key', { connection: u64, end: choice(u32, ends) });

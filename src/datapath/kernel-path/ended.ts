@@ -25,6 +25,8 @@ export interface EndedConnection {
   /** Smoothed round trip; undefined: never measured. */
   readonly rttMs: number | undefined;
   readonly retransmits: number;
+  /** It went from socket to socket, at least in part. */
+  readonly accelerated: boolean;
 }
 
 /** `BPF_TCP_…`: where the application had closed and the other side knew; and where the other side had. */
@@ -100,6 +102,7 @@ function readEnded(
     bytesReceived: dataBytes(rest.bytesReceived, finReceived.has(lastState) ? 1 : 0),
     rttMs: srttUs === 0 ? undefined : srttUs / 8000,
     retransmits,
+    accelerated: rest.accelerated,
   };
 }
 

@@ -10,7 +10,7 @@ import type { Accelerated, Flow, FlowKey } from '../abi/layout.ts';
 import type { MapTable } from '../map-table.ts';
 import type { EarlierTable } from './earlier-table.ts';
 
-export type EarlierAccelerated = Pick<EarlierTable<bigint, Accelerated>, 'entries' | 'delete'>;
+export type EarlierAccelerated = Pick<EarlierTable<bigint, Accelerated>, 'entries' | 'take'>;
 
 export interface AcceleratedRecordsDeps {
   /** Undefined stands for one that cannot be read. */
@@ -35,9 +35,10 @@ export class AcceleratedRecords {
   /** Not before the new maps are pinned: it is the only place where it is from now on. */
   move(): void {
     this.#each((table) => {
-      for (const [cookie, record] of table.entries()) {
-        this.#deps.ours.set(cookie, record);
-        table.delete(cookie);
+      for (const [cookie] of table.entries()) {
+        // Taken at once: bytes that are counted after it was read would be in neither.
+        const record = table.take(cookie);
+        if (record !== undefined) this.#deps.ours.set(cookie, record);
       }
     });
   }

@@ -7,7 +7,7 @@ import type { MapSpec } from '../maps.ts';
 
 export type EarlierCalls = Pick<
   NativeBinding,
-  'mapInfo' | 'mapStructs' | 'mapLookup' | 'mapUpdate' | 'mapDelete' | 'mapDump'
+  'mapInfo' | 'mapStructs' | 'mapLookup' | 'mapLookupAndDelete' | 'mapUpdate' | 'mapDelete' | 'mapDump'
 >;
 
 export class EarlierTable<K, V> {
@@ -39,6 +39,12 @@ export class EarlierTable<K, V> {
 
   get(key: K): V | undefined {
     const bytes = this.#call(() => this.#native.mapLookup(this.#fd, this.#keyBytes(key)));
+    return bytes === null ? undefined : this.#value.decode(bytes);
+  }
+
+  /** Takes an entry out, as it was at that moment. */
+  take(key: K): V | undefined {
+    const bytes = this.#call(() => this.#native.mapLookupAndDelete(this.#fd, this.#keyBytes(key)));
     return bytes === null ? undefined : this.#value.decode(bytes);
   }
 

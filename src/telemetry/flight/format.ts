@@ -90,6 +90,7 @@ const RecordLine = Type.Object({
   kernel: Type.Optional(
     Type.Object({ rttMs: Type.Optional(Type.Number({ minimum: 0 })), retransmits: count }),
   ),
+  accelerated: Type.Optional(Type.Boolean()),
   connections: Type.Optional(Type.Integer({ minimum: 1 })),
   error: Type.Optional(
     Type.Object({

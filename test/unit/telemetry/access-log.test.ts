@@ -32,6 +32,18 @@ function accessLog(): {
 }
 
 describe('the access log', () => {
+  it('says of what the kernel carried that it was accelerated, where it was', () => {
+    const { lines, log } = accessLog();
+    const carried = { path: 'kernel', kernel: { rttMs: 0.05, retransmits: 0 } } as const;
+    for (const accelerated of [true, false, undefined])
+      log.completed(record(accelerated === undefined ? carried : { ...carried, accelerated }));
+    expect(lines.map((line) => [line['rtt'], line['accelerated']])).toEqual([
+      ['0.05ms', true],
+      ['0.05ms', undefined],
+      ['0.05ms', undefined],
+    ]);
+  });
+
   it('writes one line for a connection, with the fields of Istio’s ztunnel', () => {
     const { lines, log } = accessLog();
     log.completed(record());

@@ -18,6 +18,7 @@ const ended = (i: number, extra: Partial<EndedConnection> = {}): EndedConnection
   bytesReceived: 20,
   rttMs: 0.05,
   retransmits: 1,
+  accelerated: false,
   ...extra,
 });
 
@@ -53,7 +54,11 @@ describe('connections that end', () => {
 
   it('are told together beyond twenty-five, with the sums of all, the longest of times and the last one’s port', () => {
     const told = storm().fold(
-      many(1000, (i) => ({ durationMs: i === 500 ? 70 : 2, rttMs: i === 600 ? undefined : i / 1000 })),
+      many(1000, (i) => ({
+        durationMs: i === 500 ? 70 : 2,
+        rttMs: i === 600 ? undefined : i / 1000,
+        accelerated: i === 700,
+      })),
     );
     expect(told).toHaveLength(26);
     expect(told.at(-1)).toEqual({
@@ -64,6 +69,7 @@ describe('connections that end', () => {
       bytesReceived: 19_500,
       rttMs: 0.999,
       retransmits: 975,
+      accelerated: true,
     });
   });
 

@@ -72,6 +72,7 @@ const ended = (of: KernelConnection): EndedConnection => ({
   bytesReceived: 20,
   rttMs: 0.05,
   retransmits: 1,
+  accelerated: of.isAccelerated,
 });
 
 const ofWeb = from('10.0.0.1:4001', web.uid, 1n);
@@ -173,6 +174,7 @@ describe('a connection that has ended', () => {
       error: undefined,
       verdict: { allowed: true },
       kernel: { rttMs: 0.05, retransmits: 1 },
+      accelerated: false,
     });
     expect(records[1]).toMatchObject({ id: 'k-1', direction: 'outbound', traceId: records[0]?.traceId });
     expect(records[1]?.verdict).toBeUndefined();

@@ -24,6 +24,7 @@ const record = encode(ended, {
   originalIp: undefined,
   originalPort: 0,
   lastState: 6,
+  accelerated: true,
 });
 
 function following() {

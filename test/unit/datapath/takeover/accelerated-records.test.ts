@@ -14,7 +14,11 @@ let warnings: string[];
 
 const earlier = (): EarlierAccelerated => ({
   entries: () => [...theirs],
-  delete: (cookie) => theirs.delete(cookie),
+  take(cookie) {
+    const found = theirs.get(cookie);
+    theirs.delete(cookie);
+    return found;
+  },
 });
 
 const records = (...tables: (EarlierAccelerated | undefined)[]): AcceleratedRecords =>

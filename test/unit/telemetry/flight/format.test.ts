@@ -50,7 +50,7 @@ const stories: readonly Partial<ConnectionRecord>[] = [
     transport: 'udp',
     error: { code: 'POLICY_DENIED', hop: 'policy', message: 'x', hint: undefined },
   },
-  { path: 'kernel', kernel: { rttMs: 0.05, retransmits: 2 }, connections: 9900 },
+  { path: 'kernel', kernel: { rttMs: 0.05, retransmits: 2 }, accelerated: true, connections: 9900 },
   { path: 'kernel', kernel: { rttMs: undefined, retransmits: 0 } },
 ];
 
