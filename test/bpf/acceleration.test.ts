@@ -13,6 +13,7 @@ import { findLeftovers, ownedBy, uninstallDatapath } from '../../src/datapath/un
 import type { NodeName } from '../../src/model/mesh.ts';
 import { eventually, patience } from '../netns/support/wait.ts';
 import * as scripts from './support/acceleration-scripts.ts';
+import { describeAccelerated, itAccelerates } from './support/kernel.ts';
 import { native, objectPath, sh } from './support/lab.ts';
 import { accepted, type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from './support/mesh.ts';
 import { connect } from './support/scripts.ts';
@@ -92,11 +93,9 @@ const kernel = major * 1000 + minor;
 /** An emulated kernel takes minutes for what others do in seconds. */
 const connections = patience > 1 ? 300 : 2000;
 
-describe.each([
-  ['off', 'off', {}, 0],
-  ['auto, and both pods ask for it', 'auto', everybody, connections],
-  ['forced', 'forced', {}, connections],
-] as const)('switched %s', (_, mode, wishes, accelerated) => {
+type Setting = readonly [title: string, mode: Mode, wishes: Readonly<Record<string, boolean>>, accelerated: number];
+
+const arrives = (_: string, mode: Mode, wishes: Setting[2], accelerated: number): void => {
   it(`has every byte arrive on ${connections} connections, on each of both sides, in its order`, async () => {
     await become(mode, wishes);
     const count = await counted(async () => {
@@ -112,9 +111,15 @@ describe.each([
       Promise.resolve(dumpMap(native, mesh.lab.pinRoot, 'accelerated').length === 0 || undefined),
     );
   }, 120_000 * patience);
-});
+};
 
-describe('blocking sockets', () => {
+describe.each<Setting>([['off', 'off', {}, 0]])('switched %s', arrives);
+describeAccelerated.each<Setting>([
+  ['auto, and both pods ask for it', 'auto', everybody, connections],
+  ['forced', 'forced', {}, connections],
+])('switched %s', arrives);
+
+describeAccelerated('blocking sockets', () => {
   const pairs = 60;
   const eagains = async (): Promise<number> => {
     const outcome = (await run(scripts.halfCloseWhileReading, promptPort, pairs)) as { EAGAIN: number };
@@ -133,7 +138,7 @@ describe('blocking sockets', () => {
   });
 });
 
-describe('an application that looks closely', () => {
+describeAccelerated('an application that looks closely', () => {
   const asOnTcp = {
     MSG_WAITALL: 6,
     splice: 3,
@@ -178,7 +183,7 @@ const none = async (): Promise<void> => {
   expect((await endOfOne()).accelerated).toBe(false);
 };
 
-describe('nobody is accelerated', () => {
+describeAccelerated('nobody is accelerated', () => {
   it.each(['a', 'b'])('in auto, where only %s asks for it', async (name) => {
     await become('auto', { [name]: true });
     await none();
@@ -201,7 +206,7 @@ describe('nobody is accelerated', () => {
 const endOfOne = (): Promise<EndedConnection> =>
   eventually('the end of the connection', () => Promise.resolve(ended.at(0)));
 
-describe('an accelerated connection', () => {
+describeAccelerated('an accelerated connection', () => {
   beforeEach(() => become('forced'));
 
 
@@ -288,7 +293,7 @@ describe('an accelerated connection', () => {
 
 const shown = (): unknown => listPrograms(native, mesh.lab.pinRoot).find(({ program }) => program === 'mesh_sk_msg');
 
-it('a trial on this kernel finds every byte', async () => {
+itAccelerates('a trial on this kernel finds every byte', async () => {
   const { fault, pairs } = await tryAcceleration(native, objectPath);
   expect(fault).toBeUndefined();
   expect(pairs).toBeGreaterThan(10);
@@ -298,14 +303,14 @@ it('a trial that cannot be made says why', async () => {
   expect((await tryAcceleration(native, '/nowhere.o')).fault).toContain('/nowhere.o');
 });
 
-it('the program is shown with the others where it is used', async () => {
+itAccelerates('the program is shown with the others where it is used', async () => {
   await become('forced');
   expect(shown()).toMatchObject({ attached: true, target: 'map ends' });
   await become('off');
   expect(shown()).toBeUndefined();
 });
 
-describe('uninstalling', () => {
+describeAccelerated('uninstalling a node that accelerates', () => {
   it('leaves nothing, and ends the accelerated connections that are open', async () => {
     await become('forced');
     const outcome = run(scripts.echoUntilCut, promptPort, 20);

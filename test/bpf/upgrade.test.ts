@@ -14,6 +14,7 @@ import type { NodeName } from '../../src/model/mesh.ts';
 import type { NativeBinding } from '../../src/native/binding.ts';
 import { eventually, until } from '../netns/support/wait.ts';
 import { at, meshOf, pod, service as serviceOf } from '../support/mesh-builder.ts';
+import { itAccelerates } from './support/kernel.ts';
 import { native } from './support/lab.ts';
 import { accepted, enrolBoth, type Mesh, startMesh, stopAgent, stopMesh, waiting, wholeMesh } from './support/mesh.ts';
 import { otherObject } from './support/other-objects.ts';
@@ -136,7 +137,7 @@ describe.each([
     expect(open()).toEqual([]);
   });
 
-  it('knows every byte of accelerated ones, which go on by TCP', async () => {
+  itAccelerates('knows every byte of accelerated ones, which go on by TCP', async () => {
     stop();
     const accelerate = { kernelPath: { ...kernelPath, accelerate: 'forced' as const } };
     await install({ ...earlier(), ...accelerate });

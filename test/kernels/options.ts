@@ -15,7 +15,7 @@ export interface Options {
   readonly timeoutMinutes: number;
 }
 
-const timeoutMinutes = { usual: 20, most: 120 } as const;
+const timeoutMinutes = { usual: 60, most: 240 } as const;
 /** Of a busy host, one makes more: two that are not run at the same time wait for each other. */
 const cpus = { usual: 2, most: 8 } as const;
 

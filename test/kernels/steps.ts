@@ -27,16 +27,22 @@ export interface TestFile {
 
 const bpfTests = [
   'abi',
+  'acceleration',
+  'bpffs',
   'capture',
   'capture-probe',
   'inbound',
   'egress',
   'inspect',
   'kernel-path',
+  'kernel-path-addresses',
+  'kernel-path-share',
+  'kernel-path-sockets',
   'kernel-services',
   'kernel-sessions',
   'limits',
   'restart',
+  'self-test',
   'upgrade',
 ];
 

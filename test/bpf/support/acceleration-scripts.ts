@@ -66,7 +66,7 @@ def reply(s):
 def serve(s):
     with s:
         s.setblocking(False)
-        try: {b'e': echo, b'h': reply, b'c': lambda s: None, b'u': lambda s: ready(s, select.POLLRDHUP), b'': lambda s: None}[receive(s, 1)](s)
+        try: {b'e': echo, b'h': reply, b'c': lambda s: None, b'u': lambda s: ready(s, select.POLLRDHUP, 5), b'': lambda s: None}[receive(s, 1)](s)
         except (ConnectionError, TimeoutError, PermissionError): pass
 
 def accept(l):

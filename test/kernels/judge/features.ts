@@ -1,4 +1,5 @@
 /** What a kernel does not have, as was found and as docs/kernels.md says. Pure. */
+import { tooOld } from '../../../src/datapath/acceleration/trial.ts';
 
 export interface Skips {
   /** As `doctor` calls them. */
@@ -10,8 +11,10 @@ export interface Skips {
 /** Names of the features that `doctor -o json` calls missing. */
 export function missingFeatures(doctor: string): readonly string[] {
   const { items } = JSON.parse(doctor) as { readonly items: readonly { name: string; found: string }[] };
-  return items.filter(({ found }) => found.startsWith('missing (Linux ')).map(({ name }) => name);
+  return items.filter(({ found }) => isMissing(found)).map(({ name }) => name);
 }
+
+const isMissing = (found: string): boolean => found.startsWith('missing (Linux ') || found === tooOld;
 
 /** The rows of the document's table of what is skipped, by kernel: `| 5.10 | FEATURE, … | TEST; … |`, or `none`. */
 export function documentedSkips(text: string): ReadonlyMap<string, Skips> {

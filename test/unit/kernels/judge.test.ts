@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { kernels } from '../../kernels/kernels.ts';
+import { tooOld } from '../../../src/datapath/acceleration/trial.ts';
 import { documentedSkips, missingFeatures, skipDifferences } from '../../kernels/judge/features.ts';
 import { programCosts } from '../../kernels/judge/programs.ts';
 import { type Evidence, judgeKernel } from '../../kernels/judge/result.ts';
@@ -102,10 +103,12 @@ describe('what a kernel skips', () => {
     items: [
       { name: 'SO_NETNS_COOKIE', found: 'missing (Linux 5.14 has it)' },
       { name: 'sk_lookup programs', found: 'works' },
+      { name: 'acceleration', found: tooOld },
     ],
   });
 
-  it('is what doctor calls missing', () => expect(missingFeatures(doctor)).toEqual(['SO_NETNS_COOKIE']));
+  it('is what doctor calls missing', () =>
+    expect(missingFeatures(doctor)).toEqual(['SO_NETNS_COOKIE', 'acceleration']));
 
   it('is to be what docs/kernels.md says, both ways', () => {
     const text =
