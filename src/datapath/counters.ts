@@ -1,5 +1,5 @@
 /** The programs' event counters by name, summed over the CPUs. */
-import { type CounterName, counterNames } from './abi/layout.ts';
+import { type CounterName, counterNames } from './abi/counters.ts';
 import type { MapTable } from './map-table.ts';
 
 export function readCounters(

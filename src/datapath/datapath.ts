@@ -12,7 +12,7 @@ import type { WorkloadUid } from '../model/mesh.ts';
 import type { MeshDiff, MeshView } from '../model/view.ts';
 import type { NativeBinding } from '../native/binding.ts';
 import { mayChangeVerdicts } from '../policy/verdict-changes.ts';
-import type { CounterName } from './abi/layout.ts';
+import type { CounterName } from './abi/counters.ts';
 import { readCounters } from './counters.ts';
 import type { KernelPathScope } from './desired.ts';
 import { type Denial, followDenials } from './egress/denials.ts';

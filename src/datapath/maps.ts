@@ -4,6 +4,10 @@
  */
 import { type Field, address, nothing, u32, u64 } from './abi/field.ts';
 import * as layout from './abi/layout.ts';
+import { counterNames } from './abi/counters.ts';
+import * as serviceLayout from './abi/service-layout.ts';
+import * as egressLayout from './abi/egress-layout.ts';
+import * as accelerationLayout from './abi/acceleration-layout.ts';
 
 /** The sizes an operator may set, in entries. */
 export interface MapSizes {
@@ -151,8 +155,8 @@ export const mapSpecs = {
     type: 'hash',
     entries: (sizes) => sizes.pods * servedPerPod,
     holds: 'policy',
-    key: layout.serviceAddress,
-    value: layout.serviceEntry,
+    key: serviceLayout.serviceAddress,
+    value: serviceLayout.serviceEntry,
   }),
   endpoints: spec({
     name: 'endpoints',
@@ -162,8 +166,8 @@ export const mapSpecs = {
     type: 'hash',
     entries: (sizes) => sizes.pods * servedPerPod,
     holds: 'policy',
-    key: layout.endpointKey,
-    value: layout.endpointEntry,
+    key: serviceLayout.endpointKey,
+    value: serviceLayout.endpointEntry,
   }),
   sessions: spec({
     name: 'sessions',
@@ -174,8 +178,8 @@ export const mapSpecs = {
     type: 'hash',
     entries: (sizes) => sizes.pods * sessionsPerPod,
     holds: 'transient',
-    key: layout.sessionKey,
-    value: layout.sessionEntry,
+    key: serviceLayout.sessionKey,
+    value: serviceLayout.sessionEntry,
   }),
   egress: spec({
     name: 'egress',
@@ -185,8 +189,8 @@ export const mapSpecs = {
     type: 'lpm_trie',
     entries: (sizes) => sizes.egress,
     holds: 'policy',
-    key: layout.egressKey,
-    value: layout.egress,
+    key: egressLayout.egressKey,
+    value: egressLayout.egress,
   }),
   listeners: spec({
     name: 'listeners',
@@ -286,7 +290,7 @@ export const mapSpecs = {
     type: 'sockhash',
     entries: endsFor,
     holds: 'transient',
-    key: layout.endKey,
+    key: accelerationLayout.endKey,
     // A socket's cookie when read.
     value: u64,
   }),
@@ -299,7 +303,7 @@ export const mapSpecs = {
     entries: () => 0,
     holds: 'transient',
     key: u32,
-    value: layout.stream,
+    value: accelerationLayout.stream,
   }),
   accelerated: spec({
     name: 'accelerated',
@@ -310,7 +314,7 @@ export const mapSpecs = {
     entries: endsFor,
     holds: 'transient',
     key: u64,
-    value: layout.accelerated,
+    value: accelerationLayout.accelerated,
   }),
   cookies: spec({
     name: 'cookies',
@@ -343,7 +347,7 @@ export const mapSpecs = {
     entries: () => denialRateEntries,
     holds: 'transient',
     key: u32,
-    value: layout.denialRate,
+    value: egressLayout.denialRate,
   }),
   counters: spec({
     name: 'counters',
@@ -351,7 +355,7 @@ export const mapSpecs = {
     whenFull: 'never: one entry a counter',
     sizedBy: null,
     type: 'percpu_array',
-    entries: () => layout.counterNames.length,
+    entries: () => counterNames.length,
     holds: 'transient',
     key: u32,
     // Of one CPU.

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { endAccelerated } from '../../src/datapath/acceleration/end.ts';
 import { tryAcceleration } from '../../src/datapath/acceleration/trial.ts';
-import type { CounterName } from '../../src/datapath/abi/layout.ts';
+import type { CounterName } from '../../src/datapath/abi/counters.ts';
 import type { KernelPathScope } from '../../src/datapath/desired.ts';
 import { dumpMap } from '../../src/datapath/inspect/maps.ts';
 import { listPrograms } from '../../src/datapath/inspect/programs.ts';

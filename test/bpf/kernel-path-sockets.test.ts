@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { IpAddress } from '../../src/base/ip.ts';
-import type { CounterName } from '../../src/datapath/abi/layout.ts';
+import type { CounterName } from '../../src/datapath/abi/counters.ts';
 import { eventually } from '../netns/support/wait.ts';
 import { allow, data, forgetAccepted, kernelPath, takeBack, toZtunnel } from './support/kernel-path.ts';
 import { withMultipath } from './support/kernel.ts';

@@ -9,7 +9,7 @@ import {
   type Transport,
 } from '../../src/model/access.ts';
 import { serviceKey } from '../../src/model/mesh.ts';
-import type { Egress, EgressKey } from '../../src/datapath/abi/layout.ts';
+import type { Egress, EgressKey } from '../../src/datapath/abi/egress-layout.ts';
 
 /** `access('shop/locked', { egress: { default: 'deny', rules: [...] } })`. */
 export function access(

@@ -1,13 +1,11 @@
 /**
  * The user-space twin of `bpf/include/abi.h`: the same structs and constants under the same names, in camel case.
- * Change both together; a test and every start of the agent compare them.
+ * Change both together; a test and every start of the agent compare them. What belongs to Services, egress, acceleration and
+ * counters is in files of their own beside this one.
  */
 import type { IpAddress } from '../../base/ip.ts';
-import type { PortRange, Transport } from '../../model/access.ts';
 import {
-  type Field,
   address,
-  array,
   bits,
   bool,
   choice,
@@ -21,6 +19,16 @@ import {
   u8,
 } from './field.ts';
 import { struct, type StructLayout } from './struct.ts';
+import {
+  serviceAddress,
+  serviceEntry,
+  endpointKey,
+  endpointEntry,
+  sessionKey,
+  sessionEntry,
+} from './service-layout.ts';
+import { egressKey, portRange, egress, denial, denialRate } from './egress-layout.ts';
+import { endKey, stream, accelerated } from './acceleration-layout.ts';
 
 /** `MESH_ABI`. */
 export const abiVersion = 6;
@@ -37,59 +45,11 @@ export const drawnKinds = { nothing: 0, itself: 1, kernel: 2, other: 3 } as cons
 /** Which endpoint of a Service the kernel drew, and left to ztunnel. */
 export type Drawn = keyof typeof drawnKinds;
 
-/** `enum mesh_service_flag`. */
-export const serviceFlags = { leaves: 1 } as const;
-
 /** `enum mesh_destination_flag`. */
 export const destinationFlags = { workload: 1, service: 2, kernel: 4, accelerate: 8 } as const;
 
-/** `enum mesh_end`. */
-export const ends = { dialling: 0, accepting: 1 } as const;
-
-/** `enum mesh_stream_stage`. */
-export const streamStages = { new: 0, redirected: 1, tcp: 2 } as const;
-
 /** `enum mesh_config_flag`. */
 export const configFlags = { captureUnknown: 1, kernelPath: 2, accelerate: 4 } as const;
-
-/** `enum mesh_counter`, in its order, each with what it counts since the programs were installed. */
-export const counterHelp = {
-  captured: 'connections of enrolled pods sent to ztunnel: the destination is in the mesh',
-  capturedUnknown: 'connections of enrolled pods sent to ztunnel because the destinations map is incomplete',
-  direct: 'connections of enrolled pods left alone: the destination is not in the mesh',
-  refusedMeshPort: 'connections refused: a pod dialled one of its own mesh ports',
-  refusedNoAddress: 'connections refused: the pod has no address of the family that capture needs',
-  refusedNoMemory: 'connections refused: the kernel could not remember the original destination',
-  flowsFull: 'connections that could not be recorded because the flows map is full',
-  admittedOrigin: 'inbound connections passed to the application: the node or ztunnel made them',
-  plaintext: 'inbound plaintext connections handed to ztunnel',
-  droppedMeshPort: 'inbound connections dropped: aimed at a capture port without having been captured',
-  droppedUnknown: 'inbound connections dropped: no enrolled pod has that address',
-  droppedNoListener: 'inbound connections dropped: the pod has no plaintext listener',
-  deniedEgress: 'connections and datagrams refused by a NamespaceAccess',
-  denialsUntold: 'of those, the ones that were counted and not told: too many at a time',
-  deniedConnecting:
-    'UDP sockets that were not connected to where TCP is let through: resolvers do so to order addresses',
-  kernel: 'connections of enrolled pods to pods of this node, left to the kernel path',
-  admittedKernel: 'inbound connections passed to the application by a verdict, on the kernel path',
-  kernelAsked: 'inbound connections on the kernel path without a verdict in force: ztunnel decides',
-  droppedUnrecorded:
-    'inbound connections on the kernel path dropped: their record did not fit into the flows map',
-  refusedCrossing:
-    'connections on the kernel path refused: two pods dialled each other from the ports they dialled',
-  endedUntold: 'kernel-path connections that ended and are in no log: the agent did not read in time',
-  refusedShare: 'connections on the kernel path refused: the pod has its share of the flows map already',
-  kernelService: 'of the connections left to the kernel path, those to a Service',
-  accelerated: 'kernel-path connections that were accelerated',
-  accelerationFull: 'kernel-path connections left to TCP: the maps of accelerated ones are full',
-  accelerationLate: 'ends of accelerated connections left to TCP: they sent before the other end was there',
-  accelerationBulk: 'ends of accelerated connections that went over to TCP: they have sent too much',
-  accelerationBroken: 'messages on accelerated connections refused: the other end has gone',
-  acceleratedBytes: 'bytes that went from one socket to the other without TCP',
-} as const;
-
-export type CounterName = keyof typeof counterHelp;
-export const counterNames = Object.keys(counterHelp) as readonly CounterName[];
 
 export type OriginKind = keyof typeof originKinds;
 
@@ -125,51 +85,6 @@ export interface Destination {
   readonly flags: Readonly<Record<keyof typeof destinationFlags, boolean>>;
   /** `NAMESPACE/NAME` of the workload, or of the Service, cut to fit. */
   readonly label: string;
-}
-
-/** What an application dials. */
-export interface ServiceAddress {
-  readonly ip: IpAddress;
-  readonly port: number;
-}
-
-/** What a pod of this node may get there, each endpoint as likely as the other; or that of its session. */
-export interface ServiceEntry {
-  /** Of its entries in `endpoints`; another one with every change. */
-  readonly generation: number;
-  /** How many endpoints take the kernel path. */
-  readonly kernel: number;
-  readonly total: number;
-  readonly flags: Readonly<Record<keyof typeof serviceFlags, boolean>>;
-  /** Nothing is drawn: clients have sessions, which last so long after their last connection; 0: they do not. */
-  readonly sessionMs: number;
-}
-
-export interface EndpointKey {
-  readonly service: ServiceAddress;
-  readonly generation: number;
-  readonly index: number;
-}
-
-/** One that takes the kernel path. */
-export interface EndpointEntry {
-  readonly ip: IpAddress;
-  readonly port: number;
-}
-
-export interface SessionKey {
-  /** The first address that the pod has of the family. */
-  readonly client: IpAddress;
-  readonly service: ServiceAddress;
-}
-
-/** To which of the endpoints on the kernel path ztunnel sent this client. */
-export interface SessionEntry {
-  /** Nanoseconds of the monotonic clock. The kernel writes it, too. */
-  readonly lastUsed: bigint;
-  /** Of the Service's entry then; 0: nobody has looked whether that endpoint may still be used. */
-  readonly generation: number;
-  readonly endpoint: EndpointEntry;
 }
 
 export interface Origin {
@@ -244,27 +159,6 @@ export interface Ended {
   readonly accelerated: boolean;
 }
 
-/** An end of an accelerated connection, which has the dialling socket's cookie for its name. */
-export interface EndKey {
-  readonly connection: bigint;
-  readonly end: keyof typeof ends;
-}
-
-/** How an end sends. */
-export interface Stream extends EndKey {
-  readonly stage: keyof typeof streamStages;
-  readonly watched: boolean;
-}
-
-/** What of a connection's bytes TCP does not know of. */
-export interface Accelerated {
-  /** From the side that dialled. */
-  readonly bytesSent: bigint;
-  readonly bytesReceived: bigint;
-  /** Of each end, since the other one sent something. */
-  readonly unanswered: readonly number[];
-}
-
 const labelSize = 64;
 
 /** `label` as a map keeps it. */
@@ -299,41 +193,6 @@ export const pod = struct<Pod>('mesh_pod', {
 export const destination = struct<Destination>('mesh_destination', {
   flags: bits(u32, destinationFlags),
   label: text(labelSize),
-});
-
-export const serviceAddress = struct<ServiceAddress>('mesh_service_key', {
-  ip: address,
-  port: u16,
-});
-
-export const serviceEntry = struct<ServiceEntry>('mesh_service', {
-  generation: u32,
-  kernel: u32,
-  total: u32,
-  flags: bits(u32, serviceFlags),
-  sessionMs: u32,
-});
-
-export const endpointKey = struct<EndpointKey>('mesh_endpoint_key', {
-  service: serviceAddress,
-  generation: u32,
-  index: u32,
-});
-
-export const endpointEntry = struct<EndpointEntry>('mesh_endpoint', {
-  ip: address,
-  port: u16,
-});
-
-export const sessionKey = struct<SessionKey>('mesh_session_key', {
-  client: address,
-  service: serviceAddress,
-});
-
-export const sessionEntry = struct<SessionEntry>('mesh_session', {
-  lastUsed: u64,
-  generation: u32,
-  endpoint: endpointEntry,
 });
 
 export const origin = struct<Origin>('mesh_origin', {
@@ -385,95 +244,6 @@ export const ended = struct<Ended>('mesh_ended', {
   originalPort: u16,
   lastState: u8,
   accelerated: bool,
-});
-
-export const endKey = struct<EndKey>('mesh_end_key', { connection: u64, end: choice(u32, ends) });
-
-export const stream = struct<Stream>('mesh_stream', {
-  connection: u64,
-  end: choice(u8, ends),
-  stage: choice(u8, streamStages),
-  watched: bool,
-});
-
-export const accelerated = struct<Accelerated>('mesh_accelerated', {
-  bytesSent: u64,
-  bytesReceived: u64,
-  unanswered: array(u32, 2, () => false),
-});
-
-/** IANA's numbers. */
-const transports: Readonly<Record<Transport, number>> = { tcp: 6, udp: 17 };
-
-/** `MESH_EGRESS_RANGES`. */
-export const maxPortRanges = 16;
-
-export interface EgressKey {
-  /** Of the address: 0 to 128. IPv4 has 96 more than people write. */
-  readonly bits: number;
-  readonly set: bigint;
-  readonly base: IpAddress;
-}
-
-export interface Egress {
-  readonly open: readonly PortRange[];
-}
-
-export interface Denial {
-  /** Nanoseconds of the monotonic clock. */
-  readonly at: bigint;
-  readonly ip: IpAddress;
-  readonly podId: number;
-  /** Of the same pod, since the one told before. */
-  readonly untold: number;
-  readonly port: number;
-  readonly protocol: Transport;
-}
-
-export interface DenialRate {
-  readonly windowStart: bigint;
-  readonly told: number;
-  readonly untold: number;
-}
-
-/** What comes before the address in a key: padding and the set. */
-const setBits = 96;
-
-const setPrefixBits: Field<number> = {
-  ...u32,
-  read: (view, offset) => u32.read(view, offset) - setBits,
-  write: (view, offset, value) => u32.write(view, offset, value + setBits),
-};
-
-export const egressKey = struct<EgressKey>('mesh_egress_key', {
-  bits: setPrefixBits,
-  set: u64,
-  base: address,
-});
-
-const portRange = struct<{ first: number; last: number; protocol: Transport | 'unused' }>('mesh_port_range', {
-  first: u16,
-  last: u16,
-  protocol: choice(u8, { unused: 0, ...transports }),
-});
-
-const ranges = array(portRange, maxPortRanges, ({ protocol }) => protocol === 'unused');
-
-export const egress = struct<Egress>('mesh_egress', { open: ranges as Field<Egress['open']> });
-
-export const denial = struct<Denial>('mesh_denial', {
-  at: u64,
-  ip: address,
-  podId: u32,
-  untold: u32,
-  port: u16,
-  protocol: choice(u8, transports),
-});
-
-export const denialRate = struct<DenialRate>('mesh_denial_rate', {
-  windowStart: u64,
-  told: u32,
-  untold: u32,
 });
 
 /** All of them, for the comparison with the BPF object. */

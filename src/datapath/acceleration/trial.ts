@@ -6,7 +6,7 @@ import { asMeshError } from '../../base/errors.ts';
 import { isNativeError } from '../../native/errors.ts';
 import type { BpfObject, Fd, NativeBinding, SockhashTrial } from '../../native/binding.ts';
 import { encode, encodeAll } from '../abi/field.ts';
-import { type EndKey, endKey, type Stream, stream } from '../abi/layout.ts';
+import { type EndKey, endKey, type Stream, stream } from '../abi/acceleration-layout.ts';
 import { messageHook } from '../hooks.ts';
 import { MapTable } from '../map-table.ts';
 import { mapSpecs } from '../maps.ts';

@@ -5,7 +5,7 @@ import type { Transport } from '../../model/access.ts';
 import type { WorkloadUid } from '../../model/mesh.ts';
 import type { RingBuffer } from '../../native/binding.ts';
 import { decodeEach } from '../abi/field.ts';
-import { denial } from '../abi/layout.ts';
+import { denial } from '../abi/egress-layout.ts';
 import type { EnrolledPod } from '../pods.ts';
 
 export interface Denial {

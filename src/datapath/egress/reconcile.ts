@@ -19,7 +19,7 @@ import type { PolicyKey } from '../../model/policy.ts';
 import type { Change, MeshDiff, MeshView } from '../../model/view.ts';
 import { type EgressRules, egressRules } from '../../policy/egress-rules.ts';
 import { accessLookup } from '../../policy/namespace-access.ts';
-import { type Egress, type EgressKey, maxPortRanges } from '../abi/layout.ts';
+import { type Egress, type EgressKey, maxPortRanges } from '../abi/egress-layout.ts';
 import type { MapTable } from '../map-table.ts';
 import type { EnrolledPod } from '../pods.ts';
 import { egressEntries, type EgressEntry } from './desired.ts';

@@ -5,7 +5,8 @@
  */
 import type { Port, SocketAddress } from '../../base/ip.ts';
 import type { WorkloadUid } from '../../model/mesh.ts';
-import type { Accelerated, Flow, FlowKey, Origin } from '../abi/layout.ts';
+import type { Accelerated } from '../abi/acceleration-layout.ts';
+import type { Flow, FlowKey, Origin } from '../abi/layout.ts';
 import type { KernelPathScope } from '../desired.ts';
 import type { MapTable } from '../map-table.ts';
 import type { EnrolledPod } from '../pods.ts';

@@ -1,6 +1,6 @@
 /** What the `services` and `endpoints` maps hold, put together: after a crash, or another hand, not all of it fits. */
 import type { Port, SocketAddress } from '../../base/ip.ts';
-import type { EndpointEntry, EndpointKey, ServiceAddress, ServiceEntry } from '../abi/layout.ts';
+import type { EndpointEntry, EndpointKey, ServiceAddress, ServiceEntry } from '../abi/service-layout.ts';
 import type { ServiceChoice } from './desired.ts';
 
 export interface AppliedChoice {

@@ -8,7 +8,7 @@ import { MeshError } from '../../base/errors.ts';
 import { formatSocketAddress, type IpAddress, type Port, type SocketAddress } from '../../base/ip.ts';
 import type { Logger } from '../../base/log.ts';
 import type { MeshDiff, MeshView } from '../../model/view.ts';
-import type { EndpointEntry, EndpointKey, ServiceAddress, ServiceEntry } from '../abi/layout.ts';
+import type { EndpointEntry, EndpointKey, ServiceAddress, ServiceEntry } from '../abi/service-layout.ts';
 import type { KernelPathScope } from '../desired.ts';
 import type { MapTable } from '../map-table.ts';
 import {

@@ -7,7 +7,7 @@
 import { asMeshError, MeshError } from '../../base/errors.ts';
 import type { IpAddress, Port, SocketAddress } from '../../base/ip.ts';
 import type { Logger } from '../../base/log.ts';
-import type { SessionEntry, SessionKey } from '../abi/layout.ts';
+import type { SessionEntry, SessionKey } from '../abi/service-layout.ts';
 import type { MapTable } from '../map-table.ts';
 import type { AppliedChoice } from './read.ts';
 

@@ -6,7 +6,8 @@
  */
 import { asMeshError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import type { Accelerated, Flow, FlowKey } from '../abi/layout.ts';
+import type { Accelerated } from '../abi/acceleration-layout.ts';
+import type { Flow, FlowKey } from '../abi/layout.ts';
 import type { MapTable } from '../map-table.ts';
 import type { EarlierTable } from './earlier-table.ts';
 

@@ -4,7 +4,7 @@
  */
 import { asMeshError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import type { SessionEntry, SessionKey } from '../abi/layout.ts';
+import type { SessionEntry, SessionKey } from '../abi/service-layout.ts';
 import type { MapTable } from '../map-table.ts';
 import type { EarlierMaps } from './earlier-maps.ts';
 

@@ -4,17 +4,9 @@
  */
 import type { Fd, NativeBinding, RingBuffer } from '../../native/binding.ts';
 import { earlierLayout } from '../abi/earlier-layout.ts';
-import {
-  type Accelerated,
-  type Config,
-  type Ended,
-  ended,
-  type Flow,
-  type FlowKey,
-  type Pod,
-  type SessionEntry,
-  type SessionKey,
-} from '../abi/layout.ts';
+import { type Accelerated } from '../abi/acceleration-layout.ts';
+import { type Config, type Ended, ended, type Flow, type FlowKey, type Pod } from '../abi/layout.ts';
+import { type SessionEntry, type SessionKey } from '../abi/service-layout.ts';
 import type { IpAddress } from '../../base/ip.ts';
 import { connectHook, recordHook } from '../hooks.ts';
 import { mapSpecs } from '../maps.ts';

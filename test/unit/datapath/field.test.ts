@@ -18,6 +18,8 @@ import {
 } from '../../../src/datapath/abi/field.ts';
 import { struct } from '../../../src/datapath/abi/struct.ts';
 import * as layout from '../../../src/datapath/abi/layout.ts';
+import * as egressLayout from '../../../src/datapath/abi/egress-layout.ts';
+import * as accelerationLayout from '../../../src/datapath/abi/acceleration-layout.ts';
 
 const bytes16 = fc.uint8Array({ minLength: 16, maxLength: 16 });
 const ip = fc.oneof(
@@ -73,9 +75,9 @@ describe('every struct of the ABI', () => {
       }),
     );
     const end = fc.constantFrom('dialling', 'accepting');
-    expectRoundTrip(layout.endKey, fc.record({ connection: number64, end }));
+    expectRoundTrip(accelerationLayout.endKey, fc.record({ connection: number64, end }));
     expectRoundTrip(
-      layout.stream,
+      accelerationLayout.stream,
       fc.record({
         connection: number64,
         end,
@@ -84,7 +86,7 @@ describe('every struct of the ABI', () => {
       }),
     );
     expectRoundTrip(
-      layout.accelerated,
+      accelerationLayout.accelerated,
       fc.record({
         bytesSent: number64,
         bytesReceived: number64,
@@ -126,13 +128,16 @@ describe('every struct of the ABI', () => {
       }),
     );
     expectRoundTrip(
-      layout.egressKey,
+      egressLayout.egressKey,
       fc.record({ bits: fc.integer({ min: 0, max: 128 }), set: number64, base: ip }),
     );
     const range = fc.record({ first: number16, last: number16, protocol: fc.constantFrom('tcp', 'udp') });
-    expectRoundTrip(layout.egress, fc.record({ open: fc.array(range, { maxLength: layout.maxPortRanges }) }));
     expectRoundTrip(
-      layout.denial,
+      egressLayout.egress,
+      fc.record({ open: fc.array(range, { maxLength: egressLayout.maxPortRanges }) }),
+    );
+    expectRoundTrip(
+      egressLayout.denial,
       fc.record({
         at: number64,
         ip,
@@ -143,7 +148,7 @@ describe('every struct of the ABI', () => {
       }),
     );
     expectRoundTrip(
-      layout.denialRate,
+      egressLayout.denialRate,
       fc.record({ windowStart: number64, told: number32, untold: number32 }),
     );
     expectRoundTrip(

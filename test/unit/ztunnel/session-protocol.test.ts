@@ -20,7 +20,7 @@ import type {
   ServiceEntry,
   SessionEntry,
   SessionKey,
-} from '../../../src/datapath/abi/layout.ts';
+} from '../../../src/datapath/abi/service-layout.ts';
 import { ServiceReconciler } from '../../../src/datapath/services/reconcile.ts';
 import { KernelSessions } from '../../../src/datapath/services/sessions.ts';
 import { carrySessions } from '../../../src/datapath/takeover/carry-sessions.ts';

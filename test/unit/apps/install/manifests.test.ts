@@ -8,7 +8,7 @@ import { clusterControllerConfig } from '../../../../src/apps/config/cluster-con
 import { nodeConfig } from '../../../../src/apps/config/node-config.ts';
 import { caPort, metricsPort, readinessPort } from '../../../../src/base/ports.ts';
 import * as names from '../../../../src/controller/kubernetes/names.ts';
-import { counterNames } from '../../../../src/datapath/abi/layout.ts';
+import { counterNames } from '../../../../src/datapath/abi/counters.ts';
 import { policyFeeds } from '../../../../src/kube/api/feed.ts';
 import { kinds } from '../../../../src/kube/objects.ts';
 import { dataplaneModeLabel } from '../../../../src/kube/translate/workload.ts';

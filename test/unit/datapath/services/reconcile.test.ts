@@ -9,7 +9,7 @@ import type {
   EndpointKey,
   ServiceAddress,
   ServiceEntry,
-} from '../../../../src/datapath/abi/layout.ts';
+} from '../../../../src/datapath/abi/service-layout.ts';
 import { desiredChoices, type ServiceChoices } from '../../../../src/datapath/services/desired.ts';
 import { ServiceReconciler } from '../../../../src/datapath/services/reconcile.ts';
 import type { MeshState } from '../../../../src/model/mesh.ts';

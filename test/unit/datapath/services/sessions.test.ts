@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from '@jest/globals';
 import { MeshError } from '../../../../src/base/errors.ts';
 import { parseIp, type SocketAddress } from '../../../../src/base/ip.ts';
 import { silentLogger } from '../../../../src/base/log.ts';
-import type { SessionEntry, SessionKey } from '../../../../src/datapath/abi/layout.ts';
+import type { SessionEntry, SessionKey } from '../../../../src/datapath/abi/service-layout.ts';
 import type { AppliedChoice } from '../../../../src/datapath/services/read.ts';
 import { type ClientOf, KernelSessions } from '../../../../src/datapath/services/sessions.ts';
 import { carrySessions } from '../../../../src/datapath/takeover/carry-sessions.ts';

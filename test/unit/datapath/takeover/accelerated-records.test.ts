@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import type { Accelerated, Flow, FlowKey } from '../../../../src/datapath/abi/layout.ts';
+import type { Accelerated } from '../../../../src/datapath/abi/acceleration-layout.ts';
+import type { Flow, FlowKey } from '../../../../src/datapath/abi/layout.ts';
 import {
   AcceleratedRecords,
   type EarlierAccelerated,
