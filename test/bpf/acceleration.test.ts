@@ -20,7 +20,7 @@ import { connect } from './support/scripts.ts';
 
 type Mode = 'off' | 'auto' | 'forced';
 
-const sizes = { pods: 4, destinations: 16, flows: 96, egress: 64, verdicts: 64 };
+const sizes = { pods: 4, destinations: 16, flows: 96, egress: 64, verdicts: 1024 };
 /** What fits into `ends`. */
 const mostAccelerated = 12;
 

@@ -8,7 +8,7 @@ import { type LabPod, sh } from './support/lab.ts';
 import { accepted, type Mesh, startMesh, stopMesh, wholeMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
 
-const sizes = { pods: 8, destinations: 16, flows: 64, egress: 64, verdicts: 64 };
+const sizes = { pods: 8, destinations: 16, flows: 64, egress: 64, verdicts: 1024 };
 
 let mesh: Mesh;
 beforeAll(async () => {

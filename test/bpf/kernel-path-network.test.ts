@@ -10,7 +10,7 @@ import { inside } from './support/pod-network.ts';
 import * as scripts from './support/scripts.ts';
 import * as sockets from './support/socket-scripts.ts';
 
-const sizes = { pods: 4, destinations: 16, flows: 256, egress: 64, verdicts: 64 };
+const sizes = { pods: 4, destinations: 16, flows: 256, egress: 64, verdicts: 1024 };
 const multipath = 262;
 
 let mesh: Mesh;

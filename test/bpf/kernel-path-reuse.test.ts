@@ -12,7 +12,7 @@ import { type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from
 import * as scripts from './support/scripts.ts';
 import * as sockets from './support/socket-scripts.ts';
 
-const options = { sizes: { pods: 8, destinations: 16, flows: 512, egress: 64, verdicts: 64 }, kernelPath };
+const options = { sizes: { pods: 8, destinations: 16, flows: 512, egress: 64, verdicts: 1024 }, kernelPath };
 
 let mesh: Mesh;
 beforeAll(async () => {

@@ -14,7 +14,7 @@ import * as sockets from './support/socket-scripts.ts';
 
 const share = 4;
 const options = {
-  sizes: { pods: 4, destinations: 16, flows: 512, egress: 64, verdicts: 64 },
+  sizes: { pods: 4, destinations: 16, flows: 512, egress: 64, verdicts: 1024 },
   kernelPath: { ...kernelPath, connectionsPerPod: share },
 };
 

@@ -14,7 +14,7 @@ import { inside, packetRule } from './support/pod-network.ts';
 import * as scripts from './support/scripts.ts';
 import * as sockets from './support/socket-scripts.ts';
 
-const sizes = { pods: 4, destinations: 16, flows: 256, egress: 64, verdicts: 64 };
+const sizes = { pods: 4, destinations: 16, flows: 256, egress: 64, verdicts: 1024 };
 const multipath = 262;
 const tcp = { level: 6, fastOpen: 23, deferAccept: 9 };
 

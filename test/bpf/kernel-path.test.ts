@@ -11,7 +11,7 @@ import { native, sh } from './support/lab.ts';
 import { accepted, type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
 
-const sizes = { pods: 4, destinations: 16, flows: 16, egress: 64, verdicts: 64 };
+const sizes = { pods: 4, destinations: 16, flows: 16, egress: 64, verdicts: 1024 };
 const kernelPath = { node: 'node-a' as NodeName };
 
 let mesh: Mesh;

@@ -14,7 +14,7 @@ import { native } from './support/lab.ts';
 import { accepted, type Mesh, startMesh, stopMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
 
-const sizes = { pods: 4, destinations: 64, flows: 1024, egress: 64, verdicts: 64 };
+const sizes = { pods: 4, destinations: 64, flows: 1024, egress: 64, verdicts: 1024 };
 const kernelPath = { node: 'node-a' as NodeName };
 
 let mesh: Mesh;

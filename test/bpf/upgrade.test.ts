@@ -22,7 +22,7 @@ import { olderVersion } from './support/older-version.ts';
 import * as scripts from './support/scripts.ts';
 
 const kernelPath = { node: 'node-a' as NodeName };
-const sizes = { pods: 8, destinations: 16, flows: 128, egress: 64, verdicts: 64 };
+const sizes = { pods: 8, destinations: 16, flows: 128, egress: 64, verdicts: 1024 };
 const echoPort = 9000;
 
 let mesh: Mesh;

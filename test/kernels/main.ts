@@ -7,6 +7,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { asMeshError, MeshError } from '../../src/base/errors.ts';
+import { mapLimited } from '../../src/base/map-limited.ts';
 import { errorText } from '../../src/cli/error-text.ts';
 import { allHooks } from '../../src/datapath/hooks.ts';
 import { bundleTests } from './bundle.ts';
@@ -35,22 +36,23 @@ async function run(options: Options, signal: AbortSignal): Promise<readonly Kern
   await bundleTests(root, options.tests, bundles);
   await rm(objects, { recursive: true, force: true });
   compileAll(objects);
-  const results: KernelResult[] = [];
+  const ready: ReadyKernel[] = [];
   for (const kernel of options.kernels) {
     signal.throwIfAborted();
-    const ready = await readyKernel(kernel, { cache: kernelCache(), update: options.update, progress });
+    ready.push(await readyKernel(kernel, { cache: kernelCache(), update: options.update, progress }));
+  }
+  return await mapLimited(ready, options.parallel, async (kernel) => {
+    signal.throwIfAborted();
     const result = await runKernel(
-      ready,
+      kernel,
       options,
       skips.get(kernel.series) ?? { features: [], tests: [] },
       signal,
     );
-    progress(
-      `${kernel.series}: ${result.problems.length === 0 ? 'ok' : 'FAILED'} after ${result.seconds.toFixed(0)} s`,
-    );
-    results.push(result);
-  }
-  return results;
+    const how = result.problems.length === 0 ? 'ok' : 'FAILED';
+    progress(`${kernel.series}: ${how} after ${result.seconds.toFixed(0)} s`);
+    return result;
+  });
 }
 
 async function runKernel(

@@ -11,13 +11,16 @@ export interface Options {
   readonly update: boolean;
   /** Of the emulated machine. */
   readonly cpus: number;
+  /** Machines at a time. */
+  readonly parallel: number;
   /** For each kernel. */
   readonly timeoutMinutes: number;
 }
 
 const timeoutMinutes = { usual: 60, most: 240 } as const;
-/** Of a busy host, one makes more: two that are not run at the same time wait for each other. */
-const cpus = { usual: 2, most: 8 } as const;
+/** Two that are not run at the same time wait for each other, so two machines of one each make more of a host of two. */
+const cpus = { usual: 1, most: 8 } as const;
+const parallel = { usual: 2, most: 8 } as const;
 
 export const usage = `usage: make test-kernels
        npm run kernels -- [options]
@@ -28,7 +31,8 @@ said and did is in build/kernels/. Exit code 1 when anything is wrong.
   --kernel SERIES    only this one; may be repeated: ${kernels.map(({ series }) => series).join(', ')}
   --only TEST        only this test file; may be repeated: ${testFiles.map(({ name }) => name).join(', ')}
   --update           look for newer packages of the kernels than those in the cache
-  --cpus NUMBER      of the emulated machine (${cpus.usual}); a busy host is faster with 1
+  --cpus NUMBER      of an emulated machine (${cpus.usual})
+  --parallel NUMBER  machines at a time (${parallel.usual}); each takes 2 GiB, and somewhat more than a processor of the host
   --timeout MINUTES  for each kernel (${timeoutMinutes.usual})
   --help             this text
 `;
@@ -43,6 +47,7 @@ export function parseOptions(argv: readonly string[]): Options {
       only: { type: 'string', multiple: true },
       update: { type: 'boolean', default: false },
       cpus: { type: 'string' },
+      parallel: { type: 'string' },
       timeout: { type: 'string' },
     },
   });
@@ -52,6 +57,7 @@ export function parseOptions(argv: readonly string[]): Options {
     tests: choose('test', testFiles, ({ name }) => name, values.only),
     update: values.update,
     cpus: parseNumber('--cpus', values.cpus, cpus),
+    parallel: parseNumber('--parallel', values.parallel, parallel),
     timeoutMinutes: parseNumber('--timeout', values.timeout, timeoutMinutes),
   };
 }
