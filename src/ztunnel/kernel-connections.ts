@@ -113,7 +113,7 @@ export class KernelConnections {
     const record: ConnectionRecord = {
       ...facts,
       id: nextId(),
-      verdict: revoked ?? verdictOn(facts, authorizer, mesh.view),
+      verdict: revoked ?? asLetIn(verdictOn(facts, authorizer, mesh.view)),
       traceId: newTraceId(),
       openedAt: clock.now() - ageMs - durationMs,
       durationMs,
@@ -168,6 +168,16 @@ const nobodys: Verdict = {
   allowed: false,
   policy: undefined,
   reason: 'the pod that dialled is not known any more, and something has changed',
+};
+
+/** It was let in, and nobody ended it: who would be denied by now was allowed by what was in force then. */
+const asLetIn = (now: Verdict | undefined): Verdict | undefined =>
+  now?.allowed === false ? earlierAllowed : now;
+
+const earlierAllowed: Verdict = {
+  allowed: true,
+  policy: undefined,
+  reason: 'it was allowed when it was made; policies or pods have changed since',
 };
 
 function factsOf(view: MeshView, ends: Ends, destinationUid: WorkloadUid | undefined): SettledFacts {

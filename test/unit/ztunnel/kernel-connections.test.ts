@@ -180,6 +180,13 @@ describe('a connection that has ended', () => {
     expect(records[1]?.verdict).toBeUndefined();
   });
 
+  it('before a change that would have denied it was allowed, although it is told of later', () => {
+    const { records, enact, connections } = setup([]);
+    enact(deny(['other']));
+    connections.ended([ended(ofGuest)]);
+    expect(records[0]).toMatchObject({ error: undefined, verdict: { allowed: true, policy: undefined } });
+  });
+
   it('to a Service is told with it, and with what was dialled', () => {
     const { records, mesh, connections } = setup([]);
     const shop = service('shop/cart', '10.96.0.1', '80:80', [{ address: '10.0.0.2' }]);
