@@ -8,11 +8,13 @@ import { context } from './cluster-under-test.ts';
 /** `what: line`, sorted. Times and counters are left out, and what the container runtime keeps of its containers. */
 export type NodeTraces = readonly string[];
 
+// kube-proxy's tables are its own: it empties the chains of a Service that is gone, and removes them with some later change.
 // A link-local address has its routes only when the kernel has seen, seconds after the interface came, that nobody else has it.
 const networkOf = (enter: string): string => `
   ${enter} ip rule; ${enter} ip -6 rule
   ${enter} ip -4 route show table all; ${enter} ip -6 route show table all | grep -vE '^(local|anycast) fe80:'
-  ${enter} nft -s list ruleset; ${enter} ss -Hltn | awk '{print $1, $4}'`;
+  ${enter} nft list tables | grep -v ' kube-proxy$' | while read -r table; do ${enter} nft -s list $table; done
+  ${enter} ss -Hltn | awk '{print $1, $4}'`;
 
 const looks: Readonly<Record<string, string>> = {
   pins: 'find /sys/fs/bpf -mindepth 1',
