@@ -276,7 +276,6 @@ describe.each([
     bringUp();
     const outcomes = (await Promise.all(load)) as { readonly done: number; readonly errors: readonly string[] }[];
     await finished();
-    const briefly = (): Promise<unknown> => mesh.lab.run(mesh.a, comeAndGo, [mesh.b.ip4, echoPort, 0.1]);
     // What was allowed last may have been taken back since.
     await eventually('the pair to be carried again', async () => {
       const { errors } = (await briefly()) as { readonly errors: readonly string[] };
@@ -297,6 +296,8 @@ describe.each([
 
 /** EPERM: nobody takes its records out while there is no agent, until the pod has its share of them. */
 const refusals = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPERM', 'plaintext', 'captured', 'no']);
+
+const briefly = (): Promise<unknown> => mesh.lab.run(mesh.a, comeAndGo, [mesh.b.ip4, echoPort, 0.1]);
 
 /** Connects to `[ip, port]`, exchanges a word and closes, for so many seconds; what was not an echo is told. */
 const comeAndGo = `
