@@ -3,9 +3,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { IpAddress, Port } from '../../src/base/ip.ts';
 import type { WorkloadUid } from '../../src/model/mesh.ts';
 import { eventually } from '../netns/support/wait.ts';
-import { allow, data, forgetAccepted, kernelPath, takeBack, toZtunnel } from './support/kernel-path.ts';
+import { allow, data, kernelPath, toZtunnel, startOver } from './support/kernel-path.ts';
 import { type LabPod, sh } from './support/lab.ts';
-import { accepted, type Mesh, startMesh, stopMesh, wholeMesh } from './support/mesh.ts';
+import { accepted, type Mesh, startMesh, stopMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
 
 const sizes = { pods: 8, destinations: 16, flows: 64, egress: 64, verdicts: 1024 };
@@ -19,9 +19,7 @@ beforeAll(async () => {
 afterAll(() => stopMesh(mesh));
 beforeEach(async () => {
   for (const pod of [mesh.a, mesh.b]) await mesh.lab.enrol(mesh.datapath, pod);
-  forgetAccepted(mesh);
-  mesh.datapath.apply(wholeMesh(mesh));
-  takeBack(mesh);
+  startOver(mesh);
   await allow(mesh, mesh.a, mesh.b, mesh.b.ip4, 8080);
 });
 afterEach(() => {

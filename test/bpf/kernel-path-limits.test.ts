@@ -7,9 +7,9 @@ import type { EndedConnection } from '../../src/datapath/kernel-path/ended.ts';
 import { mapSpecs } from '../../src/datapath/maps.ts';
 import type { Fd } from '../../src/native/binding.ts';
 import { eventually } from '../netns/support/wait.ts';
-import { allow, data, forgetAccepted, kernelPath, takeBack, toZtunnel } from './support/kernel-path.ts';
+import { allow, data, kernelPath, toZtunnel, startOver } from './support/kernel-path.ts';
 import { native } from './support/lab.ts';
-import { type Mesh, startMesh, stopMesh, wholeMesh } from './support/mesh.ts';
+import { type Mesh, startMesh, stopMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
 import * as sockets from './support/socket-scripts.ts';
 
@@ -21,11 +21,7 @@ beforeAll(async () => {
   mesh = await startMesh(options);
 });
 afterAll(() => stopMesh(mesh));
-beforeEach(() => {
-  forgetAccepted(mesh);
-  mesh.datapath.apply(wholeMesh(mesh));
-  takeBack(mesh);
-});
+beforeEach(() => startOver(mesh));
 
 const dial = (port: number): Promise<unknown> => mesh.lab.run(mesh.a, scripts.connect, [mesh.b.ip4, port]);
 

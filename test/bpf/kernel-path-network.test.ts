@@ -1,33 +1,25 @@
 /** The kernel path over networks that are not all alike: smaller packets on the way, and several ways at once. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { IpAddress } from '../../src/base/ip.ts';
 import { parseIp } from '../../src/base/ip.ts';
 import { eventually } from '../netns/support/wait.ts';
-import { allow, forgetAccepted, kernelPath, sayYes, takeBack } from './support/kernel-path.ts';
-import { withMultipath } from './support/kernel.ts';
-import { type Mesh, startMesh, stopMesh, wholeMesh } from './support/mesh.ts';
+import { allow, kernelPath, sayYes, takeBack, startOver, undoneAfterEach } from './support/kernel-path.ts';
+import { withMultipath, multipath } from './support/kernel.ts';
+import { type Mesh, startMesh, stopMesh } from './support/mesh.ts';
 import { inside } from './support/pod-network.ts';
 import * as scripts from './support/scripts.ts';
 import * as sockets from './support/socket-scripts.ts';
 
 const sizes = { pods: 4, destinations: 16, flows: 256, egress: 64, verdicts: 1024 };
-const multipath = 262;
 
 let mesh: Mesh;
 beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath });
 });
 afterAll(() => stopMesh(mesh));
-beforeEach(() => {
-  forgetAccepted(mesh);
-  mesh.datapath.apply(wholeMesh(mesh));
-  takeBack(mesh);
-});
+beforeEach(() => startOver(mesh));
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const cleanups = undoneAfterEach();
 
 const node = (line: string): string => inside({ netns: mesh.lab.nodeNetns }, line);
 const inA = (line: string): string => inside(mesh.a, line);

@@ -1,14 +1,14 @@
 /** What the kernel or the cluster gives to somebody new (numbers of namespaces, cookies, ports, addresses) brings no verdict along. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { fstatSync } from 'node:fs';
 import type { IpAddress } from '../../src/base/ip.ts';
 import { parseIp } from '../../src/base/ip.ts';
 import type { WorkloadUid } from '../../src/model/mesh.ts';
 import type { Fd } from '../../src/native/binding.ts';
 import { eventually, patience } from '../netns/support/wait.ts';
-import { allow, data, forgetAccepted, kernelPath, takeBack, toZtunnel } from './support/kernel-path.ts';
+import { allow, data, forgetAccepted, kernelPath, takeBack, toZtunnel, startOver, undoneAfterEach } from './support/kernel-path.ts';
 import { type LabPod, native } from './support/lab.ts';
-import { type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from './support/mesh.ts';
+import { type Mesh, startAgent, startMesh, stopAgent, stopMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
 import * as sockets from './support/socket-scripts.ts';
 
@@ -19,16 +19,9 @@ beforeAll(async () => {
   mesh = await startMesh(options);
 });
 afterAll(() => stopMesh(mesh));
-beforeEach(() => {
-  forgetAccepted(mesh);
-  mesh.datapath.apply(wholeMesh(mesh));
-  takeBack(mesh);
-});
+beforeEach(() => startOver(mesh));
 
-const cleanups: (() => unknown)[] = [];
-afterEach(() => {
-  for (const cleanup of cleanups.splice(0).toReversed()) cleanup();
-});
+const cleanups = undoneAfterEach();
 
 const kept = (fd: Fd): Fd => {
   cleanups.push(() => native.closeFd(fd));

@@ -5,9 +5,9 @@ import { flow, flowKey } from '../../src/datapath/abi/layout.ts';
 import { flowKeyOf } from '../../src/datapath/kernel-path/kernel-path.ts';
 import { Pins } from '../../src/datapath/pins.ts';
 import { eventually } from '../netns/support/wait.ts';
-import { allow, data, forgetAccepted, kernelPath, takeBack } from './support/kernel-path.ts';
+import { allow, data, forgetAccepted, kernelPath, startOver } from './support/kernel-path.ts';
 import { native } from './support/lab.ts';
-import { type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from './support/mesh.ts';
+import { type Mesh, startAgent, startMesh, stopAgent, stopMesh } from './support/mesh.ts';
 import { packetRule } from './support/pod-network.ts';
 import * as scripts from './support/scripts.ts';
 import * as sockets from './support/socket-scripts.ts';
@@ -25,9 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => stopMesh(mesh));
 beforeEach(async () => {
-  forgetAccepted(mesh);
-  mesh.datapath.apply(wholeMesh(mesh));
-  takeBack(mesh);
+  startOver(mesh);
   await allow(mesh, mesh.a, mesh.b, mesh.b.ip4, 8080);
   await allow(mesh, mesh.a, mesh.b, mesh.b.ip4, 8081);
   await has('a', 0);

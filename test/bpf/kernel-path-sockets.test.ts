@@ -1,21 +1,20 @@
 /** The kernel path and sockets that are used as few use them: whoever is not allowed gets by with none of them, and whoever is finds all as without a mesh. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { IpAddress } from '../../src/base/ip.ts';
 import type { CounterName } from '../../src/datapath/abi/counters.ts';
 import { eventually } from '../netns/support/wait.ts';
-import { allow, data, forgetAccepted, kernelPath, takeBack, toZtunnel } from './support/kernel-path.ts';
-import { withMultipath } from './support/kernel.ts';
+import { allow, data, forgetAccepted, kernelPath, takeBack, toZtunnel, startOver, undoneAfterEach } from './support/kernel-path.ts';
+import { withMultipath, multipath } from './support/kernel.ts';
 import type { LabPod } from './support/lab.ts';
-import { type Mesh, startMesh, stopMesh, wholeMesh } from './support/mesh.ts';
+import { type Mesh, startMesh, stopMesh } from './support/mesh.ts';
 import { inside, packetRule } from './support/pod-network.ts';
 import * as scripts from './support/scripts.ts';
 import * as sockets from './support/socket-scripts.ts';
 
 const sizes = { pods: 4, destinations: 16, flows: 256, egress: 64, verdicts: 1024 };
-const multipath = 262;
 const tcp = { level: 6, fastOpen: 23, deferAccept: 9 };
 
 let mesh: Mesh;
@@ -23,16 +22,9 @@ beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath });
 });
 afterAll(() => stopMesh(mesh));
-beforeEach(() => {
-  forgetAccepted(mesh);
-  mesh.datapath.apply(wholeMesh(mesh));
-  takeBack(mesh);
-});
+beforeEach(() => startOver(mesh));
 
-const cleanups: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-});
+const cleanups = undoneAfterEach();
 
 /** A port of its own for each test: no verdict, cookie or closed connection of another one counts. */
 let lastPort = 9000;

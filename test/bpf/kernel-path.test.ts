@@ -2,41 +2,28 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Port, SocketAddress } from '../../src/base/ip.ts';
 import { dumpMap } from '../../src/datapath/inspect/maps.ts';
-import type { EndedConnection } from '../../src/datapath/kernel-path/ended.ts';
 import type { Dialler } from '../../src/datapath/kernel-path/kernel-path.ts';
-import type { NodeName } from '../../src/model/mesh.ts';
 import { eventually } from '../netns/support/wait.ts';
 import { becomeAnotherVersion } from './support/another-version.ts';
 import { native, sh } from './support/lab.ts';
 import { accepted, type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from './support/mesh.ts';
+import { EndedConnections, data, kernelPath, startOver, takeBack } from './support/kernel-path.ts';
 import * as scripts from './support/scripts.ts';
 
 const sizes = { pods: 4, destinations: 16, flows: 16, egress: 64, verdicts: 1024 };
-const kernelPath = { node: 'node-a' as NodeName };
 
 let mesh: Mesh;
-const ended: EndedConnection[] = [];
-let stopListening: () => void = () => {};
+const ended = new EndedConnections();
 beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath });
 });
 afterAll(() => {
-  stopListening();
+  ended.stop();
   stopMesh(mesh);
 });
-/** From now on; of what was before nobody is told any more. */
-function listen(): void {
-  stopListening();
-  ended.length = 0;
-  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
-}
-
 beforeEach(() => {
-  // ztunnel would have asked about each of them, which takes the record out of the small map.
-  for (const { client, local } of accepted.splice(0)) mesh.datapath.kernelPath.dialler(client, local);
-  mesh.datapath.apply(wholeMesh(mesh));
-  takeBack();
-  listen();
+  startOver(mesh);
+  ended.listen(mesh);
 });
 
 const families = ['IPv4', 'IPv6'] as const;
@@ -67,17 +54,6 @@ async function allow(ip: string = mesh.b.ip4, port = 8080): Promise<void> {
   expect(allowLast().type).toBe('pod');
 }
 
-const noDiff = { workloads: [], services: [], policies: [], peerAuthentications: [], access: [], nodes: [] };
-
-/** A change that may change verdicts. */
-function takeBack(): void {
-  const view = wholeMesh(mesh);
-  const { uid } = mesh.a;
-  const after = view.workloads.get(uid);
-  mesh.datapath.apply(view, { ...noDiff, workloads: [{ key: uid, before: after, after }] });
-}
-
-const data = (text: string): unknown => expect.objectContaining({ data: text });
 const toZtunnel = (ip: string, port = 8080): unknown => data(`plaintext ${ip} ${port}`);
 const toApplication = data('application b');
 const captured: unknown = expect.objectContaining({ data: expect.stringContaining('captured') as unknown });
@@ -105,7 +81,7 @@ describe.each(families)('over %s a connection between pods of this node', (famil
     const ip = ipOf('b', family);
     await allow(ip);
     expect(await dial('a', ip)).toEqual(toApplication);
-    takeBack();
+    takeBack(mesh);
     expect(await dial('a', ip)).toEqual(toZtunnel(ip));
   });
 
@@ -120,7 +96,7 @@ describe.each(families)('over %s a connection between pods of this node', (famil
     const ip = ipOf('b', family);
     await allow(ip);
     await dial('a', ip);
-    const record = await eventually('the end of the connection', () => Promise.resolve(ended[0]));
+    const record = await eventually('the end of the connection', () => Promise.resolve(ended.all[0]));
     expect(record).toMatchObject({
       source: { ip: ipOf('a', family) },
       destination: { ip, port: 8080 },
@@ -131,7 +107,7 @@ describe.each(families)('over %s a connection between pods of this node', (famil
     // One less where the server's end came together with its last bytes, of which the kernel does not tell.
     const whole = 'application b'.length;
     expect([whole - 1, whole]).toContain(record.bytesReceived);
-    expect(ended).toHaveLength(1);
+    expect(ended.all).toHaveLength(1);
   });
 });
 
@@ -139,7 +115,7 @@ describe('an answer of ztunnel', () => {
   it('that was made before a change is worth nothing after it', async () => {
     await dial('a', mesh.b.ip4);
     const { generation } = mesh.datapath.kernelPath;
-    takeBack();
+    takeBack(mesh);
     allowLast(generation);
     expect(await dial('a', mesh.b.ip4)).toEqual(toZtunnel(mesh.b.ip4));
   });
@@ -221,7 +197,7 @@ describe('a connection that is there', () => {
       [a.uid, b.uid],
     ]);
     await datapath.cut(live);
-    await eventually('the end of both', () => Promise.resolve(ended.length === 2 || undefined));
+    await eventually('the end of both', () => Promise.resolve(ended.all.length === 2 || undefined));
     expect(datapath.kernelPath.connections()).toEqual([]);
     await release();
   });
@@ -265,7 +241,7 @@ describe('without an agent', () => {
   it('who was allowed goes on, and once there is one again, it is asked', async () => {
     const { b } = mesh;
     await allow();
-    stopListening();
+    ended.stop();
     stopAgent(mesh);
     expect(await dial('a', b.ip4)).toEqual(toApplication);
     await startAgent(mesh, { sizes, kernelPath });

@@ -2,9 +2,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { parseIp, parsePort, type Port } from '../../src/base/ip.ts';
 import { dumpMap } from '../../src/datapath/inspect/maps.ts';
-import type { EndedConnection } from '../../src/datapath/kernel-path/ended.ts';
 import type { NamespaceAccess } from '../../src/model/access.ts';
-import type { NodeName, Service } from '../../src/model/mesh.ts';
+import type { Service } from '../../src/model/mesh.ts';
 import type { PolicyKey } from '../../src/model/policy.ts';
 import type { MeshView } from '../../src/model/view.ts';
 import { eventually } from '../netns/support/wait.ts';
@@ -12,32 +11,24 @@ import { access, rule } from '../support/egress.ts';
 import { at, meshOf, pod, service } from '../support/mesh-builder.ts';
 import { native } from './support/lab.ts';
 import { accepted, type Mesh, startMesh, stopMesh } from './support/mesh.ts';
+import { EndedConnections, forgetAccepted, kernelPath } from './support/kernel-path.ts';
 import * as scripts from './support/scripts.ts';
 
 const sizes = { pods: 4, destinations: 64, flows: 1024, egress: 64, verdicts: 1024 };
-const kernelPath = { node: 'node-a' as NodeName };
 
 let mesh: Mesh;
-const ended: EndedConnection[] = [];
-let stopListening: () => void = () => {};
+const ended = new EndedConnections();
 beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath });
   await mesh.lab.listen(mesh.b.netns, 8081, (socket) => socket.end('second port of b'));
 });
 afterAll(() => {
-  stopListening();
+  ended.stop();
   stopMesh(mesh);
 });
-/** From now on; of what was before nobody is told any more. */
-function listen(): void {
-  stopListening();
-  ended.length = 0;
-  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
-}
-
 beforeEach(() => {
-  for (const { client, local } of accepted.splice(0)) mesh.datapath.kernelPath.dialler(client, local);
-  listen();
+  forgetAccepted(mesh);
+  ended.listen(mesh);
   // Takes back what was allowed.
   const change = { key: 'test/any' as PolicyKey, before: undefined, after: undefined };
   mesh.datapath.apply(viewOf([]), { ...noDiff, policies: [change] });
@@ -135,7 +126,7 @@ describe.each(['IPv4', 'IPv6'] as const)('over %s a Service', (family) => {
     const after = mesh.datapath.counters();
     expect(after.kernelService - before.kernelService).toBe(1n);
     expect(after.captured).toBe(before.captured);
-    const record = await eventually('the end of the connection', () => Promise.resolve(ended.at(-1)));
+    const record = await eventually('the end of the connection', () => Promise.resolve(ended.all.at(-1)));
     expect(record).toMatchObject({
       destination: { ip: ipOf('b', family), port: 8080 },
       dialled: { ip: vip, port: 80 },

@@ -1,6 +1,6 @@
 /** Connections whose bytes go from socket to socket. See `layout.ts`. */
 import { array, bool, choice, u32, u64, u8 } from './field.ts';
-import { struct } from './struct.ts';
+import { struct, type StructLayout } from './struct.ts';
 
 /** `enum mesh_end`. */
 export const ends = { dialling: 0, accepting: 1 } as const;
@@ -43,3 +43,5 @@ export const accelerated = struct<Accelerated>('mesh_accelerated', {
   bytesReceived: u64,
   unanswered: array(u32, 2, () => false),
 });
+
+export const accelerationStructs: readonly StructLayout[] = [endKey, stream, accelerated];

@@ -2,7 +2,7 @@
 import type { IpAddress } from '../../base/ip.ts';
 import type { PortRange, Transport } from '../../model/access.ts';
 import { type Field, address, array, choice, u16, u32, u64, u8 } from './field.ts';
-import { struct } from './struct.ts';
+import { struct, type StructLayout } from './struct.ts';
 
 /** IANA's numbers. */
 const transports: Readonly<Record<Transport, number>> = { tcp: 6, udp: 17 };
@@ -53,14 +53,11 @@ export const egressKey = struct<EgressKey>('mesh_egress_key', {
   base: address,
 });
 
-export const portRange = struct<{ first: number; last: number; protocol: Transport | 'unused' }>(
-  'mesh_port_range',
-  {
-    first: u16,
-    last: u16,
-    protocol: choice(u8, { unused: 0, ...transports }),
-  },
-);
+const portRange = struct<{ first: number; last: number; protocol: Transport | 'unused' }>('mesh_port_range', {
+  first: u16,
+  last: u16,
+  protocol: choice(u8, { unused: 0, ...transports }),
+});
 
 const ranges = array(portRange, maxPortRanges, ({ protocol }) => protocol === 'unused');
 
@@ -80,3 +77,5 @@ export const denialRate = struct<DenialRate>('mesh_denial_rate', {
   told: u32,
   untold: u32,
 });
+
+export const egressStructs: readonly StructLayout[] = [egressKey, portRange, egress, denial, denialRate];

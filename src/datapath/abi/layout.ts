@@ -19,16 +19,9 @@ import {
   u8,
 } from './field.ts';
 import { struct, type StructLayout } from './struct.ts';
-import {
-  serviceAddress,
-  serviceEntry,
-  endpointKey,
-  endpointEntry,
-  sessionKey,
-  sessionEntry,
-} from './service-layout.ts';
-import { egressKey, portRange, egress, denial, denialRate } from './egress-layout.ts';
-import { endKey, stream, accelerated } from './acceleration-layout.ts';
+import { accelerationStructs } from './acceleration-layout.ts';
+import { egressStructs } from './egress-layout.ts';
+import { serviceStructs } from './service-layout.ts';
 
 /** `MESH_ABI`. */
 export const abiVersion = 6;
@@ -251,12 +244,6 @@ export const structs: readonly StructLayout[] = [
   config,
   pod,
   destination,
-  serviceAddress,
-  serviceEntry,
-  endpointKey,
-  endpointEntry,
-  sessionKey,
-  sessionEntry,
   origin,
   flowKey,
   flow,
@@ -264,12 +251,7 @@ export const structs: readonly StructLayout[] = [
   verdictKey,
   verdict,
   ended,
-  endKey,
-  stream,
-  accelerated,
-  egressKey,
-  portRange,
-  egress,
-  denial,
-  denialRate,
+  ...serviceStructs,
+  ...accelerationStructs,
+  ...egressStructs,
 ];

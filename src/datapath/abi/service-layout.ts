@@ -1,7 +1,7 @@
 /** What the kernel knows of Services: how it draws an endpoint, or goes on with a session. See `layout.ts`. */
 import type { IpAddress } from '../../base/ip.ts';
 import { address, bits, u16, u32, u64 } from './field.ts';
-import { struct } from './struct.ts';
+import { struct, type StructLayout } from './struct.ts';
 
 /** `enum mesh_service_flag`. */
 export const serviceFlags = { leaves: 1 } as const;
@@ -85,3 +85,12 @@ export const sessionEntry = struct<SessionEntry>('mesh_session', {
   generation: u32,
   endpoint: endpointEntry,
 });
+
+export const serviceStructs: readonly StructLayout[] = [
+  serviceAddress,
+  serviceEntry,
+  endpointKey,
+  endpointEntry,
+  sessionKey,
+  sessionEntry,
+];

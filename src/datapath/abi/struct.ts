@@ -44,7 +44,7 @@ export function struct<T extends object>(
       struct: isStruct(field) ? field : undefined,
     })),
     read(view, start) {
-      // One after the other: storms of connections come through here, and this is half of what a list of pairs costs.
+      // Storms of connections come through here, and Object.fromEntries takes twice as long.
       const value: Record<string, T[keyof T]> = {};
       for (const { key, field, offset } of places) value[key] = field.read(view, start + offset);
       return value as unknown as T;

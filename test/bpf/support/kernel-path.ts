@@ -1,6 +1,7 @@
 /** ztunnel's part in tests of the kernel path: it is asked who dials, says yes, and takes it back. */
-import { expect } from '@jest/globals';
+import { afterEach, expect } from '@jest/globals';
 import type { IpAddress, Port, SocketAddress } from '../../../src/base/ip.ts';
+import type { EndedConnection } from '../../../src/datapath/kernel-path/ended.ts';
 import type { Dialler } from '../../../src/datapath/kernel-path/kernel-path.ts';
 import type { NodeName } from '../../../src/model/mesh.ts';
 import { eventually } from '../../netns/support/wait.ts';
@@ -51,3 +52,36 @@ export async function sayYes(mesh: Mesh, from: LabPod, to: LabPod, port: number)
 
 export const data = (text: string): unknown => expect.objectContaining({ data: text });
 export const toZtunnel = (ip: string, port: number): unknown => data(`plaintext ${ip} ${port}`);
+
+/** Before each test: ztunnel has looked at all there was, both pods are on the kernel path, and nothing is allowed. */
+export function startOver(mesh: Mesh): void {
+  forgetAccepted(mesh);
+  mesh.datapath.apply(wholeMesh(mesh));
+  takeBack(mesh);
+}
+
+/** What a test leaves here is undone after it, the last first. */
+export function undoneAfterEach(): (() => unknown)[] {
+  const steps: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const undo of steps.splice(0).toReversed()) await undo();
+  });
+  return steps;
+}
+
+/** Connections on the kernel path that have ended. */
+export class EndedConnections {
+  readonly all: EndedConnection[] = [];
+  #stop: () => void = () => {};
+
+  /** From now on; of what was before nobody is told any more. */
+  listen({ datapath }: Mesh): void {
+    this.stop();
+    this.all.length = 0;
+    this.#stop = datapath.followEnded((connections) => this.all.push(...connections));
+  }
+
+  stop(): void {
+    this.#stop();
+  }
+}

@@ -4,6 +4,9 @@ import { existsSync } from 'node:fs';
 import { tooOld, tryAcceleration } from '../../../src/datapath/acceleration/trial.ts';
 import { native, objectPath } from './lab.ts';
 
+/** IPPROTO_MPTCP. */
+export const multipath = 262;
+
 /** Debian's Linux 5.10 is built without Multipath TCP: there are no such sockets to capture. */
 export const withMultipath = existsSync('/proc/sys/net/mptcp') ? it : it.skip;
 
