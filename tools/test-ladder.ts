@@ -6,11 +6,11 @@
  * A rung on a real kernel and a real clock may run a file that failed once more, alone: what passes then is reported as
  * FLAKY with the output of its failure, never silently. RETRY=0 makes the first failure final.
  */
-import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { spawnGroup, type Watch } from './process-group.ts';
 
 /** The part of `jest --json` that is read here. */
 interface JestReport {
@@ -87,6 +87,8 @@ const ladder: readonly Rung[] = [
 
 /** Far more than any rung takes: one that hangs fails instead of holding up the others. */
 const rungTimeoutMs = 60 * 60_000;
+/** A runner that has reported has nothing left to do: what keeps it alive is a leak, and no reason to wait. */
+const lingerMs = 60_000;
 const scratch = mkdtempSync(join(tmpdir(), 'mesh-ebpf-ladder-'));
 const only = process.argv.slice(2);
 const total = { passed: 0, failed: 0 };
@@ -144,8 +146,18 @@ async function reported(rung: Rung, ...extra: string[]): Promise<{ report: Repor
   const path = join(scratch, `${rung.name}.json`);
   rmSync(path, { force: true });
   const command = [...rung.command, '--json', `--outputFile=${path}`, ...extra];
-  const { status, output } = await run(command, rung.live === true);
+  const { status, output } = await run(command, rung.live === true, lingering(path));
   return { report: readReport(path, status), output };
+}
+
+/** A runner that is ended counts as failed. */
+function lingering(path: string): Watch {
+  let reportedMs: number | undefined;
+  return (aliveMs) => {
+    if (existsSync(path)) reportedMs ??= aliveMs;
+    const lingers = reportedMs !== undefined && aliveMs > reportedMs + lingerMs;
+    return lingers ? `its tests ended ${lingerMs / 1000} s ago: something is still open` : undefined;
+  };
 }
 
 /** What tests measured (`test/cluster/support/measure.ts`) is worth seeing on a good day too. */
@@ -174,10 +186,14 @@ function readReport(path: string, status: number): Report {
   };
 }
 
-function run(command: readonly string[], live: boolean): Promise<{ status: number; output: string }> {
+function run(
+  command: readonly string[],
+  live: boolean,
+  watch: Watch = () => undefined,
+): Promise<{ status: number; output: string }> {
   const [file = '', ...args] = command;
   return new Promise((resolve) => {
-    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: rungTimeoutMs });
+    const child = spawnGroup(file, args, (aliveMs) => watch(aliveMs) ?? overdue(aliveMs));
     const isShown = live || Boolean(process.env['V']);
     let output = '';
     const keep = (chunk: Buffer): void => {
@@ -190,6 +206,10 @@ function run(command: readonly string[], live: boolean): Promise<{ status: numbe
     child.on('error', (error) => resolve({ status: 127, output: `${file}: ${error.message}\n` }));
     child.on('close', (code) => resolve({ status: code ?? 1, output }));
   });
+}
+
+function overdue(aliveMs: number): string | undefined {
+  return aliveMs > rungTimeoutMs ? `not done after ${rungTimeoutMs / 60_000} minutes` : undefined;
 }
 
 /** Jest says how long a file took if that was long: these lines show that a rung of many minutes is alive. */

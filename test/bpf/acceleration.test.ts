@@ -47,7 +47,7 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const end of letGoOf) await end();
   stopListening();
-  stopMesh(mesh);
+  await stopMesh(mesh);
 });
 
 async function become(mode: Mode, wishes: Readonly<Record<string, boolean>> = {}): Promise<void> {

@@ -35,9 +35,9 @@ beforeAll(async () => {
   datapath.apply(wholeMesh({ a: pod, b: pod }));
   datapath.activate();
 });
-afterAll(() => {
+afterAll(async () => {
   datapath.close();
-  lab.close();
+  await lab.close();
 });
 
 /** Detaches every pinned link whose target this is; at least one. */

@@ -33,7 +33,7 @@ beforeAll(async () => {
 afterEach(() => under());
 afterAll(async () => {
   await Promise.all(servers.map((end) => end()));
-  stopMesh(mesh);
+  await stopMesh(mesh);
 });
 
 /** The mesh as it always is, with these objects; the pods have their names as labels. */

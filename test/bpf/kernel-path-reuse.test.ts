@@ -5,7 +5,7 @@ import type { IpAddress } from '../../src/base/ip.ts';
 import { parseIp } from '../../src/base/ip.ts';
 import type { WorkloadUid } from '../../src/model/mesh.ts';
 import type { Fd } from '../../src/native/binding.ts';
-import { eventually, patience } from '../netns/support/wait.ts';
+import { eventually, patience, until } from '../netns/support/wait.ts';
 import { allow, data, forgetAccepted, kernelPath, takeBack, toZtunnel, startOver, undoneAfterEach } from './support/kernel-path.ts';
 import { type LabPod, native } from './support/lab.ts';
 import { type Mesh, startAgent, startMesh, stopAgent, stopMesh } from './support/mesh.ts';
@@ -85,7 +85,7 @@ describe('a network namespace that has the number of one that is gone', () => {
       return undefined;
     });
     const { before, now } = found;
-    expect([now.inode, now.cookie > before.cookie]).toEqual([before.inode, true]);
+    expect([now.inode, now.cookie === before.cookie]).toEqual([before.inode, false]);
     await lab.listen(now.path, 8080, (socket) => socket.end('application'));
     const listener = await lab.listen(now.path, 15006, (socket) => socket.end('plaintext'));
     enrolAt(now, 'test/next', '10.77.0.51', listener);
@@ -139,19 +139,23 @@ describe('a pod that is replaced by one with its address while it is dialled', (
     let current: LabPod = b;
     const knocks = await lab.hold(a, sockets.knock, [b.ip4, 8080]);
     const admitted = (): bigint => mesh.datapath.counters().admittedKernel;
+    const asked = (): bigint => mesh.datapath.counters().kernelAsked;
+    // As ztunnel does: what nobody looks at would use up the knocking pod's share of records.
+    const whileAnswering = (what: string, holds: () => boolean): Promise<void> =>
+      until(what, () => {
+        forgetAccepted(mesh);
+        return holds();
+      });
     for (let i = 0; i < rounds; i++) {
       await allow(mesh, a, current, b.ip4, 8080);
       const before = admitted();
-      await eventually('connections without being asked', () => admitted() > before + 2n || undefined);
+      await whileAnswering('connections without being asked', () => admitted() > before + 2n);
       const next = lab.successor(current, `test/b-${i}`);
       mesh.datapath.unenrol(current.uid);
       await lab.enrol(mesh.datapath, next);
       const after = admitted();
-      const asked = mesh.datapath.counters().kernelAsked;
-      await eventually('connections that are asked about', () => {
-        forgetAccepted(mesh);
-        return mesh.datapath.counters().kernelAsked > asked + 2n || undefined;
-      });
+      const askedBefore = asked();
+      await whileAnswering('connections that are asked about', () => asked() > askedBefore + 2n);
       expect(admitted()).toBe(after);
       current = next;
     }

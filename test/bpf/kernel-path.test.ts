@@ -17,9 +17,9 @@ const ended = new EndedConnections();
 beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath });
 });
-afterAll(() => {
+afterAll(async () => {
   ended.stop();
-  stopMesh(mesh);
+  await stopMesh(mesh);
 });
 beforeEach(() => {
   startOver(mesh);

@@ -22,9 +22,9 @@ beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath });
   await mesh.lab.listen(mesh.b.netns, 8081, (socket) => socket.end('second port of b'));
 });
-afterAll(() => {
+afterAll(async () => {
   ended.stop();
-  stopMesh(mesh);
+  await stopMesh(mesh);
 });
 beforeEach(() => {
   forgetAccepted(mesh);

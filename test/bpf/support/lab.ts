@@ -4,7 +4,7 @@
  * their own. Needs root, a cgroup v2 mount and a BPF file system; says so if one is missing.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,7 @@ import { silentLogger } from '../../../src/base/log.ts';
 import { type Datapath, type DatapathOptions, openDatapath } from '../../../src/datapath/datapath.ts';
 import type { PinKind } from '../../../src/datapath/pins.ts';
 import { uninstallDatapath } from '../../../src/datapath/uninstall.ts';
+import { killCgroup, removeCgroup } from '../../../src/lab/system/cgroup.ts';
 import type { WorkloadUid } from '../../../src/model/mesh.ts';
 import type { Fd, NativeBinding } from '../../../src/native/binding.ts';
 import { loadNative } from '../../../src/native/load.ts';
@@ -202,14 +203,15 @@ export class Lab {
     return { netns, cgroup: this.ztunnelCgroup };
   }
 
-  close(): void {
+  /** Ends whatever a failed test left running, too. */
+  async close(): Promise<void> {
     this.#scripts.close();
     for (const socket of this.#sockets) socket.destroy();
     for (const server of this.#servers) server.close();
     writeFileSync(`${this.#homeCgroup}/cgroup.procs`, String(process.pid));
     ip(null, ...['node', ...this.#pods.map((pod) => pod.name)].map((name) => `netns del ${netnsName(name)}`));
-    for (const pod of this.#pods) rmdirSync(pod.cgroup);
-    for (const path of [this.ztunnelCgroup, this.hostCgroup, this.cgroupRoot]) rmdirSync(path);
+    await killCgroup(this.cgroupRoot);
+    await removeCgroup(this.cgroupRoot);
     this.removePins();
     for (const path of this.#directories) rmSync(path, { recursive: true });
   }

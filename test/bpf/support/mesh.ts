@@ -81,9 +81,9 @@ export async function startAgent(
   mesh.datapath.activate();
 }
 
-export function stopMesh(mesh: Mesh): void {
+export async function stopMesh(mesh: Mesh): Promise<void> {
   if (mesh.running) stopAgent(mesh);
-  mesh.lab.close();
+  await mesh.lab.close();
 }
 
 /** Plays ztunnel's outbound listener: tells the application what it knows of its connection. */

@@ -18,6 +18,7 @@ export class ScriptRunner {
   readonly #directory = mkdtempSync(join(tmpdir(), 'mebpf-scripts-'));
   readonly #interpreter: ChildProcessWithoutNullStreams;
   readonly #listening: Promise<unknown>;
+  readonly #sockets = new Set<Socket>();
   #errors = '';
 
   /** @param cgroup for the interpreter itself, which must not be in a place that is going to be removed */
@@ -56,7 +57,9 @@ export class ScriptRunner {
     };
   }
 
+  /** Scripts that still run get the end of their input; they are not waited for. */
   close(): void {
+    for (const socket of this.#sockets) socket.destroy();
     this.#interpreter.stdin.end();
     rmSync(this.#directory, { recursive: true });
   }
@@ -69,6 +72,8 @@ export class ScriptRunner {
   ): Promise<{ readonly socket: Socket; readonly output: Promise<string> }> {
     await this.#listening;
     const socket = connect({ path: this.#path, allowHalfOpen: true });
+    this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
     let text = '';
     socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
     const output = once(socket, 'end').then(() => {
