@@ -8,7 +8,7 @@ import { formatSocketAddress, type SocketAddress } from '../base/ip.ts';
 import type { ConnectionPeer } from '../model/connection.ts';
 import { type ServiceKey, serviceKey } from '../model/mesh.ts';
 import type { MeshView } from '../model/view.ts';
-import type { HboneArrival, PlaintextArrival } from '../net/engine.ts';
+import type { EnginePod, HboneArrival, PlaintextArrival } from '../net/engine.ts';
 import { addressApplication, targetOfAuthority } from './address-app.ts';
 import { authorize, type Authorizer } from './authorize.ts';
 import { type Facts, peerAt, pipeline, podPeer, refuse, type Step } from './facts.ts';
@@ -32,7 +32,12 @@ export function hboneFacts(view: MeshView, arrival: HboneArrival): Facts {
   };
 }
 
-export function plaintextFacts(view: MeshView, arrival: PlaintextArrival): Facts {
+/** What matters of a plaintext connection, be it there or not. */
+export type PlaintextEnds = Pick<PlaintextArrival, 'client' | 'local'> & {
+  readonly pod: Pick<EnginePod, 'uid' | 'identity'>;
+};
+
+export function plaintextFacts(view: MeshView, arrival: PlaintextEnds): Facts {
   return {
     ...inboundDefaults,
     view,
@@ -58,7 +63,7 @@ function provedPeer(view: MeshView, { client, peerIdentity }: HboneArrival): Con
 
 function destinationPeer(
   view: MeshView,
-  { pod }: HboneArrival | PlaintextArrival,
+  { pod }: Pick<PlaintextEnds, 'pod'>,
   target: SocketAddress,
 ): ConnectionPeer {
   const workload = view.workloads.get(pod.uid);

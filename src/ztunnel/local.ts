@@ -10,7 +10,7 @@ import type { MeshView } from '../model/view.ts';
 import type { PlaintextArrival } from '../net/engine.ts';
 import { dialledFacts, type Facts, isRefusal, podPeer, type Refusal, refuse, type Step } from './facts.ts';
 import { newTraceId } from './headers.ts';
-import { plaintextFacts } from './inbound.ts';
+import { type PlaintextEnds, plaintextFacts } from './inbound.ts';
 
 /** What the decider needs of the kernel path. */
 export type KernelPathDoor = Pick<KernelPath, 'dialler' | 'generation' | 'allow' | 'scope'>;
@@ -37,7 +37,8 @@ export function judgePlaintext(
 
 type KnownDialler = Exclude<Dialler, { readonly type: 'stranger' }>;
 
-function localFacts(view: MeshView, arrival: PlaintextArrival, dialler: KnownDialler): Facts | Refusal {
+/** Of a connection that is there, or that the dialler may make. */
+export function localFacts(view: MeshView, arrival: PlaintextEnds, dialler: KnownDialler): Facts | Refusal {
   const facts = {
     ...plaintextFacts(view, arrival),
     ...dialledFacts(view, dialler.dialled ?? arrival.local),

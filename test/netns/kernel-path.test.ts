@@ -25,6 +25,8 @@ const { scenario } = labSuiteWith(
   pod('shop/batch', { ...here, serviceAccount: 'batch' }),
   serverPod('shop/cart', here),
   service('shop/cart', [7000, 7001]),
+  // No Service leads there: nobody can know beforehand who is going to dial it.
+  serverPod('shop/alone', here),
   serverPod('shop/far', { node: 'node-b' }),
   namespace('quiet', 'ambient').replace(
     '  name: quiet\n',
@@ -81,7 +83,7 @@ const denyBatch = policy(
 const denyAll = policy('shop/nobody', 'DENY', '[{}]', 'cart');
 
 describe.each(['ip4', 'ip6'] as const)('between pods of one node, over %s,', (family) => {
-  scenario('ztunnel is asked once, and then the kernel carries it alone', async (lab) => {
+  scenario('the kernel carries it alone', async (lab) => {
     const { [family]: host } = lab.pod('shop/cart');
     await warm(lab, host);
     const [answer, record] = await greeted(lab, host);
@@ -108,25 +110,56 @@ describe.each(['ip4', 'ip6'] as const)('between pods of one node, over %s,', (fa
   });
 });
 
+interface VerdictItem {
+  readonly port: number;
+  readonly state: string;
+  readonly verdict?: { readonly policy?: string };
+}
+
+/** On connections to the port that greets. */
+const verdictOn = async (source: string, destination: string): Promise<VerdictItem | undefined> => {
+  const filter = ['--source', source, '--destination', destination, '--node', 'node-a'];
+  const { code, stdout } = await cli(['verdicts', ...filter, '-o', 'json']);
+  expect(code).toBe(0);
+  return (JSON.parse(stdout) as { items: VerdictItem[] }).items.find(({ port }) => port === 7001);
+};
+
+const callersOf = (name: string): string =>
+  policy(
+    'shop/callers',
+    'ALLOW',
+    `[{ from: [{ source: { principals: [cluster.local/ns/shop/sa/${name}] } }] }]`,
+    'cart',
+  );
+
+scenario('where a Service leads, the first connection of a pair is the kernel’s, too', async (lab) => {
+  const { ip4 } = lab.pod('shop/cart');
+  await under(lab, callersOf('batch'), 'authorizationpolicy', 'callers', async () => {
+    await until('a verdict that nobody asked for', async () => {
+      const found = await verdictOn('shop/batch', ip4);
+      return found?.state === 'in force' && found.verdict?.policy === 'shop/callers';
+    });
+    const [, record] = await greeted(lab, ip4, 'shop/batch');
+    expect(record.path).toBe('kernel');
+    expect((await verdictOn('shop/web', ip4))?.state).not.toBe('in force');
+    expect(refused).toContain(await outcome(lab, 'shop/web', ip4));
+  });
+});
+
+scenario('where none leads, ztunnel is asked once, and then the kernel carries it', async (lab) => {
+  const { ip4 } = lab.pod('shop/alone');
+  const [, first] = await greeted(lab, ip4);
+  expect(first.path).toBe('local');
+  await warm(lab, ip4);
+});
+
 scenario(
   'the verdicts say who may reach whom, by which policy, and when that counts no more',
   async (lab) => {
     const { ip4 } = lab.pod('shop/cart');
-    const callers = policy(
-      'shop/callers',
-      'ALLOW',
-      '[{ from: [{ source: { principals: [cluster.local/ns/shop/sa/web] } }] }]',
-      'cart',
-    );
-    const verdict = async (): Promise<object | undefined> => {
-      const filter = ['--source', 'shop/web', '--destination', ip4, '--node', 'node-a'];
-      const { code, stdout } = await cli(['verdicts', ...filter, '-o', 'json']);
-      expect(code).toBe(0);
-      return (JSON.parse(stdout) as { items: { port: number }[] }).items.find(({ port }) => port === 7001);
-    };
-    await under(lab, callers, 'authorizationpolicy', 'callers', async () => {
+    await under(lab, callersOf('web'), 'authorizationpolicy', 'callers', async () => {
       await warm(lab, ip4);
-      expect(await verdict()).toMatchObject({
+      expect(await verdictOn('shop/web', ip4)).toMatchObject({
         source: 'shop/web',
         sourceIp: lab.pod('shop/web').ip4,
         destination: 'shop/cart',
@@ -134,17 +167,19 @@ scenario(
         verdict: { outcome: 'allowed', policy: 'shop/callers' },
       });
     });
-    await until('the verdict to be outdated', async () => {
-      const found = await verdict();
-      return found !== undefined && 'state' in found && found.state === 'outdated';
-    });
+    await under(lab, denyAll, 'authorizationpolicy', 'nobody', () =>
+      until(
+        'the verdict to be outdated',
+        async () => (await verdictOn('shop/web', ip4))?.state === 'outdated',
+      ),
+    );
   },
 );
 
 scenario(
   'what ztunnel delivers in a client’s name has no port that the client may get itself',
   async (lab) => {
-    const { ip4 } = lab.pod('shop/cart');
+    const { ip4 } = lab.pod('shop/alone');
     let port: number | undefined;
     await under(lab, denyBatch, 'authorizationpolicy', 'no-batch', () =>
       until('ztunnel to be asked', async () => {

@@ -2,9 +2,11 @@
 import type { Capture } from '../../agent/pod-state.ts';
 import type { Datapath } from '../../datapath/datapath.ts';
 
-export const captureThrough = (datapath: Datapath): Capture => ({
+/** @param enrolled told of each pod that has come in */
+export const captureThrough = (datapath: Datapath, enrolled: () => void): Capture => ({
   async enrol(pod) {
     datapath.enrol({ ...pod, cookie: await datapath.netnsCookie(pod.netns) });
+    enrolled();
   },
   unenrol: (uid) => Promise.resolve(void datapath.unenrol(uid)),
   captured: () => datapath.enrolled().map(({ uid }) => uid),

@@ -36,6 +36,8 @@ export interface EnrolmentParts {
 interface EnrolmentSources {
   readonly probe: CaptureProbe;
   readonly source: Pick<MeshSource, 'status'>;
+  /** Told of each pod that has come in. */
+  readonly enrolled: () => void;
 }
 
 export function buildEnrolment(
@@ -43,7 +45,7 @@ export function buildEnrolment(
   mesh: MeshStore,
   datapath: Datapath,
   engine: TunnelEngine,
-  { metrics, probe, source }: Pick<Observability, 'metrics'> & EnrolmentSources,
+  { metrics, probe, source, enrolled }: Pick<Observability, 'metrics'> & EnrolmentSources,
 ): EnrolmentParts {
   const namespaces = new PodNamespaces({
     native,
@@ -58,7 +60,7 @@ export function buildEnrolment(
       namespaces,
       keeper,
       verifier: new CaptureVerifier({ prove: (pod) => probe.prove(pod), clock }),
-      capture: captureThrough(datapath),
+      capture: captureThrough(datapath, enrolled),
       rules: netnsRules(native),
       engine,
       clock,

@@ -60,12 +60,15 @@ export async function runNode(config: NodeConfig, deps: NodeDeps, stop: AbortSig
   const probe = new CaptureProbe({ native: deps.native, clock: foundation.clock });
   const watched = { ...observability, probe, source, serials };
   const policySetFor = createCompiler();
-  const { engine, kernelConnections } = startZtunnel(foundation, store, certificates, datapath, {
+  const { engine, kernelConnections, prefetch } = startZtunnel(foundation, store, certificates, datapath, {
     ...watched,
     policySetFor,
   });
   observability.registry.alsoLive(() => liveOnBothSides(kernelConnections.live()));
-  const pods = buildEnrolment(foundation, store, datapath, engine, watched);
+  const pods = buildEnrolment(foundation, store, datapath, engine, {
+    ...watched,
+    enrolled: () => prefetch.refresh(),
+  });
   const { enrolment } = pods;
   const cniInstaller = buildCniInstaller(foundation);
 

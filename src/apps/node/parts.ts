@@ -29,6 +29,7 @@ import type { Readiness } from '../../telemetry/readiness.ts';
 import { bothSides, kernelIds } from '../../ztunnel/both-sides.ts';
 import { createDecider } from '../../ztunnel/decider.ts';
 import { departuresIn } from '../../ztunnel/departures.ts';
+import { VerdictPrefetch, type VerdictPrefetchDeps } from '../../ztunnel/verdict-prefetch.ts';
 import { KernelConnections, type KernelConnectionsDeps } from '../../ztunnel/kernel-connections.ts';
 import { PolicyWatch } from '../../ztunnel/policy-watch.ts';
 import type { NodeConfig } from '../config/node-config.ts';
@@ -200,7 +201,11 @@ export function startZtunnel(
     readonly serials: FirstSerials;
     readonly policySetFor: PolicySetLookup;
   },
-): { readonly engine: TunnelEngine; readonly kernelConnections: KernelConnections } {
+): {
+  readonly engine: TunnelEngine;
+  readonly kernelConnections: KernelConnections;
+  readonly prefetch: VerdictPrefetch;
+} {
   const { native, config, clock, log, metrics, cleanup, draining } = foundation;
   const authorizer = createAuthorizer(policySetFor);
   const nextId = kernelIds(serials.kernel);
@@ -212,6 +217,7 @@ export function startZtunnel(
     store,
     datapath,
   );
+  const prefetch = startPrefetch({ ...foundation, authorizer }, store, datapath);
   const decider = createDecider({
     mesh: store,
     authorizer,
@@ -239,7 +245,27 @@ export function startZtunnel(
     ),
   );
   cleanup.defer(() => void draining.push(engine.drain(AbortSignal.timeout(config.drainMs))));
-  return { engine, kernelConnections };
+  return { engine, kernelConnections, prefetch };
+}
+
+/** After those who take back the kernel's verdicts and end connections: it is told of a change when they have done their part. */
+function startPrefetch(
+  { config, clock, log, cleanup, authorizer }: Foundation & Pick<VerdictPrefetchDeps, 'authorizer'>,
+  store: MeshStore,
+  datapath: Datapath,
+): VerdictPrefetch {
+  const prefetch = new VerdictPrefetch({
+    mesh: store,
+    authorizer,
+    kernelPath: datapath.kernelPath,
+    pods: () => datapath.enrolled(),
+    limit: config.mapSizes.verdicts / 2,
+    clock,
+    monotonicNs: () => hrtime.bigint(),
+    log: log.child({ scope: 'prefetch' }),
+  });
+  cleanup.defer(() => prefetch.stop());
+  return prefetch;
 }
 
 /** How often records of connections that never got as far as ztunnel are looked for. */

@@ -324,7 +324,7 @@ function plainEnding(deps: JourneyDeps, { source, transport }: Dial, target: Soc
     };
   }
   const arrival = { pod: enginePod(workload), client: { ip: client, port: outboundPort }, local: target };
-  const result = inboundSteps(authorizer)(plaintextFacts(view, { type: 'plaintext', ...arrival }));
+  const result = inboundSteps(authorizer)(plaintextFacts(view, { ...arrival }));
   const why = `arrives at ${nameOf(workload)} without an identity`;
   return {
     ...base,
