@@ -99,7 +99,7 @@ function whyEmpty(nodes: readonly NodeVerdicts[]): string {
   if (total > 0) return `none matched, of ${plural(total, 'verdict')}`;
   return nodes.every((node) => node.isOn === false)
     ? 'the kernel path is switched off: mesh-ebpf node --same-node kernel (docs/same-node.md)'
-    : 'no pair of pods is on the kernel path yet: the first connection of each asks ztunnel';
+    : 'no pair of pods is on the kernel path yet: pods get a verdict when a Service leads to another one of their node, or when they dial it';
 }
 
 function sayUntold(
