@@ -20,7 +20,8 @@ import { EgressReconciler } from './egress/reconcile.ts';
 import { Installation } from './installation.ts';
 import { createCutter } from './kernel-path/cutter.ts';
 import { defaultFlowShare, FlowShares } from './kernel-path/flow-shares.ts';
-import { type EndedConnection, followEnded } from './kernel-path/ended.ts';
+import { followEnded } from './kernel-path/ended.ts';
+import type { EndedBatch } from './kernel-path/ended-batch.ts';
 import { type KernelConnection, KernelPath } from './kernel-path/kernel-path.ts';
 import { VerdictCache } from './kernel-path/verdict-cache.ts';
 import { cgroupTarget } from './links.ts';
@@ -91,7 +92,7 @@ export interface Datapath {
   /** Ends connections on the kernel path; a moment later, those too that were only being made. */
   cut(connections: readonly KernelConnection[]): Promise<void>;
   /** Tells of connections that the kernel carried by itself, when they have ended. Once. */
-  followEnded(heard: (connections: Iterable<EndedConnection>) => void): () => void;
+  followEnded(heard: (batch: EndedBatch) => void): () => void;
   /** Id of the cgroup of the node program before this one, while what it does counts as the mesh's, too. */
   drainedCgroup(): bigint | undefined;
   /** From now on what it does counts as anybody's. */
@@ -343,7 +344,7 @@ async function start(
         {
           ring: installation.ring(mapSpecs.ended.name),
           earlierRings: takeover?.endedRings() ?? [],
-          isTold: (cookie) => takeover?.isTold(cookie) === true,
+          isTold: takeover && ((cookie) => takeover.isTold(cookie)),
           uidOf: (podId) => pods.uidOf(podId),
           monotonicNs,
           clock,

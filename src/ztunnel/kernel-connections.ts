@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { SocketAddress } from '../base/ip.ts';
-import type { EndedConnection } from '../datapath/kernel-path/ended.ts';
+import type { EndedBatch, EndedConnection } from '../datapath/kernel-path/ended-batch.ts';
 import type { KernelConnection } from '../datapath/kernel-path/kernel-path.ts';
 import type {
   ConnectionId,
@@ -18,7 +18,7 @@ import type { MeshReader, MeshView } from '../model/view.ts';
 import { mayChangeVerdicts } from '../policy/verdict-changes.ts';
 import type { Ledger } from './account.ts';
 import { type Authorizer, denial, verdictOn } from './authorize.ts';
-import { EndedStorm, type ToldConnection } from './ended-storm.ts';
+import { EndedStorm } from './ended-storm.ts';
 import { dialledFacts, peerAt, podPeer, type SettledFacts } from './facts.ts';
 import { newTraceId } from './headers.ts';
 
@@ -93,22 +93,16 @@ export class KernelConnections {
   }
 
   /** Of those that were ended here each has a record of its own, whatever storm it is in. */
-  ended(connections: Iterable<EndedConnection>): void {
-    this.#storm.fold(this.#tellRevoked(connections), (told) => this.#tell(told, undefined));
+  ended(batch: EndedBatch): void {
+    const revoked = this.#revoked;
+    const isApart = revoked.size === 0 ? undefined : (cookie: bigint): boolean => revoked.has(cookie);
+    for (const told of this.#storm.told(batch, isApart)) this.#tell(told, this.#takeRevoked(told.cookie));
   }
 
-  /** Leaves the others to the caller. */
-  *#tellRevoked(connections: Iterable<EndedConnection>): Generator<EndedConnection> {
-    for (const connection of connections) {
-      const verdict = this.#takeRevoked(connection.cookie);
-      if (verdict === undefined) yield connection;
-      else this.#tell({ ...connection, connections: 1 }, verdict);
-    }
-  }
-
-  #tell({ connections, ...connection }: ToldConnection, revoked: Verdict | undefined): void {
+  #tell(connection: EndedConnection, revoked: Verdict | undefined): void {
     const { ledger, nextId, mesh, authorizer, clock } = this.#deps;
-    const { ageMs, durationMs, bytesSent, bytesReceived, rttMs, retransmits, accelerated } = connection;
+    const { ageMs, durationMs, bytesSent, bytesReceived, rttMs, retransmits, accelerated, connections } =
+      connection;
     const facts = factsOf(mesh.view, connection, mesh.view.workloadByIp(connection.destination.ip)?.uid);
     const record: ConnectionRecord = {
       ...facts,

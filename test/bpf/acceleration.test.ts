@@ -8,7 +8,7 @@ import type { CounterName } from '../../src/datapath/abi/counters.ts';
 import type { KernelPathScope } from '../../src/datapath/desired.ts';
 import { dumpMap } from '../../src/datapath/inspect/maps.ts';
 import { listPrograms } from '../../src/datapath/inspect/programs.ts';
-import type { EndedConnection } from '../../src/datapath/kernel-path/ended.ts';
+import type { EndedConnection } from '../../src/datapath/kernel-path/ended-batch.ts';
 import { findLeftovers, ownedBy, uninstallDatapath } from '../../src/datapath/uninstall.ts';
 import type { NodeName } from '../../src/model/mesh.ts';
 import { eventually, patience } from '../netns/support/wait.ts';

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { Port } from '../../src/base/ip.ts';
 import { decode } from '../../src/datapath/abi/field.ts';
 import { ended } from '../../src/datapath/abi/layout.ts';
-import type { EndedConnection } from '../../src/datapath/kernel-path/ended.ts';
+import type { EndedConnection } from '../../src/datapath/kernel-path/ended-batch.ts';
 import { mapSpecs } from '../../src/datapath/maps.ts';
 import type { Fd } from '../../src/native/binding.ts';
 import { eventually } from '../netns/support/wait.ts';

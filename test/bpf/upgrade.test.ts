@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseIp } from '../../src/base/ip.ts';
 import type { DatapathOptions } from '../../src/datapath/datapath.ts';
 import { dumpMap } from '../../src/datapath/inspect/maps.ts';
-import type { EndedConnection } from '../../src/datapath/kernel-path/ended.ts';
+import type { EndedConnection } from '../../src/datapath/kernel-path/ended-batch.ts';
 import type { Dialler, KernelConnection } from '../../src/datapath/kernel-path/kernel-path.ts';
 import type { NodeName } from '../../src/model/mesh.ts';
 import type { NativeBinding } from '../../src/native/binding.ts';

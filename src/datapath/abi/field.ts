@@ -48,6 +48,15 @@ export const u64: Field<bigint> = {
   write: (view, offset, value) => view.setBigUint64(offset, value, little),
 };
 
+/** A u64 as a number, for clocks and counts: exact below 2^53, beyond it off by a few (nanoseconds, after 104 days). */
+export const u64AsNumber: Field<number> = {
+  ...u64,
+  read: (view, offset) =>
+    view.getUint32(offset + (little ? 4 : 0), little) * 2 ** 32 +
+    view.getUint32(offset + (little ? 0 : 4), little),
+  write: (view, offset, value) => u64.write(view, offset, BigInt(value)),
+};
+
 /** A byte, 0 or 1. */
 export const bool: Field<boolean> = {
   ...u8,
@@ -202,12 +211,19 @@ export function decode<T>(field: Field<T>, bytes: Uint8Array): T {
 /** Records one after the other, with where each ends, decoded as they are asked for. @throws MeshError ABI_MISMATCH */
 export function* decodeEach<T>(field: Field<T>, bytes: Uint8Array, ends: Uint32Array): Generator<T> {
   const view = viewOf(bytes);
+  for (const start of startsOf(field, ends)) yield field.read(view, start);
+}
+
+/** Where records that lie one after the other begin. @throws MeshError ABI_MISMATCH */
+export function startsOf(field: Field<unknown>, ends: Uint32Array): readonly number[] {
+  const starts: number[] = [];
   let start = 0;
   for (const end of ends) {
     requireSize(field, end - start);
-    yield field.read(view, start);
+    starts.push(start);
     start = end;
   }
+  return starts;
 }
 
 function requireSize({ sizeBytes }: Field<unknown>, found: number): void {

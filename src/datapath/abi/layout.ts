@@ -16,6 +16,7 @@ import {
   u16,
   u32,
   u64,
+  u64AsNumber,
   u8,
 } from './field.ts';
 import { struct, type StructLayout } from './struct.ts';
@@ -131,15 +132,15 @@ export interface KernelVerdict {
 /** A kernel-path connection that ended. */
 export interface Ended {
   /** Nanoseconds of the monotonic clock. */
-  readonly openedAt: bigint;
-  readonly endedAt: bigint;
+  readonly openedAt: number;
+  readonly endedAt: number;
   readonly socketCookie: bigint;
   readonly flow: FlowKey;
   readonly sourcePodId: number;
   /** SYN and FIN are a byte each. */
-  readonly bytesAcked: bigint;
+  readonly bytesAcked: number;
   /** FIN is a byte. */
-  readonly bytesReceived: bigint;
+  readonly bytesReceived: number;
   /** Eight times the smoothed round trip. */
   readonly srttUs: number;
   readonly retransmits: number;
@@ -224,13 +225,13 @@ export const verdictKey = struct<VerdictKey>('mesh_verdict_key', {
 export const verdict = struct<KernelVerdict>('mesh_verdict', { generation: u64 });
 
 export const ended = struct<Ended>('mesh_ended', {
-  openedAt: u64,
-  endedAt: u64,
+  openedAt: u64AsNumber,
+  endedAt: u64AsNumber,
   socketCookie: u64,
   flow: flowKey,
   sourcePodId: u32,
-  bytesAcked: u64,
-  bytesReceived: u64,
+  bytesAcked: u64AsNumber,
+  bytesReceived: u64AsNumber,
   srttUs: u32,
   retransmits: u32,
   originalIp: optionalAddress,

@@ -20,7 +20,11 @@ export interface StructLayout {
   readonly members: readonly StructMember[];
 }
 
-export type Struct<T> = Field<T> & StructLayout;
+export type Struct<T> = Field<T> &
+  StructLayout & {
+    /** Where each member begins, for those who read a few of them of many records. */
+    readonly offsets: Readonly<Record<keyof T & string, number>>;
+  };
 
 /** A C struct. Members stand in the order of `fields`; padding is C's, and zero. */
 export function struct<T extends object>(
@@ -43,6 +47,10 @@ export function struct<T extends object>(
       sizeBytes: field.sizeBytes,
       struct: isStruct(field) ? field : undefined,
     })),
+    offsets: Object.fromEntries(places.map(({ key, offset }) => [key, offset])) as Record<
+      keyof T & string,
+      number
+    >,
     read(view, start) {
       // Storms of connections come through here, and Object.fromEntries takes twice as long.
       const value: Record<string, T[keyof T]> = {};

@@ -1,7 +1,7 @@
 /** ztunnel's part in tests of the kernel path: it is asked who dials, says yes, and takes it back. */
 import { afterEach, expect } from '@jest/globals';
 import type { IpAddress, Port, SocketAddress } from '../../../src/base/ip.ts';
-import type { EndedConnection } from '../../../src/datapath/kernel-path/ended.ts';
+import type { EndedConnection } from '../../../src/datapath/kernel-path/ended-batch.ts';
 import type { Dialler } from '../../../src/datapath/kernel-path/kernel-path.ts';
 import type { NodeName } from '../../../src/model/mesh.ts';
 import { eventually } from '../../netns/support/wait.ts';

@@ -1,6 +1,6 @@
 /** Connections that the kernel carries by itself: who is ended by a change, and what is told of them. */
 import { describe, expect, it } from '@jest/globals';
-import type { EndedConnection } from '../../../src/datapath/kernel-path/ended.ts';
+import type { EndedBatch } from '../../../src/datapath/kernel-path/ended-batch.ts';
 import type { KernelConnection } from '../../../src/datapath/kernel-path/kernel-path.ts';
 import type { ConnectionRecord } from '../../../src/model/connection.ts';
 import type { NodeName, WorkloadUid } from '../../../src/model/mesh.ts';
@@ -8,6 +8,7 @@ import { type AuthorizationPolicy, policyKey } from '../../../src/model/policy.t
 import { createAuthorizer } from '../../../src/policy/authorize.ts';
 import { bothSides, kernelIds, liveOnBothSides } from '../../../src/ztunnel/both-sides.ts';
 import { KernelConnections } from '../../../src/ztunnel/kernel-connections.ts';
+import { endedBatch, endedRecord } from '../../support/ended-batch.ts';
 import { at, meshOf, pod, service } from '../../support/mesh-builder.ts';
 
 const web = pod('shop/web', { ips: ['10.0.0.1'] });
@@ -64,16 +65,34 @@ function setup(live: readonly KernelConnection[]) {
   return { mesh, records, cut, connections, enact };
 }
 
-const ended = (of: KernelConnection): EndedConnection => ({
-  ...of,
-  ageMs: 100,
-  durationMs: 900,
-  bytesSent: 10,
-  bytesReceived: 20,
-  rttMs: 0.05,
-  retransmits: 1,
-  accelerated: of.isAccelerated,
-});
+/** The end of one: over for 100 ms, 900 ms long. */
+const ended = ({
+  source,
+  destination,
+  dialled,
+  sourceUid,
+  cookie,
+  isAccelerated,
+}: KernelConnection): EndedBatch =>
+  endedBatch(
+    [
+      endedRecord(0, {
+        openedAt: 3_000_000_000,
+        endedAt: 3_900_000_000,
+        socketCookie: cookie,
+        flow: {
+          sourceIp: source.ip,
+          sourcePort: source.port,
+          destinationIp: destination.ip,
+          destinationPort: destination.port,
+        },
+        originalIp: dialled?.ip,
+        originalPort: dialled?.port ?? 0,
+        accelerated: isAccelerated,
+      }),
+    ],
+    { nowNs: 4_000_000_000, uidOf: () => sourceUid },
+  );
 
 const ofWeb = from('10.0.0.1:4001', web.uid, 1n);
 const ofGuest = from('10.0.0.3:4002', guest.uid, 2n);
@@ -88,7 +107,7 @@ describe('a change that denies some', () => {
   it('is told of in both records of the connection', () => {
     const { records, enact, connections } = setup([ofGuest]);
     enact(deny(['other']));
-    connections.ended([ended(ofGuest)]);
+    connections.ended(ended(ofGuest));
     expect(records.map(({ direction, error }) => [direction, error?.code])).toEqual([
       ['inbound', 'POLICY_DENIED'],
       ['outbound', 'POLICY_DENIED'],
@@ -159,7 +178,7 @@ describe('connections that are open', () => {
 describe('a connection that has ended', () => {
   it('is told once for each side, with whose it was and what went through', () => {
     const { records, connections } = setup([]);
-    connections.ended([ended(ofWeb)]);
+    connections.ended(ended(ofWeb));
     expect(records).toHaveLength(2);
     expect(records[0]).toMatchObject({
       id: 'k-0',
@@ -183,7 +202,7 @@ describe('a connection that has ended', () => {
   it('before a change that would have denied it was allowed, although it is told of later', () => {
     const { records, enact, connections } = setup([]);
     enact(deny(['other']));
-    connections.ended([ended(ofGuest)]);
+    connections.ended(ended(ofGuest));
     expect(records[0]).toMatchObject({ error: undefined, verdict: { allowed: true, policy: undefined } });
   });
 
@@ -191,7 +210,7 @@ describe('a connection that has ended', () => {
     const { records, mesh, connections } = setup([]);
     const shop = service('shop/cart', '10.96.0.1', '80:80', [{ address: '10.0.0.2' }]);
     mesh.replace({ workloads, services: [shop], policies: [], peerAuthentications: [] });
-    connections.ended([ended({ ...ofWeb, dialled: at('10.96.0.1:80') })]);
+    connections.ended(ended({ ...ofWeb, dialled: at('10.96.0.1:80') }));
     expect(records).toHaveLength(2);
     for (const record of records) {
       expect(record).toMatchObject({
@@ -204,7 +223,7 @@ describe('a connection that has ended', () => {
 
   it('of a pod that is gone has its address, and no identity', () => {
     const { records, connections } = setup([]);
-    connections.ended([ended({ ...ofWeb, sourceUid: 'gone' as WorkloadUid })]);
+    connections.ended(ended({ ...ofWeb, sourceUid: 'gone' as WorkloadUid }));
     expect(records[0]?.source).toMatchObject({
       address: ofWeb.source,
       identity: undefined,

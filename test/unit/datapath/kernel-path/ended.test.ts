@@ -1,31 +1,13 @@
 /** How the ring of ended connections is read: seldom where little happens, without a rest where much does. */
 import { describe, expect, it } from '@jest/globals';
-import { encode } from '../../../../src/datapath/abi/field.ts';
+import { encode, encodeAll } from '../../../../src/datapath/abi/field.ts';
 import { ended } from '../../../../src/datapath/abi/layout.ts';
 import { followEnded } from '../../../../src/datapath/kernel-path/ended.ts';
+import type { EndedBatch } from '../../../../src/datapath/kernel-path/ended-batch.ts';
 import type { OnRecords } from '../../../../src/native/binding.ts';
-import { parseIp } from '../../../../src/base/ip.ts';
+import { endedRecord } from '../../../support/ended-batch.ts';
 
-const record = encode(ended, {
-  openedAt: 1_000_000n,
-  endedAt: 3_000_000n,
-  socketCookie: 7n,
-  flow: {
-    sourceIp: parseIp('10.0.0.1'),
-    sourcePort: 4001,
-    destinationIp: parseIp('10.0.0.2'),
-    destinationPort: 80,
-  },
-  sourcePodId: 3,
-  bytesAcked: 11n,
-  bytesReceived: 21n,
-  srttUs: 400,
-  retransmits: 0,
-  originalIp: undefined,
-  originalPort: 0,
-  lastState: 6,
-  accelerated: true,
-});
+const record = encode(ended, endedRecord(7));
 
 function following() {
   const did: string[] = [];
@@ -55,7 +37,7 @@ function following() {
         },
       },
     },
-    (connections) => void did.push(`heard ${[...connections].length}`),
+    (batch) => void did.push(`heard ${batch.size}`),
   );
   return { did, stop, wake: () => wake?.(), deliver };
 }
@@ -79,5 +61,50 @@ describe('the ring of ended connections', () => {
     const { did, stop } = following();
     stop();
     expect(did).toEqual(['pause', 'rest 100', 'heard 1', 'no rest', 'close']);
+  });
+});
+
+describe('ends of which two versions of the programs tell', () => {
+  it('are those of both, each once, and those that can be read', () => {
+    const batches: EndedBatch[] = [];
+    const rings: OnRecords[] = [];
+    const ring = { start: (given: OnRecords) => void rings.push(given) };
+    const told = new Set<bigint>();
+    followEnded(
+      {
+        ring: { ...ring, pause() {}, resume() {}, drain() {}, close() {} },
+        // Cookies in two bytes; 0 stands for what cannot be read.
+        earlierRings: [{ ring, read: ([cookie = 0]) => (cookie === 0 ? undefined : endedRecord(cookie)) }],
+        isTold: (cookie) => told.size === told.add(cookie).size,
+        uidOf: () => undefined,
+        monotonicNs: () => 5_000_000n,
+        clock: { after: () => () => {} },
+      },
+      (batch) => void batches.push(batch),
+    );
+    const [ours, theirs] = rings;
+    theirs?.(Uint8Array.of(1, 9, 0, 9, 2, 9), Uint32Array.of(2, 4, 6));
+    ours?.(
+      encodeAll(
+        ended,
+        [2, 3, 3].map((cookie) => endedRecord(cookie)),
+      ),
+      Uint32Array.from([1, 2, 3], (count) => count * ended.sizeBytes),
+    );
+    expect(batches.map((batch) => [...batch].map(({ cookie }) => cookie))).toEqual([[1n, 2n], [3n]]);
+  });
+
+  it('are refused where a record is not as long as the programs’', () => {
+    let deliver: OnRecords | undefined;
+    followEnded(
+      {
+        ring: { start: (given) => void (deliver = given), pause() {}, resume() {}, drain() {}, close() {} },
+        uidOf: () => undefined,
+        monotonicNs: () => 0n,
+        clock: { after: () => () => {} },
+      },
+      () => {},
+    );
+    expect(() => deliver?.(new Uint8Array(8), Uint32Array.of(8))).toThrow('8 bytes where 112 were expected');
   });
 });
