@@ -5,7 +5,7 @@ import { decode } from '../../src/datapath/abi/field.ts';
 import { ended } from '../../src/datapath/abi/layout.ts';
 import type { EndedConnection } from '../../src/datapath/kernel-path/ended-batch.ts';
 import { mapSpecs } from '../../src/datapath/maps.ts';
-import type { Fd } from '../../src/native/binding.ts';
+import type { BpfObject, Fd, NativeBinding } from '../../src/native/binding.ts';
 import { eventually } from '../netns/support/wait.ts';
 import { allow, data, kernelPath, toZtunnel, startOver } from './support/kernel-path.ts';
 import { native } from './support/lab.ts';
@@ -14,7 +14,21 @@ import * as scripts from './support/scripts.ts';
 import * as sockets from './support/socket-scripts.ts';
 
 const verdicts = 64;
-const options = { sizes: { pods: 4, destinations: 16, flows: 512, egress: 64, verdicts }, kernelPath };
+/** The usual ring holds thousands of connections, which take minutes on an emulated kernel. */
+const ringBytes = 65_536;
+const withSmallRing: NativeBinding = {
+  ...native,
+  openObject(path) {
+    const object = native.openObject(path);
+    const setMaxEntries: BpfObject['setMaxEntries'] = object.setMaxEntries.bind(object);
+    return Object.assign(object, {
+      setMaxEntries: (map: string, entries: number): void =>
+        setMaxEntries(map, map === mapSpecs.ended.name ? ringBytes : entries),
+    });
+  },
+};
+const sizes = { pods: 4, destinations: 16, flows: 512, egress: 64, verdicts };
+const options = { sizes, kernelPath, native: withSmallRing };
 
 let mesh: Mesh;
 beforeAll(async () => {
@@ -45,7 +59,8 @@ function withMap<T>(name: string, use: (fd: Fd) => T): T {
 }
 
 describe('when there are more verdicts than room for them', () => {
-  it('the oldest goes, and that pair is asked about once more', async () => {
+  // So small a map can lose nearly all at once on Linux before 6.16, which makes room for 128.
+  it('older ones go, and those pairs are asked about once more', async () => {
     const { a, b, datapath } = mesh;
     const podId = datapath.enrolled().find(({ uid }) => uid === a.uid)?.podId ?? 0;
     const { generation } = datapath.kernelPath;
@@ -55,7 +70,7 @@ describe('when there are more verdicts than room for them', () => {
       datapath.kernelPath.allow(podId, { ip: a.ip4, port: 1 as Port }, local, b.uid, generation);
     }
     const kept = keptPorts();
-    expect(kept.size).toBeGreaterThan(0);
+    expect(kept).toContain(ports.at(-1));
     expect(kept.size).toBeLessThanOrEqual(verdicts);
     const gone = ports.filter((port) => !kept.has(port)).slice(0, 4);
     for (const port of gone) expect(await dial(port)).toEqual(toZtunnel(b.ip4, port));
@@ -65,7 +80,7 @@ describe('when there are more verdicts than room for them', () => {
 });
 
 /** More than fit into the ring. */
-const tooMany = 500 + Math.ceil(mapSpecs.ended.entries(options.sizes) / ended.sizeBytes);
+const tooMany = 300 + Math.ceil(ringBytes / ended.sizeBytes);
 
 describe('when more connections end than the kernel can remember', () => {
   it('all are carried, and those that nobody is told of are counted', async () => {
