@@ -221,7 +221,7 @@ export const meshCatalogue = {
   },
   mesh_connections_live: {
     type: 'gauge',
-    help: 'Connections through this ztunnel now',
+    help: 'Connections through this ztunnel now; one between two pods of the node counts on both sides',
     labels: [],
     stability: 'unstable',
   },
