@@ -119,8 +119,8 @@ export const meshCatalogue = {
   },
   mesh_bpf_programs_degraded: {
     type: 'gauge',
-    help: '1 while BPF programs of the version before are in force, because those of this one did not load or failed their test',
-    labels: [],
+    help: '1 while BPF programs of the version before are in force because those of this one did not load or failed their test (failed), or while this kernel could not try them, whichever are in force (untried)',
+    labels: ['reason'],
     stability: 'core',
   },
   mesh_bpf_map_entries: {
@@ -221,7 +221,7 @@ export const meshCatalogue = {
   },
   mesh_connections_live: {
     type: 'gauge',
-    help: 'Connections through this ztunnel now',
+    help: 'Connections through this ztunnel now; one between two pods of the node counts on both sides',
     labels: [],
     stability: 'unstable',
   },

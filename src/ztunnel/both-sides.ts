@@ -2,18 +2,45 @@
  * Between two nodes, each end's ztunnel tells its side of a connection. Within a node there is one ztunnel, or none, and
  * one story, the destination's: the source's is told after it, so that nobody who counts or searches has to know.
  */
-import type { ConnectionId, ConnectionSummary } from '../model/connection.ts';
-import type { Ledger } from './account.ts';
+import type {
+  ConnectionFacts,
+  ConnectionId,
+  ConnectionRecord,
+  ConnectionSummary,
+} from '../model/connection.ts';
+import type { Ledger, LiveConnection } from './account.ts';
 
-export const bothSides = (ledger: Ledger, nextId: () => ConnectionId): Ledger => ({
-  opened: (connection) => ledger.opened(connection),
-  completed(record) {
-    ledger.completed(record);
-    if (isWithinNode(record)) ledger.completed(sourceSideOf(record, nextId()));
-  },
-});
+/** Who is told of both sides. */
+export interface SidesLedger {
+  opened(connection: Pick<LiveConnection, 'id' | 'summary'>): void;
+  completed(record: ConnectionRecord): void;
+}
 
-/** The same of connections that are open, whose id on the source's side follows from that on the destination's. */
+export function bothSides(ledger: SidesLedger, nextId: () => ConnectionId): Ledger {
+  /** Of open ones: the id on the source's side, by that on the destination's. */
+  const sourceIds = new Map<ConnectionId, ConnectionId>();
+  return {
+    opened(connection) {
+      ledger.opened(connection);
+      if (!isWithinNode(connection.facts)) return;
+      const id = nextId();
+      sourceIds.set(connection.id, id);
+      ledger.opened({ id, summary: () => sourceSideOf(connection.summary(), id) });
+    },
+    completed(record) {
+      ledger.completed(record);
+      if (!isWithinNode(record)) return;
+      const id = sourceIds.get(record.id) ?? nextId();
+      sourceIds.delete(record.id);
+      ledger.completed(sourceSideOf(record, id));
+    },
+  };
+}
+
+/**
+ * The same of open connections that the kernel carries, which nobody saw opening: their id on the source's side follows from
+ * that on the destination's.
+ */
 export const liveOnBothSides = (live: readonly ConnectionSummary[]): readonly ConnectionSummary[] =>
   live.flatMap((connection) =>
     isWithinNode(connection)
@@ -21,7 +48,7 @@ export const liveOnBothSides = (live: readonly ConnectionSummary[]): readonly Co
       : connection,
   );
 
-const isWithinNode = ({ path, direction }: ConnectionSummary): boolean =>
+const isWithinNode = ({ path, direction }: Pick<ConnectionFacts, 'path' | 'direction'>): boolean =>
   direction === 'inbound' && (path === 'local' || path === 'kernel');
 
 /** The verdict is the destination's; the source knows only what became of its connection. */

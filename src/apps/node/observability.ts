@@ -15,7 +15,7 @@ import { type DenialAccount, denialAccount } from '../../telemetry/denial-accoun
 import { ConnectionRegistry } from '../../telemetry/connection-registry.ts';
 import { PairTable } from '../../telemetry/flight/pairs.ts';
 import { FailureThrottle } from '../../telemetry/failure-throttle.ts';
-import type { Metrics } from '../../telemetry/metrics.ts';
+import type { Metrics, Sample } from '../../telemetry/metrics.ts';
 import { PolicyMetrics } from '../../telemetry/policy-metrics.ts';
 import { type TrafficAccount, trafficAccount } from '../../telemetry/traffic-account.ts';
 import { TrafficMetrics } from '../../telemetry/traffic-metrics.ts';
@@ -70,7 +70,7 @@ export interface WatchedParts {
   readonly enrolment: Enrolment;
   readonly certificates: CertificateManager;
   readonly engine: TunnelEngine;
-  readonly datapath: Pick<Datapath, 'counters' | 'servicesLeftOut' | 'degraded'>;
+  readonly datapath: Pick<Datapath, 'counters' | 'servicesLeftOut' | 'degraded' | 'untried'>;
   readonly occupancy: () => readonly MapOccupancy[];
   readonly problemCount: () => number;
 }
@@ -102,7 +102,7 @@ export function watchParts({ metrics, registry }: Observability, parts: WatchedP
     })),
   );
   metrics.observe('mesh_kernel_path_services_left_out', () => gauge(datapath.servicesLeftOut()));
-  metrics.observe('mesh_bpf_programs_degraded', () => gauge(datapath.degraded === undefined ? 0 : 1));
+  metrics.observe('mesh_bpf_programs_degraded', () => degradedPrograms(datapath));
   metrics.observe('mesh_bpf_map_entries', () =>
     parts.occupancy().map(({ map, entries }) => ({ labels: { map: map.name }, value: entries })),
   );
@@ -119,6 +119,19 @@ export function watchParts({ metrics, registry }: Observability, parts: WatchedP
     const ends = certificates.status().flatMap(({ certificate }) => certificate?.notAfter ?? []);
     return ends.length === 0 ? [] : gauge(Math.min(...ends) / 1000);
   });
+}
+
+/** Whether they could not be tried on this kernel, or failed: what to do about the two is different. */
+export function degradedPrograms({
+  degraded,
+  untried,
+}: Pick<Datapath, 'degraded' | 'untried'>): Sample<'mesh_bpf_programs_degraded'>[] {
+  const code = (degraded ?? untried)?.code;
+  const wasUntried = code === 'BPF_UNTRIED';
+  return [
+    { labels: { reason: 'failed' }, value: Number(code !== undefined && !wasUntried) },
+    { labels: { reason: 'untried' }, value: Number(wasUntried) },
+  ];
 }
 
 /** Counts the node's requests to the certificate authority. */

@@ -6,6 +6,7 @@ import { manifestFiles } from '../../../../src/apps/install/manifest-files.ts';
 import { nodeCapabilities } from '../../../../src/apps/node/capabilities.ts';
 import { clusterControllerConfig } from '../../../../src/apps/config/cluster-controller-config.ts';
 import { nodeConfig } from '../../../../src/apps/config/node-config.ts';
+import { degradedPrograms } from '../../../../src/apps/node/observability.ts';
 import { caPort, metricsPort, readinessPort } from '../../../../src/base/ports.ts';
 import * as names from '../../../../src/controller/kubernetes/names.ts';
 import { counterNames } from '../../../../src/datapath/abi/counters.ts';
@@ -280,6 +281,16 @@ describe('alerts', () => {
       expect.arrayContaining(['endedUntold', 'droppedUnrecorded', 'kernelAsked', 'kernel']),
     );
     for (const event of used) expect(counterNames).toContain(event);
+  });
+
+  it('are about each reason for which programs are not what they should be', () => {
+    const used = [...rules.matchAll(/mesh_bpf_programs_degraded\{reason=\\"(\w+)\\"\}/g)].map(
+      ([, reason]) => reason,
+    );
+    const reasons = degradedPrograms({ degraded: undefined, untried: undefined }).map(
+      ({ labels }) => labels.reason,
+    );
+    expect(used).toEqual(reasons);
   });
 
   it('say how urgent they are, on which node, and have a section in the runbook', () => {
