@@ -1,7 +1,7 @@
 /**
  * The protocol by which verdicts are taken back, in every order in which its steps can happen: a packet, ztunnel's answer,
- * a change of the mesh and its consequences run beside each other. A model of `bpf/sk-lookup.bpf.c`, `verdict-cache.ts`,
- * `local.ts` and `kernel-connections.ts`, one step for each thing that is one for the others; explored completely.
+ * one that nobody asked for, a change of the mesh and its consequences run beside each other. A model of `bpf/sk-lookup.bpf.c`,
+ * `verdict-cache.ts`, `local.ts`, `verdict-prefetch.ts` and `kernel-connections.ts`, one step for each thing that is one for the others; explored completely.
  */
 import { describe, expect, it } from '@jest/globals';
 
@@ -161,6 +161,19 @@ const agent = (allows: boolean, order: readonly ('take back' | 'walk')[] = ['tak
   thread: 'node program',
 });
 
+/** Answers before anybody asks, in one turn; where it runs beside its thread, a change can come in between. */
+const prefetch = (thread: Actor['thread'] = 'node program'): Actor => ({
+  steps: [
+    (world, actor) => note(world, actor, { generation: world.generation, allows: world.allows }),
+    (world, actor) => {
+      const { allows, generation = 0 } = world.notes[actor] ?? {};
+      return allows === true ? { ...world, verdict: generation } : world;
+    },
+  ],
+  oneTurn: [1],
+  thread,
+});
+
 /** Where everything has come to rest, and the policy denies: is anybody in, or could get in? */
 const wrong = ({ allows, connections, verdict, generation }: World): boolean =>
   !allows &&
@@ -185,6 +198,15 @@ describe('when a change denies a pair, at whatever moment,', () => {
         !allows && (connections.includes('admitted') || verdict === generation),
     );
     expect(byKernel).toEqual([]);
+  });
+
+  it('nobody stays in by an answer that nobody asked for, be it made before or after', () => {
+    for (const thread of ['node program', 'kernel'] as const) {
+      const actors = [kernel(0), kernel(1), prefetch(thread), prefetch(thread), agent(false)];
+      const ends = explore(actors, { allows: true, verdict: 0 }, 2);
+      expect(ends.some(({ connections }) => connections.includes('cut'))).toBe(true);
+      expect(ends.filter(wrong)).toEqual([]);
+    }
   });
 
   it('also when it is allowed and denied again while connections are made', () => {
