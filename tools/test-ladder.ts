@@ -35,6 +35,8 @@ interface Rung {
   readonly retry?: boolean;
   /** May take minutes: what it says is shown as it comes. */
   readonly live?: boolean;
+  /** Usually `mostMinutes`. */
+  readonly minutes?: number;
 }
 
 interface Tally {
@@ -80,13 +82,13 @@ const ladder: readonly Rung[] = [
   onRealMachine('netns'),
   onRealMachine('interop'),
   jest('fuzz', 'fuzz'),
-  { ...npmScript('cluster-build', 'cluster', 'build'), live: true },
+  { ...npmScript('cluster-build', 'cluster', 'build'), live: true, minutes: 60 },
   check('image', 'make', 'image'),
-  onRealMachine('cluster'),
+  { ...onRealMachine('cluster'), minutes: 60 },
 ];
 
-/** Far more than any rung takes: one that hangs fails instead of holding up the others. */
-const rungTimeoutMs = 60 * 60_000;
+/** Minutes. Far more than any rung takes: one that hangs fails instead of holding up the others. */
+const mostMinutes = 30;
 /** A runner that has reported has nothing left to do: what keeps it alive is a leak, and no reason to wait. */
 const lingerMs = 60_000;
 const scratch = mkdtempSync(join(tmpdir(), 'mesh-ebpf-ladder-'));
@@ -118,7 +120,7 @@ async function climb(rung: Rung): Promise<Tally> {
 }
 
 async function runCheck(rung: Rung): Promise<{ tally: Tally; output: string }> {
-  const { status, output } = await run(rung.command, rung.live === true);
+  const { status, output } = await run(rung, rung.command);
   return { tally: { passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 }, output };
 }
 
@@ -146,7 +148,7 @@ async function reported(rung: Rung, ...extra: string[]): Promise<{ report: Repor
   const path = join(scratch, `${rung.name}.json`);
   rmSync(path, { force: true });
   const command = [...rung.command, '--json', `--outputFile=${path}`, ...extra];
-  const { status, output } = await run(command, rung.live === true, lingering(path));
+  const { status, output } = await run(rung, command, lingering(path));
   return { report: readReport(path, status), output };
 }
 
@@ -187,14 +189,14 @@ function readReport(path: string, status: number): Report {
 }
 
 function run(
+  { live, minutes = mostMinutes }: Rung,
   command: readonly string[],
-  live: boolean,
   watch: Watch = () => undefined,
 ): Promise<{ status: number; output: string }> {
   const [file = '', ...args] = command;
   return new Promise((resolve) => {
-    const child = spawnGroup(file, args, (aliveMs) => watch(aliveMs) ?? overdue(aliveMs));
-    const isShown = live || Boolean(process.env['V']);
+    const child = spawnGroup(file, args, (aliveMs) => watch(aliveMs) ?? overdue(aliveMs, minutes));
+    const isShown = live === true || Boolean(process.env['V']);
     let output = '';
     const keep = (chunk: Buffer): void => {
       if (isShown) process.stdout.write(chunk);
@@ -208,8 +210,8 @@ function run(
   });
 }
 
-function overdue(aliveMs: number): string | undefined {
-  return aliveMs > rungTimeoutMs ? `not done after ${rungTimeoutMs / 60_000} minutes` : undefined;
+function overdue(aliveMs: number, minutes: number): string | undefined {
+  return aliveMs > minutes * 60_000 ? `not done after ${minutes} minutes` : undefined;
 }
 
 /** Jest says how long a file took if that was long: these lines show that a rung of many minutes is alive. */
