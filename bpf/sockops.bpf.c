@@ -36,11 +36,11 @@ static __always_inline struct mesh_flow_key flow_key(struct bpf_sock_ops *ctx) {
 }
 
 static __always_inline void remove_flow(const struct mesh_flow_key *key, const struct mesh_flow *flow) {
-    bool is_shared = flow->origin.kind == MESH_ORIGIN_KERNEL;
+    __u8 kind = flow->origin.kind;
     __u32 pod_id = flow->origin.pod_id;
     /* The agent removes some, too: who did it counts it. */
-    if (bpf_map_delete_elem(&flows, key) == 0 && is_shared)
-        share_gives_back(pod_id);
+    if (bpf_map_delete_elem(&flows, key) == 0)
+        share_gives_back(kind, pod_id);
 }
 
 /* Of a closed socket that had the same tuple, and of which ztunnel does not know yet. */
@@ -68,14 +68,13 @@ static __always_inline void publish(struct bpf_sock_ops *ctx) {
     };
     /* Added to the flags, not instead of them: another program may have asked for more. */
     bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-    bool is_kernel_path = origin->kind == MESH_ORIGIN_KERNEL;
     remove_predecessor(&key);
     if (bpf_map_update_elem(&flows, &key, &flow, BPF_ANY) != 0) {
         count(MESH_COUNTER_FLOWS_FULL);
-        if (is_kernel_path)
+        if (flow.origin.kind == MESH_ORIGIN_KERNEL)
             bpf_map_update_elem(&strays, &key, &flow.opened_at, BPF_ANY);
-    } else if (is_kernel_path) {
-        share_takes(flow.origin.pod_id);
+    } else {
+        share_takes(flow.origin.kind, flow.origin.pod_id);
     }
 }
 

@@ -10,7 +10,7 @@
 #include <linux/types.h>
 
 /* To be raised with any change of a map's meaning, so that an agent does not adopt maps it would misread. */
-#define MESH_ABI 6
+#define MESH_ABI 7
 
 /* The mesh's own TCP ports inside a pod's network namespace (src/base/ports.ts). */
 enum mesh_port {
@@ -131,7 +131,9 @@ struct mesh_config {
     __u64 verdict_generation; /* what entries of `verdicts` must carry to count; changed by every change that
                                  may change a verdict, before anything else follows it */
     __u32 last_pod_id;        /* none is given twice */
-    __u32 flow_share;         /* records of the kernel path in `flows` that one pod may have */
+    __u32 flow_share;  /* records of the kernel path in `flows` that one pod may have, if it is alone */
+    __u32 flow_least;  /* that each may have whatever others have */
+    __u32 flow_common; /* room in `flows` for all who come: the rest is kept for who has less than that */
 };
 
 /* Value of `pods`; the key is the network namespace's cookie. */
@@ -224,7 +226,9 @@ struct mesh_flow {
     __u8 pad[6];
 };
 
-/* Value of `shares`, by pod id: the pod's records of the kernel path that came into `flows`, and went. */
+/* Value of `shares`, by pod id: the pod's records of the kernel path that came into `flows`, and went. No pod
+ * has the id MESH_SHARE_NODE: there are all records that last as long as a connection, whosever they are. */
+#define MESH_SHARE_NODE 0
 struct mesh_share {
     __u32 published;
     __u32 withdrawn;
@@ -340,7 +344,7 @@ struct mesh_denial_rate {
 };
 
 _Static_assert(sizeof(struct mesh_addr) == 16, "ABI");
-_Static_assert(sizeof(struct mesh_config) == 48, "ABI");
+_Static_assert(sizeof(struct mesh_config) == 56, "ABI");
 _Static_assert(sizeof(struct mesh_pod) == 184, "ABI");
 _Static_assert(sizeof(struct mesh_destination) == 68, "ABI");
 _Static_assert(sizeof(struct mesh_service_key) == 20, "ABI");

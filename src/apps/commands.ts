@@ -101,7 +101,7 @@ function addNodeCommand(program: Command, context: CommandContext, deps: Process
     )
     .option(
       '--max-pod-connections <n>',
-      'connections of one pod to others of this node with --same-node kernel (default: a quarter of --max-flows)',
+      'connections of one pod to others of this node with --same-node kernel, while no other has many (default: a quarter of --max-flows)',
     )
     .option(
       '--cluster-dns <a,b>',

@@ -19,7 +19,7 @@ import { type Denial, followDenials } from './egress/denials.ts';
 import { EgressReconciler } from './egress/reconcile.ts';
 import { Installation } from './installation.ts';
 import { createCutter } from './kernel-path/cutter.ts';
-import { defaultFlowShare, FlowShares } from './kernel-path/flow-shares.ts';
+import { flowLimits, FlowShares } from './kernel-path/flow-shares.ts';
 import { followEnded } from './kernel-path/ended.ts';
 import type { EndedBatch } from './kernel-path/ended-batch.ts';
 import { type KernelConnection, KernelPath } from './kernel-path/kernel-path.ts';
@@ -188,12 +188,12 @@ async function start(
 ): Promise<Omit<Datapath, keyof ProgramState>> {
   const { native, log } = options;
   const { kernelPath: scope, clock = systemClock } = options;
-  const flowShare = scope?.connectionsPerPod ?? defaultFlowShare(sizes.flows);
+  const limits = flowLimits(sizes, scope?.connectionsPerPod);
   const config = new NodeConfig(installation, {
     ztunnelCgroupId: cgroupTarget(options.ztunnelCgroup).id,
     kernelPath: scope !== undefined,
     accelerate: scope?.accelerate !== undefined,
-    flowShare,
+    flows: limits,
   });
   const flows = installation.table(mapSpecs.flows);
   const { earlier } = installation;
@@ -239,6 +239,7 @@ async function start(
   const shares = new FlowShares({
     shares: installation.table(mapSpecs.shares),
     settled: installation.table(mapSpecs.settled),
+    limits,
     log,
   });
   const pods: EnrolledPods = new EnrolledPods({
@@ -278,7 +279,6 @@ async function start(
     verdicts,
     pods,
     shares,
-    share: flowShare,
     scope,
     monotonicNs,
   });

@@ -228,11 +228,12 @@ export const mapSpecs = {
   }),
   shares: spec({
     name: 'shares',
-    purpose: 'how many records of the kernel path each pod has in flows: what came, and went',
+    purpose:
+      'how many records of the kernel path each pod has in flows, and all there are: what came, and went',
     whenFull: 'never: it has room for pods that left, too',
     sizedBy: null,
     type: 'hash',
-    entries: (sizes) => sizes.pods * 2,
+    entries: (sizes) => sizes.pods * 2 + 1,
     holds: 'transient',
     key: u32,
     value: layout.share,
@@ -243,7 +244,7 @@ export const mapSpecs = {
     whenFull: 'never: it has room for pods that left, too',
     sizedBy: null,
     type: 'hash',
-    entries: (sizes) => sizes.pods * 2,
+    entries: (sizes) => sizes.pods * 2 + 1,
     holds: 'transient',
     key: u32,
     value: u32,

@@ -5,6 +5,7 @@
 import { randomInt } from 'node:crypto';
 import { abiVersion, type Config } from './abi/layout.ts';
 import type { Carrier, Installation } from './installation.ts';
+import type { FlowLimits } from './kernel-path/flow-shares.ts';
 import type { MapTable } from './map-table.ts';
 import { mapSpecs } from './maps.ts';
 
@@ -15,7 +16,7 @@ export interface NodeConfigOptions {
   /** And whether some of those connections are accelerated. */
   readonly accelerate: boolean;
   /** How many connections one pod may have there. */
-  readonly flowShare: number;
+  readonly flows: FlowLimits;
 }
 
 export class NodeConfig {
@@ -34,7 +35,7 @@ export class NodeConfig {
    */
   constructor(
     installation: Installation,
-    { ztunnelCgroupId, kernelPath, accelerate, flowShare }: NodeConfigOptions,
+    { ztunnelCgroupId, kernelPath, accelerate, flows }: NodeConfigOptions,
   ) {
     this.#installation = installation;
     this.#table = installation.table(mapSpecs.config);
@@ -50,7 +51,9 @@ export class NodeConfig {
       abi: abiVersion,
       verdictGeneration: before === undefined ? anyGeneration() : before.verdictGeneration + 1n,
       lastPodId: before?.lastPodId ?? 0,
-      flowShare,
+      flowShare: flows.share,
+      flowLeast: flows.least,
+      flowCommon: flows.common,
     };
     this.#table.set(0, this.#current);
   }

@@ -63,6 +63,7 @@ describe('the constants of the header', () => {
     expect(cEnum('mesh_destination_flag', 'MESH_DESTINATION_')).toEqual(layout.destinationFlags);
     expect(cEnum('mesh_config_flag', 'MESH_CONFIG_')).toEqual(layout.configFlags);
     expect(header).toContain(`#define MESH_ABI ${layout.abiVersion}\n`);
+    expect(header).toContain(`#define MESH_SHARE_NODE ${layout.nodeShare}\n`);
   });
 
   it('name the counters in the order of user space', () => {

@@ -5,6 +5,7 @@ import { dumpMap, findRows, listMaps } from '../../src/datapath/inspect/maps.ts'
 import { countedBetween, listPrograms, startCounting } from '../../src/datapath/inspect/programs.ts';
 import { type Feature, probeFeatures } from '../../src/datapath/probe.ts';
 import { findLeftovers, installedObjects, ownedBy, uninstallDatapath } from '../../src/datapath/uninstall.ts';
+import { abiVersion } from '../../src/datapath/abi/layout.ts';
 import { native } from './support/lab.ts';
 import { type Mesh, startMesh, stopAgent, stopMesh } from './support/mesh.ts';
 import * as scripts from './support/scripts.ts';
@@ -51,7 +52,8 @@ describe('the contents of a map', () => {
       expect.objectContaining({ podId: 2, pod: 'test/b', uid: b.uid, ip4: b.ip4, ip6: b.ip6 }),
     );
     expect(dump('listeners')).toContainEqual(expect.objectContaining({ podId: 1, pod: 'test/a' }));
-    expect(dump('config')).toEqual([expect.objectContaining({ captureUnknown: false, abi: 6 })]);
+    expect(dump('config')).toEqual([expect.objectContaining({ captureUnknown: false, abi: abiVersion })]);
+    expect(dump('shares')).toContainEqual(expect.objectContaining({ podId: 0, pod: 'all' }));
     expect(dump('cookies')).toEqual([]);
   });
 

@@ -36,6 +36,7 @@ const bpfTests = [
   'inspect',
   'kernel-path',
   'kernel-path-addresses',
+  'kernel-path-crowd',
   'kernel-path-limits',
   'kernel-path-network',
   'kernel-path-reuse',

@@ -31,8 +31,8 @@ export const shareProblems = (shares: ReturnType<KernelPath['shares']>): Problem
     .map(({ pod: { label }, used, share }) => ({
       code: 'BPF_MAP_FULL',
       subject: `pod ${label}`,
-      message: `it has ${used} of ${share} connections that one pod may have to others of this node; when it has all, further ones are refused`,
-      hint: 'mesh-ebpf maps dump flows shows where they go; --max-pod-connections of the node program allows more',
+      message: `it has ${used} of ${share} connections that one pod may have to others of this node now; when it has all, further ones are refused`,
+      hint: 'mesh-ebpf maps dump flows shows where they go; --max-pod-connections of the node program allows more, --max-flows makes room for all',
       since: null,
     }));
 

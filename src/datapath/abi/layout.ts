@@ -25,7 +25,7 @@ import { egressStructs } from './egress-layout.ts';
 import { serviceStructs } from './service-layout.ts';
 
 /** `MESH_ABI`. */
-export const abiVersion = 6;
+export const abiVersion = 7;
 
 /** `enum mesh_origin_kind`. */
 export const originKinds = { none: 0, captured: 1, host: 2, ztunnel: 3, kernel: 4 } as const;
@@ -58,8 +58,12 @@ export interface Config {
   readonly verdictGeneration: bigint;
   /** None is given twice. */
   readonly lastPodId: number;
-  /** Records of the kernel path in `flows` that one pod may have. */
+  /** Records of the kernel path in `flows` that one pod may have, if it is alone. */
   readonly flowShare: number;
+  /** That each may have, whatever others have. */
+  readonly flowLeast: number;
+  /** Room in `flows` for all who come: the rest is kept for who has less than that. */
+  readonly flowCommon: number;
 }
 
 export interface Pod {
@@ -172,6 +176,8 @@ export const config = struct<Config>('mesh_config', {
   verdictGeneration: u64,
   lastPodId: u32,
   flowShare: u32,
+  flowLeast: u32,
+  flowCommon: u32,
 });
 
 export const pod = struct<Pod>('mesh_pod', {
@@ -211,6 +217,9 @@ export const flow = struct<Flow>('mesh_flow', {
   stage: choice(u8, flowStages),
   closed: bool,
 });
+
+/** The entry of `shares` and `settled` of all records that last as long as a connection, whosever they are: no pod has this id. */
+export const nodeShare = 0;
 
 export const share = struct<Share>('mesh_share', { published: u32, withdrawn: u32 });
 

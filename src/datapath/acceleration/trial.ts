@@ -102,6 +102,8 @@ function switchOn(native: NativeBinding, config: Fd): void {
     abi: 0,
     lastPodId: 0,
     flowShare: 0,
+    flowLeast: 0,
+    flowCommon: 0,
   };
   native.mapUpdate(config, encode(key, 0), encode(value, { ...ids, flags, verdictGeneration: 0n }), 0);
 }

@@ -8,6 +8,7 @@ import { formatSocketAddress, isIpv4, type Port, type SocketAddress } from '../.
 import type { PortRange } from '../../model/access.ts';
 import type { Fd, NativeBinding } from '../../native/binding.ts';
 import { counterHelp, counterNames } from '../abi/counters.ts';
+import { nodeShare } from '../abi/layout.ts';
 import { type ServiceAddress } from '../abi/service-layout.ts';
 import { readCounters } from '../counters.ts';
 import { MapTable } from '../map-table.ts';
@@ -62,6 +63,8 @@ export const readers: Readonly<Record<string, Reader>> = {
     verdictGeneration: String(config.verdictGeneration),
     lastPodId: config.lastPodId,
     flowShare: config.flowShare,
+    flowLeast: config.flowLeast,
+    flowCommon: config.flowCommon,
     abi: config.abi,
   })),
   pods: reader(mapSpecs.pods, (cookie, pod) => ({
@@ -158,13 +161,13 @@ export const readers: Readonly<Record<string, Reader>> = {
   })),
   shares: reader(mapSpecs.shares, (podId, { published, withdrawn }, names) => ({
     podId,
-    pod: names.pod(podId),
+    pod: podId === nodeShare ? 'all' : names.pod(podId),
     published,
     withdrawn,
   })),
   settled: reader(mapSpecs.settled, (podId, removed, names) => ({
     podId,
-    pod: names.pod(podId),
+    pod: podId === nodeShare ? 'all' : names.pod(podId),
     removed,
   })),
   verdicts: reader(mapSpecs.verdicts, (key, { generation }, names) => ({

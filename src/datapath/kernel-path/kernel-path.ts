@@ -6,7 +6,7 @@
 import type { Port, SocketAddress } from '../../base/ip.ts';
 import type { WorkloadUid } from '../../model/mesh.ts';
 import type { Accelerated } from '../abi/acceleration-layout.ts';
-import type { Flow, FlowKey, Origin } from '../abi/layout.ts';
+import { type Flow, type FlowKey, nodeShare, type Origin } from '../abi/layout.ts';
 import type { KernelPathScope } from '../desired.ts';
 import type { MapTable } from '../map-table.ts';
 import type { EnrolledPod } from '../pods.ts';
@@ -57,9 +57,7 @@ export interface KernelPathDeps {
     /** Whose id it is or was. */
     uidOf(podId: number): WorkloadUid | undefined;
   };
-  readonly shares: Pick<FlowShares, 'settle' | 'recount' | 'used'>;
-  /** How many connections one pod may have. */
-  readonly share: number;
+  readonly shares: Pick<FlowShares, 'settle' | 'recount' | 'used' | 'shareWhile'>;
   /** Undefined: nobody takes it. */
   readonly scope: KernelPathScope | undefined;
   /** Of a connection without a record: it is one of the kernel path, whose record found no room. */
@@ -151,10 +149,11 @@ export class KernelPath {
     );
   }
 
-  /** Pods of this node, with how many connections they have of those they may have. */
+  /** Pods of this node, with how many connections they have of those they may have now. */
   shares(): readonly { readonly pod: EnrolledPod; readonly used: number; readonly share: number }[] {
-    const { pods, shares, share } = this.#deps;
+    const { pods, shares } = this.#deps;
     const used = this.isOn ? shares.used() : new Map<number, number>();
+    const share = shares.shareWhile(used);
     return pods.list().map((pod) => ({ pod, used: used.get(pod.podId) ?? 0, share }));
   }
 
@@ -163,14 +162,19 @@ export class KernelPath {
     const { flows, shares, monotonicNs } = this.#deps;
     const before = monotonicNs() - abandonedAfterNs;
     shares.recount(() => {
-      const perPod = new Map<number, number>();
+      const counts = new Map<number, number>();
+      const count = (id: number): unknown => counts.set(id, (counts.get(id) ?? 0) + 1);
       for (const [key, flow] of flows.entries()) {
         const { kind, podId } = flow.origin;
-        if (kind !== 'kernel') continue;
-        if (flow.closed && flow.openedAt < before) this.#remove(key, flow);
-        else perPod.set(podId, (perPod.get(podId) ?? 0) + 1);
+        if (kind === 'captured') continue;
+        if (flow.closed && flow.openedAt < before) {
+          this.#remove(key, flow);
+          continue;
+        }
+        count(nodeShare);
+        if (kind === 'kernel') count(podId);
       }
-      return perPod;
+      return counts;
     });
   }
 

@@ -3,7 +3,7 @@ import { hrtime } from 'node:process';
 import { type IpAddress, parseIp } from '../../base/ip.ts';
 import { outboundPort } from '../../base/ports.ts';
 import type { BpfObject, Fd, NativeBinding } from '../../native/binding.ts';
-import { abiVersion, type Config, type Pod } from '../abi/layout.ts';
+import { abiVersion, type Config, nodeShare, type Pod } from '../abi/layout.ts';
 import { MapTable } from '../map-table.ts';
 import { type MapSpec, mapSpecs } from '../maps.ts';
 import { findNetnsCookie } from '../netns-cookie.ts';
@@ -73,6 +73,8 @@ export async function createCases(
     verdictGeneration: 1n,
     lastPodId: peerId,
     flowShare: 64,
+    flowLeast: 1,
+    flowCommon: 256,
   };
   tables.config.set(0, base);
   const cookie = await findNetnsCookie({ native, cookies: tables.cookies }, place.netns);
@@ -199,8 +201,10 @@ function fill(table: <K, V>(spec: MapSpec<K, V>) => MapTable<K, V>, place: TestP
     fillService(table, prefix);
   }
   table(mapSpecs.listeners).set(peerId, BigInt(place.plaintextListener));
-  table(mapSpecs.shares).set(podId, { published: 0, withdrawn: 0 });
-  table(mapSpecs.settled).set(podId, 0);
+  for (const id of [podId, nodeShare]) {
+    table(mapSpecs.shares).set(id, { published: 0, withdrawn: 0 });
+    table(mapSpecs.settled).set(id, 0);
+  }
 }
 
 /** One with a single endpoint, the second pod. */

@@ -116,6 +116,21 @@ print(json.dumps(len(held)), flush=True)
 sys.stdin.read()
 `;
 
+/** Opens connections to `[ip, port]` until one fails, prints how many there are and the errno's name, and holds them. */
+export const holdUntilRefused = `${common}
+ip, port = arg
+held = []
+try:
+    while len(held) < 1000:
+        s = new(ip)
+        s.connect((ip, port))
+        held.append(s)
+    print(json.dumps([len(held), 'never']), flush=True)
+except OSError as e:
+    print(json.dumps([len(held), errno.errorcode[e.errno]]), flush=True)
+sys.stdin.read()
+`;
+
 /**
  * Opens `count` connections to `[ip, port]` and sends `rounds` messages of 100 bytes over each, which come back. Prints how
  * many connections there are; after the last round and the end of its standard input, how many answers were wrong or missing.

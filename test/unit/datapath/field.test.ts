@@ -113,6 +113,8 @@ describe('every struct of the ABI', () => {
         verdictGeneration: number64,
         lastPodId: number32,
         flowShare: number32,
+        flowLeast: number32,
+        flowCommon: number32,
       }),
     );
     expectRoundTrip(

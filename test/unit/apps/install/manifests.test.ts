@@ -278,7 +278,7 @@ describe('alerts', () => {
   it('are about events that the programs count', () => {
     const used = [...rules.matchAll(/event=\\"(\w+)\\"/g)].map(([, event]) => event);
     expect(used).toEqual(
-      expect.arrayContaining(['endedUntold', 'droppedUnrecorded', 'kernelAsked', 'kernel']),
+      expect.arrayContaining(['endedUntold', 'droppedUnrecorded', 'refusedShare', 'kernelAsked', 'kernel']),
     );
     for (const event of used) expect(counterNames).toContain(event);
   });
