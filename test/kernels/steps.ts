@@ -6,6 +6,7 @@ export interface Step {
   readonly name: string;
   readonly kind: 'programs' | 'doctor' | 'tests';
   readonly timeoutSeconds: number;
+  readonly usualSeconds: number;
   /** For bash, in one line. */
   readonly command: string;
 }
@@ -55,6 +56,17 @@ export const testFiles: readonly TestFile[] = [
   { name: 'lab', path: 'test/kernels/scenarios/lab.test.ts' },
 ];
 
+/** What a step takes on a quiet machine, about: by this they are split over machines. */
+const usualSeconds: Readonly<Record<string, number>> = {
+  programs: 2,
+  doctor: 8,
+  'bpf-acceleration': 40,
+  'bpf-self-test': 60,
+  'bpf-upgrade': 45,
+  lab: 180,
+};
+const usualSecondsOf = (name: string): number => usualSeconds[name] ?? 20;
+
 /** For what hangs: many times what a step takes, also on a busy host. All of them together have a deadline of their own. */
 const longest = 1200;
 
@@ -65,21 +77,21 @@ export function stepsFor(files: readonly TestFile[], places: Places): readonly S
   const { root, results, bundles, objects } = places;
   const environment = `MESH_EBPF_PATIENCE=${patience} MESH_EBPF_OTHER_OBJECTS=${objects}`;
   const node = join(root, 'node_modules', '.bin', 'node');
-  return [
-    { name: 'programs', kind: 'programs', timeoutSeconds: longest, command: loadAll(places) },
-    {
-      name: 'doctor',
-      kind: 'doctor',
-      timeoutSeconds: longest,
-      command: `bin/mesh-ebpf doctor -o json >${results}/doctor.json`,
-    },
-    ...files.map(({ name }): Step => {
+  const steps: readonly Omit<Step, 'timeoutSeconds' | 'usualSeconds'>[] = [
+    { name: 'programs', kind: 'programs', command: loadAll(places) },
+    { name: 'doctor', kind: 'doctor', command: `bin/mesh-ebpf doctor -o json >${results}/doctor.json` },
+    ...files.map(({ name }) => {
       const tap = `--test-reporter=tap --test-reporter-destination=${results}/${name}.tap`;
       const text = '--test-reporter=spec --test-reporter-destination=stdout';
       const command = `${environment} ${node} ${text} ${tap} ${join(bundles, `${name}.mjs`)}`;
-      return { name, kind: 'tests', timeoutSeconds: longest, command };
+      return { name, kind: 'tests' as const, command };
     }),
   ];
+  return steps.map((step) => ({
+    ...step,
+    timeoutSeconds: longest,
+    usualSeconds: usualSecondsOf(step.name),
+  }));
 }
 
 /** With the verifier's whole log in the step's own, and what the kernel made of the programs beside it. */

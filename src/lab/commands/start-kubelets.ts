@@ -18,17 +18,21 @@ import { systemPath } from '../system/run.ts';
 import type { LabContext } from './context.ts';
 import { waitFor } from './wait.ts';
 
-/** For a slow machine: one that ends is noticed at once. */
+/** For a slow machine, where nobody asks for more: one that ends is noticed at once. */
 const patienceMs = 60_000;
 
-/** @throws MeshError UNAVAILABLE with the end of its log when a kubelet ends, TIMEOUT when one does not serve. */
+/**
+ * @param waitMs how long the user is willing to wait for the pods, and so for these
+ * @throws MeshError UNAVAILABLE with the end of its log when a kubelet ends, TIMEOUT when one does not serve.
+ */
 export async function startKubelets(
   context: LabContext,
   state: LabState,
+  waitMs = 0,
 ): Promise<Record<string, ProcessRef>> {
   const started = nodesOf(state).map(({ name }) => [name, startKubelet(context, state, name)] as const);
   await waitFor(context, {
-    timeoutMs: patienceMs,
+    timeoutMs: Math.max(patienceMs, waitMs),
     missing: async () => {
       const waiting = await Promise.all(started.map(([node, ref]) => missing(context.layout, node, ref)));
       const names = waiting.filter((name) => name !== undefined);

@@ -51,7 +51,7 @@ export async function labUp(context: LabContext, options: UpOptions): Promise<vo
   await claimLab(context.layout, state);
   await refuseLeftovers(context, cgroup2);
   try {
-    await build(context, state, manifests);
+    await build(context, state, manifests, options.waitMs);
   } catch (error) {
     await tearDown(context);
     throw error;
@@ -100,13 +100,14 @@ async function build(
   context: LabContext,
   initial: LabState,
   manifests: readonly SourcedObject[],
+  waitMs: number | undefined,
 ): Promise<void> {
   await makeDirectories(context, initial);
   const mountedBpffs = initial.mesh && (await mountBpffs(bpffs));
   const state = { ...initial, mountedBpffs };
   await writeLabState(context.layout, state);
   await Promise.all([makeNetwork(state), makeCgroups(state), storeObjects(context, state, manifests)]);
-  const kubelets = await startKubelets(context, state);
+  const kubelets = await startKubelets(context, state, waitMs);
   await writeLabState(context.layout, { ...state, kubelets });
 }
 

@@ -4,6 +4,8 @@ import { MeshError } from '../../base/errors.ts';
 import type { LabContext } from './context.ts';
 
 const askEveryMs = 20;
+/** However slow the machine, asking is to leave most of it to what is waited for. */
+const restAfterAsking = { times: 4, mostMs: 1000 } as const;
 const tellEveryMs = 2000;
 
 export interface Waiting {
@@ -17,6 +19,7 @@ export async function waitFor(context: LabContext, { timeoutMs, missing }: Waiti
   const startedAt = context.clock.now();
   let tellAt = startedAt + tellEveryMs;
   for (;;) {
+    const askedAt = context.clock.now();
     const reason = await missing();
     if (reason === undefined) return;
     const now = context.clock.now();
@@ -29,7 +32,10 @@ export async function waitFor(context: LabContext, { timeoutMs, missing }: Waiti
       context.progress(reason);
       tellAt = now + tellEveryMs;
     }
-    await delay(askEveryMs);
+    await delay(restMs(now - askedAt));
     if (context.signal.aborted) throw new MeshError('UNAVAILABLE', `interrupted: ${reason}`);
   }
 }
+
+const restMs = (askingMs: number): number =>
+  Math.max(askEveryMs, Math.min(restAfterAsking.times * askingMs, restAfterAsking.mostMs));

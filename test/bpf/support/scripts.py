@@ -6,6 +6,8 @@ standard input, and the answer its standard output, with a line "!WHY" at its en
 the script's process is gone. Ends with its own standard input.
 """
 import ctypes, errno, json, os, select, signal, socket, sys, traceback
+# For scripts, which would load it anew each time.
+import threading
 
 CLONE_NEWNET = 0x40000000
 libc = ctypes.CDLL(None, use_errno=True)

@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # Process 1 of the initial file system: reaches the host's files, read-only, puts a layer of memory over them, and goes on
 # there with main.sh. What fails here ends the kernel with a panic, which the host names.
-# From the kernel's command line: MESH_ROOT, MESH_RESULTS (of the host, at the same paths here), MESH_NONCE, MESH_MODULES.
+# From the kernel's command line: MESH_ROOT, MESH_RESULTS (of the host, at the same paths here), MESH_MACHINE, MESH_NONCE,
+# MESH_MODULES.
 set -eu
 /bin/busybox --install -s /bin
 mount -t devtmpfs devices /dev

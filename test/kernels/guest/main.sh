@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Process 1 on the host's files: makes what a booted system has, runs each step of $MESH_RESULTS/steps ("NAME SECONDS
+# Process 1 on the host's files: makes what a booted system has, runs each step of its file of steps ("NAME SECONDS
 # COMMAND"), and tells the host about each on the second serial line (test/kernels/machine/transcript.ts reads it).
 set -u
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb
@@ -20,14 +20,15 @@ exec 3>/dev/ttyS1
 tell() { printf '%s %s\n' "$MESH_NONCE" "$*" >&3; }
 
 cd "$MESH_ROOT" || exit
+own=$MESH_RESULTS/machine-$MESH_MACHINE
 tell boot "$(uname -r)"
 while read -r name seconds command; do
   tell begin "$name"
   SECONDS=0
   timeout --kill-after=10 "$seconds" bash -c "$command" >"$MESH_RESULTS/$name.log" 2>&1 </dev/null 3>&-
   tell end "$name" $? $SECONDS
-done <"$MESH_RESULTS/steps"
-dmesg >"$MESH_RESULTS/dmesg.log"
+done <"$own.steps"
+dmesg >"$own.dmesg.log"
 tell done
 sync
 echo o >/proc/sysrq-trigger

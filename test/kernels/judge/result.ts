@@ -21,6 +21,7 @@ export interface KernelResult {
   readonly series: string;
   /** What `uname -r` said; undefined when it did not boot. */
   readonly release: string | undefined;
+  /** Of its machines together. */
   readonly seconds: number;
   readonly steps: readonly StepResult[];
   readonly programs: readonly ProgramCost[];
@@ -34,7 +35,8 @@ export interface Evidence {
   readonly release: string;
   readonly seconds: number;
   readonly steps: readonly Step[];
-  readonly run: Run;
+  /** Of each machine that had some of the steps. */
+  readonly runs: readonly Run[];
   /** A file among the results; empty when there is none. */
   readonly file: (name: string) => string;
   /** Names of all programs there are. */
@@ -44,8 +46,8 @@ export interface Evidence {
 }
 
 export function judgeKernel(evidence: Evidence): KernelResult {
-  const { series, seconds, steps, run, file } = evidence;
-  const ended = new Map(run.transcript.ended.map((end) => [end.step, end]));
+  const { series, seconds, steps, runs, file } = evidence;
+  const ended = new Map(runs.flatMap(({ transcript }) => transcript.ended).map((end) => [end.step, end]));
   const results = steps.map((step) => judgeStep(step, ended.get(step.name), file));
   const isEnded = (kind: Step['kind']): boolean =>
     steps.some((step) => step.kind === kind && ended.get(step.name)?.status === 0);
@@ -56,26 +58,29 @@ export function judgeKernel(evidence: Evidence): KernelResult {
     tests: titles.flatMap((each) => each.skipped),
   };
   const passed = titles.flatMap((each) => each.passed);
+  const complaints = new Set(runs.flatMap(({ messages }) => complaintsOf(messages)));
   return {
     series,
-    release: run.transcript.release,
+    release: runs.find(({ transcript }) => transcript.release !== undefined)?.transcript.release,
     seconds,
     steps: results,
     programs,
     skipped,
     problems: [
-      ...machineProblems(evidence),
+      ...new Set(runs.flatMap((run) => machineProblems(run, evidence.release))),
       ...results.flatMap(({ name, problems }) => problems.map((problem) => `${name}: ${problem}`)),
       ...(isEnded('programs') ? unmeasured(evidence.programNames, programs) : []),
       ...(isEnded('doctor') ? skipDifferences(skipped, evidence.documentedSkips, passed) : []),
-      ...complaintsOf(run.messages).map((line) => `the kernel complained: ${line}`),
+      ...[...complaints].map((line) => `the kernel complained: ${line}`),
     ],
   };
 }
 
 /** What ended the machine before its time, if anything did. */
-function machineProblems({ run, release }: Evidence): readonly string[] {
-  const { transcript, timedOut, console, complaint } = run;
+function machineProblems(
+  { transcript, timedOut, console, complaint }: Run,
+  release: string,
+): readonly string[] {
   const where = transcript.running === undefined ? '' : ` during ${transcript.running}`;
   const panic = panicOf(console);
   return [

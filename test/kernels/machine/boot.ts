@@ -12,8 +12,10 @@ import { hear, silence, type Transcript } from './transcript.ts';
 
 export interface BootOptions {
   readonly root: string;
-  /** A directory; made empty by the caller. */
+  /** A directory; made empty by the caller. Other machines may use it too. */
   readonly results: string;
+  /** Which of these machines it is: in the names of the files about it. */
+  readonly machine: number;
   readonly steps: readonly Step[];
   readonly cpus: number;
   /** For all of it. */
@@ -34,16 +36,18 @@ export interface Run {
 }
 
 export async function boot(kernel: ReadyKernel, options: BootOptions): Promise<Run> {
-  const { root, results, steps, cpus, timeoutMs, signal } = options;
-  const [initrd, consoleLog] = [join(results, 'initrd'), join(results, 'console.log')];
+  const { root, results, machine, steps, cpus, timeoutMs, signal } = options;
+  const path = (name: string): string => join(results, `machine-${machine}.${name}`);
+  const [initrd, consoleLog] = [path('initrd'), path('console.log')];
   await makeInitrd(kernel, initrd);
   const lines = steps.map(({ name, timeoutSeconds, command }) => `${name} ${timeoutSeconds} ${command}\n`);
-  await writeFile(join(results, 'steps'), lines.join(''));
+  await writeFile(path('steps'), lines.join(''));
   const nonce = randomBytes(8).toString('hex');
   const environment = {
     MESH_NONCE: nonce,
     MESH_ROOT: root,
     MESH_RESULTS: results,
+    MESH_MACHINE: `${machine}`,
     MESH_MODULES: kernel.modules,
   };
   const args = qemuArguments({ vmlinux: kernel.vmlinux, initrd, results, consoleLog, cpus, environment });
@@ -55,7 +59,7 @@ export async function boot(kernel: ReadyKernel, options: BootOptions): Promise<R
     return after;
   });
   signal.throwIfAborted();
-  const read = (name: string): Promise<string> => readFile(join(results, name), 'utf8').catch(() => '');
+  const read = (name: string): Promise<string> => readFile(path(name), 'utf8').catch(() => '');
   return {
     ...end,
     timedOut: deadline.aborted && !end.transcript.complete,

@@ -1,10 +1,11 @@
 /** Bounded waiting for something to become true: the tests' only way to wait. */
 import { setTimeout as delay } from 'node:timers/promises';
 
-const askEveryMs = 25;
-
 /** How many times as long everything may take: an emulated machine is slower than any busy one. */
 export const patience = Number(process.env['MESH_EBPF_PATIENCE'] ?? 1);
+
+/** Where asking itself takes long, it is to leave most of the machine to what is waited for. */
+const askEveryMs = patience > 1 ? 100 : 25;
 
 /**
  * Asks until the answer is not undefined and returns it.

@@ -134,9 +134,9 @@ describe('what a kernel skips', () => {
 });
 
 const steps: readonly Step[] = [
-  { name: 'programs', kind: 'programs', timeoutSeconds: 1, command: 'true' },
-  { name: 'doctor', kind: 'doctor', timeoutSeconds: 1, command: 'true' },
-  { name: 'lab', kind: 'tests', timeoutSeconds: 1, command: 'true' },
+  { name: 'programs', kind: 'programs', timeoutSeconds: 1, usualSeconds: 1, command: 'true' },
+  { name: 'doctor', kind: 'doctor', timeoutSeconds: 1, usualSeconds: 1, command: 'true' },
+  { name: 'lab', kind: 'tests', timeoutSeconds: 1, usualSeconds: 1, command: 'true' },
 ];
 
 const run = (changes: Partial<Run['transcript']> & Partial<Omit<Run, 'transcript'>> = {}): Run => ({
@@ -158,7 +158,7 @@ const evidence = (changes: Partial<Evidence> = {}): Evidence => ({
   release: '6.1.0-1-amd64',
   seconds: 61,
   steps,
-  run: run(),
+  runs: [run()],
   file: (name) =>
     ({
       'programs.log': verifierLog,
@@ -186,63 +186,81 @@ describe('a kernel', () => {
     [
       'that panicked names the panic and the step',
       {
-        run: run({
-          ended: [{ step: 'programs', status: 0, seconds: 7 }],
-          running: 'lab',
-          complete: false,
-          console: 'Kernel panic - not syncing: Oops',
-        }),
+        runs: [
+          run({
+            ended: [{ step: 'programs', status: 0, seconds: 7 }],
+            running: 'lab',
+            complete: false,
+            console: 'Kernel panic - not syncing: Oops',
+          }),
+        ],
       },
       'the kernel panicked during lab: Oops',
     ],
     [
       'that hung is a timeout',
       {
-        run: run({
-          ended: [{ step: 'programs', status: 0, seconds: 7 }],
-          running: 'lab',
-          complete: false,
-          timedOut: true,
-        }),
+        runs: [
+          run({
+            ended: [{ step: 'programs', status: 0, seconds: 7 }],
+            running: 'lab',
+            complete: false,
+            timedOut: true,
+          }),
+        ],
       },
       'its time was up during lab: it was ended',
     ],
     [
       'that fell silent ended too soon',
-      { run: run({ complete: false, complaint: 'qemu: no' }) },
+      { runs: [run({ complete: false, complaint: 'qemu: no' })] },
       'the machine ended too soon: qemu: no',
     ],
     [
+      'fails when one of its machines does',
+      {
+        runs: [
+          run({ ended: steps.slice(0, 2).map(({ name }) => ({ step: name, status: 0, seconds: 7 })) }),
+          run({ ended: [], running: 'lab', complete: false }),
+        ],
+      },
+      'lab: did not come to its end',
+    ],
+    [
       'that is another one is not taken for it',
-      { run: run({ release: '6.18.1' }) },
+      { runs: [run({ release: '6.18.1' })] },
       'it calls itself 6.18.1 and not 6.1.0-1-amd64',
     ],
     [
       'that said something else is not believed',
-      { run: run({ nonsense: 'hello', complete: false }) },
+      { runs: [run({ nonsense: 'hello', complete: false })] },
       'it said "hello", which it should not',
     ],
     [
       'whose test command failed fails, though all its tests passed',
       {
-        run: run({
-          ended: [
-            { step: 'programs', status: 0, seconds: 7 },
-            { step: 'lab', status: 1, seconds: 7 },
-          ],
-        }),
+        runs: [
+          run({
+            ended: [
+              { step: 'programs', status: 0, seconds: 7 },
+              { step: 'lab', status: 1, seconds: 7 },
+            ],
+          }),
+        ],
       },
       'lab: ended with 1',
     ],
     [
       'whose test file took too long says so',
       {
-        run: run({
-          ended: [
-            { step: 'programs', status: 0, seconds: 7 },
-            { step: 'lab', status: 124, seconds: 7 },
-          ],
-        }),
+        runs: [
+          run({
+            ended: [
+              { step: 'programs', status: 0, seconds: 7 },
+              { step: 'lab', status: 124, seconds: 7 },
+            ],
+          }),
+        ],
       },
       'lab: its time was up',
     ],
@@ -268,7 +286,7 @@ describe('a kernel', () => {
     ],
     [
       'that complained fails',
-      { run: run({ messages: '[ 1.0] WARNING: CPU: 0 at x' }) },
+      { runs: [run({ messages: '[ 1.0] WARNING: CPU: 0 at x' })] },
       'the kernel complained: WARNING: CPU: 0 at x',
     ],
   ])('%s', (_what, changes, problem) => {

@@ -2,8 +2,9 @@ import { describe, expect, it } from '@jest/globals';
 import { readdirSync } from 'node:fs';
 import { kernels } from '../../kernels/kernels.ts';
 import { qemuArguments } from '../../kernels/machine/qemu.ts';
+import { splitOverMachines } from '../../kernels/machines.ts';
 import { parseOptions } from '../../kernels/options.ts';
-import { stepsFor, testFiles } from '../../kernels/steps.ts';
+import { stepsFor, type TestFile, testFiles } from '../../kernels/steps.ts';
 
 const spec = {
   vmlinux: '/k/vmlinux',
@@ -34,6 +35,9 @@ describe('the machine', () => {
   });
 });
 
+const stepsOf = (files: readonly TestFile[]): ReturnType<typeof stepsFor> =>
+  stepsFor(files, { root: '/src', results: '/r', bundles: '/b', objects: '/o' });
+
 describe('the steps', () => {
   it('have every test file of the bpf rung', () => {
     const files = readdirSync(new URL('../../bpf', import.meta.url)).filter((name) =>
@@ -44,15 +48,33 @@ describe('the steps', () => {
   });
 
   it('each have a line and a name of their own', () => {
-    const steps = stepsFor(testFiles, {
-      root: '/src',
-      results: '/r',
-      bundles: '/b',
-      objects: '/o',
-    });
+    const steps = stepsOf(testFiles);
     const names = steps.map(({ name }) => name);
     expect(new Set(names).size).toBe(names.length);
     expect(steps.filter(({ name, command }) => /\s/.test(name) || command.includes('\n'))).toEqual([]);
+  });
+});
+
+describe('the machines of a kernel', () => {
+  it('do all steps between them, each in order, and take about the same time', () => {
+    const steps = stepsOf(testFiles);
+    const parts = splitOverMachines(steps);
+    expect(new Set(parts.flat())).toEqual(new Set(steps));
+    expect(parts.flat()).toHaveLength(steps.length);
+    for (const part of parts)
+      expect(part.map((step) => steps.indexOf(step))).toEqual(
+        part.map((step) => steps.indexOf(step)).toSorted((a, b) => a - b),
+      );
+    const [first = 0, second = 0, ...more] = parts.map((part) =>
+      part.reduce((sum, { usualSeconds }) => sum + usualSeconds, 0),
+    );
+    expect(more).toEqual([]);
+    expect(Math.abs(first - second)).toBeLessThan(0.1 * (first + second));
+  });
+
+  it('are one, where there is little to do', () => {
+    const steps = stepsOf(testFiles.filter(({ name }) => name === 'bpf-abi'));
+    expect(splitOverMachines(steps)).toEqual([steps]);
   });
 });
 
