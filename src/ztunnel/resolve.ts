@@ -7,7 +7,7 @@ import { MeshError } from '../base/errors.ts';
 import { formatSocketAddress, type IpAddress, isIpv4, type SocketAddress } from '../base/ip.ts';
 import { hbonePort, meshPorts } from '../base/ports.ts';
 import type { Drawn } from '../datapath/abi/layout.ts';
-import type { KernelPathScope } from '../datapath/desired.ts';
+import { type KernelPathScope, takesKernelPath } from '../datapath/desired.ts';
 import { isKernelTarget } from '../datapath/services/desired.ts';
 import { type DialHistory, endpointsToTry, targetOf, vantageOf } from '../model/endpoint-choice.ts';
 import type { Service } from '../model/mesh.ts';
@@ -76,7 +76,7 @@ export function furtherRoutes(facts: Facts, mesh: MeshReader, balance: Balance):
     const now = { ...facts, view: mesh.view };
     const service = facts.service === undefined ? undefined : now.view.services.get(facts.service);
     if (service === undefined || tried.size >= maxAttempts) return undefined;
-    if (service.affinityTimeoutMs !== undefined) balance.affinity.doubt(sessionOf(now, service));
+    if (service.affinityTimeoutMs !== undefined) balance.affinity.doubt(sessionOf(now, service, balance));
     const target = pickOne(targetsOf(now, service, { tried, isSuspect: balance.isSuspect }), balance.random);
     if (target === undefined || isCallToTheMesh(now.view, target)) return undefined;
     tried.add(target.ip);
@@ -119,17 +119,24 @@ const whereOf = ({ nodeLocal }: Service, { source }: Facts): string =>
 const untried: ReadonlySet<IpAddress> = new Set();
 
 /** The one of the client's session, if the Service has sessions; else any. */
-function pick({ facts, service, targets }: Candidates, { random, affinity }: Balance): SocketAddress {
+function pick({ facts, service, targets }: Candidates, balance: Balance): SocketAddress {
+  const { random, affinity } = balance;
   const [first] = targets;
   if (service?.affinityTimeoutMs === undefined) return pickOne(targets, random) ?? first;
-  return affinity.endpointFor(sessionOf(facts, service), targets, service.affinityTimeoutMs) ?? first;
+  return (
+    affinity.endpointFor(sessionOf(facts, service, balance), targets, service.affinityTimeoutMs) ?? first
+  );
 }
 
 /** A client is its first address of the family, whichever a socket is bound to: the connect hook knows no other. */
-function sessionOf({ source, originalDestination: dialled }: Facts, { key }: Service): SessionKey {
+function sessionOf(
+  { source, originalDestination: dialled }: Facts,
+  { key }: Service,
+  { kernelPath }: Pick<Balance, 'kernelPath'>,
+): SessionKey {
   const { ip } = source.address;
   const client = source.workload?.addresses.find((own) => isIpv4(own) === isIpv4(ip)) ?? ip;
-  return { client, service: key, dialled };
+  return { client, service: key, dialled, byKernel: takesKernelPath(source.workload, kernelPath) };
 }
 
 function targetsOf(facts: Facts, service: Service, history: DialHistory): readonly SocketAddress[] {

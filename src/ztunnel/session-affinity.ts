@@ -9,6 +9,8 @@ import type { ServiceKey } from '../model/mesh.ts';
 
 export interface SessionKey extends ClientOf {
   readonly service: ServiceKey;
+  /** The client's pod takes the kernel path: another one's sessions the kernel never asks for. */
+  readonly byKernel: boolean;
 }
 
 /** What ztunnel needs of the kernel's sessions. */
@@ -50,7 +52,7 @@ export class SessionAffinity {
     this.#sessions.delete(key);
     if (chosen !== undefined) this.#remember(key, chosen);
     // The kernel must not go on to an endpoint that this client is not sent to any more.
-    const isKept = chosen !== undefined && this.#kernel.keep(session, chosen);
+    const isKept = chosen !== undefined && session.byKernel && this.#kernel.keep(session, chosen);
     if (!isKept && inKernel !== undefined) this.#kernel.forget(session);
     return chosen;
   }

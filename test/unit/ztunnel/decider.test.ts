@@ -4,12 +4,15 @@ import type { Workload } from '../../../src/model/mesh.ts';
 import type { Arrival, Decision, HboneRoute } from '../../../src/net/engine.ts';
 import { at, pod, service } from '../../support/mesh-builder.ts';
 import {
+  noKernelPath,
+  noSessions,
   web,
   cart,
   cart2,
   legacy,
   deny,
   setup,
+  world,
   enginePod,
   dial,
   connect,
@@ -126,6 +129,24 @@ describe('a connection an application opens', () => {
       (decision) => routesOf(decision)[0],
     );
     expect(elsewhere[0]?.target).toEqual(targets[0]?.[0]);
+  });
+
+  it.each([
+    ['with the kernel where the client’s pod takes the kernel path', undefined, 1],
+    ['with ztunnel alone where it asks for HBONE', 'hbone', 0],
+  ] as const)('to a Service with session affinity leaves the session %s', (_, sameNode, expected) => {
+    const kept: unknown[] = [];
+    const { decide, mesh } = setup({
+      original: at('10.96.0.15:80'),
+      kernelPath: { ...noKernelPath, scope: { node: web.node } },
+      sessions: { ...noSessions, keep: (session) => kept.push(session) > 0 },
+    });
+    const asking = { ...web, ...(sameNode !== undefined && { sameNode }) };
+    const others = [...mesh.view.workloads.values()].filter(({ uid }) => uid !== web.uid);
+    const { services = [] } = world;
+    mesh.replace({ workloads: [...others, asking], services, policies: [], peerAuthentications: [] });
+    decide(dial());
+    expect(kept).toHaveLength(expected);
   });
 
   it('to a Service whose endpoints say for which zone they are goes to those of its node’s zone', () => {

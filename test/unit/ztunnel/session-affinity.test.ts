@@ -16,6 +16,7 @@ const from = (client: string): SessionKey => ({
   client: parseIp(client),
   service: serviceKey('shop', 'cart'),
   dialled: at('10.96.0.1:80'),
+  byKernel: true,
 });
 const web = from('10.1.0.1');
 
@@ -164,6 +165,16 @@ describe('a session that the kernel goes on with', () => {
     expect(dial(near)).toBe(first);
     expect(ask(near, endpoints.toReversed())).toBe(first);
     expect(dial(near)).toBe(first);
+  });
+
+  it('is not left with it where the client’s pod asks for HBONE, and no more when that begins to', () => {
+    const { ask, map } = setupWithKernel();
+    const first = ask({ ...near, byKernel: false });
+    expect(map.size).toBe(0);
+    expect(ask(near)).toBe(first);
+    expect(map.size).toBe(1);
+    expect(ask({ ...near, byKernel: false })).toBe(first);
+    expect(map.size).toBe(0);
   });
 
   it('lasts by what the kernel carries, too, and not longer', () => {

@@ -100,7 +100,11 @@ class World {
     const found = this.#hook(client);
     if (found !== undefined) return { by: 'kernel', endpoint: found };
     const targets = this.usable.map((ip): SocketAddress => at(`${ip}:8080`));
-    const chosen = this.#affinity.endpointFor({ client, service: this.#key(), dialled }, targets, timeoutMs);
+    const chosen = this.#affinity.endpointFor(
+      { client, service: this.#key(), dialled, byKernel: true },
+      targets,
+      timeoutMs,
+    );
     return { by: 'ztunnel', endpoint: chosen && formatSocketAddress(chosen) };
   }
 
