@@ -14,6 +14,7 @@ import type { NodeName } from '../../src/model/mesh.ts';
 import { eventually, patience } from '../netns/support/wait.ts';
 import * as scripts from './support/acceleration-scripts.ts';
 import { describeAccelerated, itAccelerates } from './support/kernel.ts';
+import { EndedConnections } from './support/kernel-path.ts';
 import { native, objectPath, sh } from './support/lab.ts';
 import { accepted, type Mesh, startAgent, startMesh, stopAgent, stopMesh, wholeMesh } from './support/mesh.ts';
 import { connect } from './support/scripts.ts';
@@ -34,31 +35,30 @@ const promptPort = 8090;
 const latePort = 8091;
 
 let mesh: Mesh;
-const ended: EndedConnection[] = [];
-let stopListening: () => void;
+const ended = new EndedConnections();
 const letGoOf: (() => Promise<unknown>)[] = [];
 
 beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath: scope('off') });
   letGoOf.push(await mesh.lab.hold(mesh.b, scripts.answer, [promptPort, 0]));
   letGoOf.push(await mesh.lab.hold(mesh.b, scripts.answer, [latePort, 5]));
-  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
+  ended.listen(mesh);
 });
 afterAll(async () => {
   for (const end of letGoOf) await end();
-  stopListening();
+  ended.stop();
   await stopMesh(mesh);
 });
 
 async function become(mode: Mode, wishes: Readonly<Record<string, boolean>> = {}): Promise<void> {
-  stopListening();
+  ended.stop();
   stopAgent(mesh);
   await startAgent(mesh, { sizes, kernelPath: scope(mode) });
-  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
+  ended.goOn(mesh);
   mesh.datapath.apply(wholeMesh(mesh, {}, wishes));
   await allow(promptPort);
   await allow(latePort);
-  ended.length = 0;
+  ended.all.length = 0;
 }
 
 /** From now on `a` reaches `b` on this port: ztunnel was asked, and said yes. */
@@ -204,7 +204,7 @@ describeAccelerated('nobody is accelerated', () => {
 });
 
 const endOfOne = (): Promise<EndedConnection> =>
-  eventually('the end of the connection', () => Promise.resolve(ended.at(0)));
+  eventually('the end of the connection', () => Promise.resolve(ended.all.at(0)));
 
 describeAccelerated('an accelerated connection', () => {
   beforeEach(() => become('forced'));
@@ -316,7 +316,7 @@ describeAccelerated('uninstalling a node that accelerates', () => {
     const outcome = run(scripts.echoUntilCut, promptPort, 20);
     await eventually('an accelerated connection', () => Promise.resolve(isAccelerated()));
     const letGo = await mesh.lab.hold(mesh.a, scripts.holdEchoes, [mesh.b.ip4, promptPort, 3]);
-    stopListening();
+    ended.stop();
     stopAgent(mesh);
     const owned = ownedBy(native, [mesh.lab.pinRoot]);
     expect(await endAccelerated(native, mesh.lab.pinRoot)).toBe(4);

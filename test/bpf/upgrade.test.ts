@@ -8,27 +8,24 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseIp } from '../../src/base/ip.ts';
 import type { DatapathOptions } from '../../src/datapath/datapath.ts';
 import { dumpMap } from '../../src/datapath/inspect/maps.ts';
-import type { EndedConnection } from '../../src/datapath/kernel-path/ended-batch.ts';
 import type { Dialler, KernelConnection } from '../../src/datapath/kernel-path/kernel-path.ts';
-import type { NodeName } from '../../src/model/mesh.ts';
 import type { NativeBinding } from '../../src/native/binding.ts';
 import { eventually, until } from '../netns/support/wait.ts';
 import { at, meshOf, pod, service as serviceOf } from '../support/mesh-builder.ts';
 import { itAccelerates } from './support/kernel.ts';
+import { EndedConnections, kernelPath } from './support/kernel-path.ts';
 import { native } from './support/lab.ts';
 import { accepted, enrolBoth, type Mesh, startMesh, stopAgent, stopMesh, waiting, wholeMesh } from './support/mesh.ts';
 import { otherObject } from './support/other-objects.ts';
 import { olderVersion } from './support/older-version.ts';
 import * as scripts from './support/scripts.ts';
 
-const kernelPath = { node: 'node-a' as NodeName };
 const sizes = { pods: 8, destinations: 16, flows: 128, egress: 64, verdicts: 1024 };
 const echoPort = 9000;
 
 let mesh: Mesh;
 let older: Partial<DatapathOptions>;
-const ended: EndedConnection[] = [];
-let stopListening: () => void = () => {};
+const ended = new EndedConnections();
 
 beforeAll(async () => {
   mesh = await startMesh({ sizes, kernelPath });
@@ -48,12 +45,11 @@ async function install(before: Partial<DatapathOptions>): Promise<void> {
 }
 afterEach(() => {
   stop();
-  for (const list of [accepted, waiting, ended]) list.length = 0;
+  for (const list of [accepted, waiting, ended.all]) list.length = 0;
 });
 
 function stop(): void {
-  stopListening();
-  stopListening = () => {};
+  ended.stop();
   if (mesh.running) stopAgent(mesh);
 }
 
@@ -61,7 +57,7 @@ function stop(): void {
 async function begin(options: Partial<DatapathOptions> = {}): Promise<void> {
   mesh.datapath = await mesh.lab.open({ sizes, kernelPath, ...options });
   mesh.running = true;
-  stopListening = mesh.datapath.followEnded((connections) => ended.push(...connections));
+  ended.goOn(mesh);
   await enrolBoth(mesh);
   mesh.datapath.apply(wholeMesh(mesh));
 }
@@ -101,7 +97,7 @@ const identities = (connections: readonly KernelConnection[]): unknown =>
       ({ cookie, source, sourcePodId, sourceUid, destinationUid, openedAt }))
     .toSorted((one, other) => Number(one.cookie - other.cookie));
 
-const heard = (count: number): Promise<void> => until(`${count} ends`, () => ended.length >= count);
+const heard = (count: number): Promise<void> => until(`${count} ends`, () => ended.all.length >= count);
 
 describe.each([
   ['the layout', true],
@@ -126,8 +122,8 @@ describe.each([
     expect(await release()).toContain('{"bad": 0}');
     const lived = Date.now() - started;
     await heard(20);
-    expect(ended).toHaveLength(20);
-    for (const { sourceUid, bytesSent, bytesReceived, durationMs } of ended) {
+    expect(ended.all).toHaveLength(20);
+    for (const { sourceUid, bytesSent, bytesReceived, durationMs } of ended.all) {
       expect({ sourceUid, bytesSent }).toEqual({ sourceUid: mesh.a.uid, bytesSent: 6000 });
       // One less where the server's end came together with its last bytes.
       expect([5999, 6000]).toContain(bytesReceived);
@@ -154,9 +150,9 @@ describe.each([
     expect(await release()).toContain('{"bad": 0}');
     await heard(13);
     // Of the two recorders that may tell of an end, each knew all bytes.
-    const told = ended.map(({ bytesSent, bytesReceived }) => [bytesSent, Math.ceil(bytesReceived / 100) * 100]);
+    const told = ended.all.map(({ bytesSent, bytesReceived }) => [bytesSent, Math.ceil(bytesReceived / 100) * 100]);
     expect(told.flat().toSorted((a, b) => a - b)).toEqual([...Array(6).fill(300), ...Array(20).fill(6000)]);
-    expect(ended.filter(({ accelerated }) => accelerated)).toHaveLength(13);
+    expect(ended.all.filter(({ accelerated }) => accelerated)).toHaveLength(13);
     expect(mesh.datapath.counters().acceleratedBytes).toBe(acceleratedBytes);
     await until('their records to go', () => dumpMap(native, mesh.lab.pinRoot, 'accelerated').length === 0);
   });
@@ -170,7 +166,7 @@ describe.each([
     if (doomed === undefined) throw new Error('no connection is known');
     await mesh.datapath.cut([doomed]);
     await heard(1);
-    expect(ended).toMatchObject([{ cookie: doomed.cookie, sourceUid: mesh.a.uid }]);
+    expect(ended.all).toMatchObject([{ cookie: doomed.cookie, sourceUid: mesh.a.uid }]);
     expect(open()).toHaveLength(1);
     expect(await release()).not.toContain('{"bad": 0}');
   });
@@ -184,7 +180,7 @@ describe.each([
     bringUp();
     await heard(2);
     await finished();
-    expect(ended.map(({ bytesSent }) => bytesSent)).toEqual([100, 100]);
+    expect(ended.all.map(({ bytesSent }) => bytesSent)).toEqual([100, 100]);
     expect(open()).toEqual([]);
   });
 
@@ -266,8 +262,8 @@ describe.each([
 
   it('loses none and leaves none behind that come and go meanwhile', async () => {
     const load = [1, 2, 3].map(() => mesh.lab.run(mesh.a, comeAndGo, [mesh.b.ip4, echoPort, 1.5]));
-    await until('connections to come and go', () => ended.length > 10);
-    const before = ended.length;
+    await until('connections to come and go', () => ended.all.length > 10);
+    const before = ended.all.length;
     stop();
     await begin(next());
     const asked = new Set<string>();
@@ -288,7 +284,7 @@ describe.each([
     expect(done).toBeGreaterThan(before);
     // Where old programs and new ones have one half each, a connection in the making is refused.
     expect(outcomes.flatMap(({ errors }) => errors).filter((error) => !refusals.has(error))).toEqual([]);
-    expect(new Set(ended.map(({ cookie }) => cookie)).size).toBe(ended.length);
+    expect(new Set(ended.all.map(({ cookie }) => cookie)).size).toBe(ended.all.length);
     expect(open()).toEqual([]);
     expect(await briefly()).toMatchObject({ errors: [] });
   });

@@ -75,13 +75,19 @@ export class EndedConnections {
   #stop: () => void = () => {};
 
   /** From now on; of what was before nobody is told any more. */
-  listen({ datapath }: Mesh): void {
-    this.stop();
+  listen(mesh: Mesh): void {
+    this.goOn(mesh);
     this.all.length = 0;
+  }
+
+  /** By another agent. */
+  goOn({ datapath }: Mesh): void {
+    this.stop();
     this.#stop = datapath.followEnded((connections) => this.all.push(...connections));
   }
 
   stop(): void {
     this.#stop();
+    this.#stop = () => {};
   }
 }
