@@ -18,8 +18,8 @@ namespace mesh {
 
 namespace {
 
-// Records handed over in one go; the rest comes in the next turn of the loop, so that a flood cannot starve
-// it.
+// Records handed over in one go (src/datapath/kernel-path/ended.ts counts on it); the rest comes in the next
+// turn of the loop, so that a flood cannot starve it.
 constexpr size_t records_per_turn = 1024;
 
 // Records one after the other, as JavaScript gets them: an object for each costs more than what is done with

@@ -8,8 +8,8 @@ import { cookieAt, EndedBatch } from './ended-batch.ts';
 
 /** What ends meanwhile is read together: to wake up for each connection costs more than to tell of it. */
 const restMs = 100;
-/** As many as these at once, and the ring could be full after another rest. */
-const manyRecords = 512;
+/** As many as are handed over at once (`records_per_turn` of the addon): there are more, and no time for a rest. */
+const fullTurn = 1024;
 
 /** Hands on every record until it is stopped, what is there by then included. */
 export function followEnded(
@@ -42,7 +42,7 @@ export function followEnded(
     cancelRest = clock.after(restMs, () => ring.resume());
   };
   ring.start((bytes, ends) => {
-    if (ends.length < manyRecords) rest();
+    if (ends.length < fullTurn) rest();
     hear(bytes, ends);
   });
   for (const earlier of deps.earlierRings ?? []) {

@@ -1,4 +1,4 @@
-/** How the ring of ended connections is read: seldom where little happens, without a rest where much does. */
+/** How the ring of ended connections is read: ten times a second, without a rest while it holds more than is read at once. */
 import { describe, expect, it } from '@jest/globals';
 import { encode, encodeAll } from '../../../../src/datapath/abi/field.ts';
 import { ended } from '../../../../src/datapath/abi/layout.ts';
@@ -51,10 +51,12 @@ describe('the ring of ended connections', () => {
     expect(did.at(-1)).toBe('resume');
   });
 
-  it('is looked at again at once where there was much', () => {
+  it('is looked at again at once where there was more than it is read at once', () => {
     const { did, deliver } = following();
-    deliver(1000);
-    expect(did).toEqual(['heard 1000']);
+    deliver(1024);
+    expect(did).toEqual(['heard 1024']);
+    deliver(1023);
+    expect(did.slice(1)).toEqual(['pause', 'rest 100', 'heard 1023']);
   });
 
   it('is read to its end before it is closed', () => {
