@@ -1,4 +1,4 @@
-/** What components need of a logger. Fields come first, the sentence last. */
+/** What components need of a logger; pino satisfies it. Fields come first, the sentence last. */
 type LogFields = Readonly<Record<string, unknown>>;
 
 export interface Logger {

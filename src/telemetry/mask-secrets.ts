@@ -25,8 +25,7 @@ function maskRecord(fields: Readonly<Record<string, unknown>>, depth: number): R
   // Not by entries: a pair for each field of each line is a tenth of what the line leaves to collect.
   for (const name of Object.keys(fields)) {
     const value: unknown = fields[name];
-    // A function is no field, and one called toJSON would speak for all of them.
-    if (value === undefined || typeof value === 'function') continue;
+    if (value === undefined) continue;
     masked[name] = isText(value) && namesSecret(name) ? mask : maskValue(value, depth + 1);
   }
   return masked;

@@ -15,7 +15,7 @@ function accessLog(): {
   const write =
     (level: string) =>
     (fields: Readonly<Line>, msg: string): void =>
-      // As the logger does: what is undefined is left out.
+      // As pino does: what is undefined is left out.
       void lines.push(JSON.parse(JSON.stringify({ level, msg, ...fields })) as Line);
   const sink: Logger = {
     ...silentLogger,
