@@ -61,9 +61,9 @@ const usualSeconds: Readonly<Record<string, number>> = {
   programs: 2,
   doctor: 8,
   'bpf-acceleration': 40,
-  'bpf-self-test': 60,
+  'bpf-self-test': 55,
   'bpf-upgrade': 45,
-  lab: 180,
+  lab: 240,
 };
 const usualSecondsOf = (name: string): number => usualSeconds[name] ?? 20;
 
