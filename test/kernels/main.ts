@@ -44,7 +44,12 @@ async function run(options: Options, signal: AbortSignal): Promise<readonly Kern
     runMachine(machine, options, signal),
   );
   return [...Map.groupBy(runs, ({ kernel }) => kernel)].map(([kernel, ofKernel]) =>
-    judge(kernel, ofKernel, skips.get(kernel.series) ?? { features: [], tests: [] }),
+    judge(
+      stepsOf(kernel, options),
+      kernel,
+      ofKernel,
+      skips.get(kernel.series) ?? { features: [], tests: [] },
+    ),
   );
 }
 
@@ -72,12 +77,13 @@ interface MachineRun extends Machine {
   readonly seconds: number;
 }
 
+const stepsOf = (kernel: ReadyKernel, { tests }: Options): readonly Step[] =>
+  stepsFor(tests, { root, results: resultsOf(kernel), bundles, objects });
+
 const machinesOf =
-  ({ tests }: Options) =>
-  (kernel: ReadyKernel): readonly Machine[] => {
-    const steps = stepsFor(tests, { root, results: resultsOf(kernel), bundles, objects });
-    return splitOverMachines(steps).map((part, i) => ({ kernel, number: i + 1, steps: part }));
-  };
+  (options: Options) =>
+  (kernel: ReadyKernel): readonly Machine[] =>
+    splitOverMachines(stepsOf(kernel, options)).map((steps, i) => ({ kernel, number: i + 1, steps }));
 
 async function runMachine(machine: Machine, options: Options, signal: AbortSignal): Promise<MachineRun> {
   signal.throwIfAborted();
@@ -101,12 +107,17 @@ async function runMachine(machine: Machine, options: Options, signal: AbortSigna
   return { ...machine, run: ended, seconds: took / 1000 };
 }
 
-const judge = (kernel: ReadyKernel, machines: readonly MachineRun[], documented: Skips): KernelResult =>
+const judge = (
+  steps: readonly Step[],
+  kernel: ReadyKernel,
+  machines: readonly MachineRun[],
+  documented: Skips,
+): KernelResult =>
   judgeKernel({
     series: kernel.series,
     release: kernel.release,
     seconds: machines.reduce((sum, each) => sum + each.seconds, 0),
-    steps: machines.flatMap(({ steps }) => steps),
+    steps,
     runs: machines.map((each) => each.run),
     file: (name) => readResult(join(resultsOf(kernel), name)),
     programNames: allHooks.map(({ program }) => program),

@@ -3,7 +3,13 @@ import { PodProcess, type Finished } from './pod-process.ts';
 
 export const program = new URL('../../../bin/mesh-ebpf', import.meta.url).pathname;
 const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-export const environment = { PATH: systemPath, HOME: '/root' };
+/** Of compiled code, where `make test-kernels` keeps one. */
+const compileCache = process.env['NODE_COMPILE_CACHE'];
+export const environment = {
+  PATH: systemPath,
+  HOME: '/root',
+  ...(compileCache !== undefined && { NODE_COMPILE_CACHE: compileCache }),
+};
 
 export interface CliOptions {
   readonly stdin?: string;
