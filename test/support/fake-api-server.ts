@@ -6,15 +6,8 @@ import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createSecureServer } from 'node:http2';
 import type { AddressInfo, Server, Socket } from 'node:net';
+import { bookmarkAt, type FakeObject, keyOf, matches, refuse, seen, send } from './fake-api-objects.ts';
 import { createTestCa } from './test-ca.ts';
-
-export interface FakeObject {
-  readonly metadata: Readonly<Record<string, unknown>> & {
-    readonly name: string;
-    readonly namespace?: string;
-  };
-  readonly [field: string]: unknown;
-}
 
 /** What the next request of a verb meets instead of an answer, or in the middle of one. */
 export type Fault =
@@ -374,43 +367,3 @@ export class FakeApiServer {
     response.on('close', () => this.#watches.delete(watch));
   }
 }
-
-const keyOf = ({ metadata }: Pick<FakeObject, 'metadata'>): string =>
-  `${metadata.namespace ?? ''}/${metadata.name}`;
-
-const bookmarkAt = (version: number, annotations?: Readonly<Record<string, string>>): FakeObject => ({
-  metadata: {
-    name: '',
-    resourceVersion: String(version),
-    ...(annotations === undefined ? {} : { annotations }),
-  },
-});
-
-const seen = (object: FakeObject, metadataOnly: boolean): unknown =>
-  metadataOnly
-    ? { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: object.metadata }
-    : object;
-
-/** Field selectors as the API server knows them for pods: `spec.nodeName`, `status.phase`, `status.podIP`; and `metadata.name`. */
-function matches(object: FakeObject, selector: string): boolean {
-  const fieldAt = (path: string): string => {
-    let value: unknown = object;
-    for (const step of path.split('.')) value = (value as Record<string, unknown> | undefined)?.[step];
-    return typeof value === 'string' ? value : '';
-  };
-  return selector
-    .split(',')
-    .filter(Boolean)
-    .every((term) => {
-      const [, path = '', operator, wanted] = /^([^!=]+)(!?=)(.*)$/.exec(term) ?? [];
-      return (fieldAt(path) === wanted) === (operator === '=');
-    });
-}
-
-function send(response: ServerResponse, body: unknown, status = 200): void {
-  response.writeHead(status, { 'content-type': 'application/json' });
-  response.end(JSON.stringify(body));
-}
-
-const refuse = (response: ServerResponse, code: number, message: string): void =>
-  send(response, { kind: 'Status', apiVersion: 'v1', status: 'Failure', code, message }, code);

@@ -10,12 +10,8 @@ import { fromKubeconfig } from '../../../src/kube/client/kube-config.ts';
 import { nodeFeeds } from '../../../src/kube/api/feed.ts';
 import type { ReflectorOptions } from '../../../src/kube/api/reflector.ts';
 import type { NodeName } from '../../../src/model/mesh.ts';
-import {
-  apiPaths,
-  FakeApiServer,
-  type FakeObject,
-  type FakeServerOptions,
-} from '../../support/fake-api-server.ts';
+import type { FakeObject } from '../../support/fake-api-objects.ts';
+import { apiPaths, FakeApiServer, type FakeServerOptions } from '../../support/fake-api-server.ts';
 import { Mirror } from './mirror.ts';
 
 export const quickly: ReflectorOptions = {

@@ -2,7 +2,8 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { nodeFeeds } from '../../../src/kube/api/feed.ts';
 import type { NodeName } from '../../../src/model/mesh.ts';
-import { apiPaths, type FakeObject, type Fault } from '../../support/fake-api-server.ts';
+import type { FakeObject } from '../../support/fake-api-objects.ts';
+import { apiPaths, type Fault } from '../../support/fake-api-server.ts';
 import { ApiRig, namespace, pod, policy, putNamespaces } from './api-rig.ts';
 import { until } from './mirror.ts';
 

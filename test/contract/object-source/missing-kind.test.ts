@@ -1,7 +1,8 @@
 // How a node goes on without a kind that the API server does not know, and how it learns that it came.
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, jest } from '@jest/globals';
-import { apiPaths, type FakeObject } from '../../support/fake-api-server.ts';
+import type { FakeObject } from '../../support/fake-api-objects.ts';
+import { apiPaths } from '../../support/fake-api-server.ts';
 import { ApiRig, policy } from './api-rig.ts';
 import { until } from './mirror.ts';
 
