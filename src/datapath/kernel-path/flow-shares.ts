@@ -1,7 +1,8 @@
 /**
- * Each pod's share of the `flows` map: as many connections on the kernel path as one pod may have, so that none takes the
- * room of all others. The more there are, the fewer each may have, so that many do not, either. The programs count what they write and remove, and refuse what is more; what this process removes is
- * counted here. Should it die between the two, or the maps be made anew, a walk over `flows` puts it right.
+ * Each pod's share of the `flows` map: how many connections on the kernel path it may have, so that none takes the room of
+ * all others. The more there are, the fewer each may have, so that many pods do not, either. The programs count what they
+ * write and remove, and refuse what is more; what this process removes is counted here. Should it die between the two, or
+ * the maps be made anew, a walk over `flows` puts it right.
  */
 import type { Logger } from '../../base/log.ts';
 import { nodeShare, type Share } from '../abi/layout.ts';
