@@ -55,9 +55,17 @@ export function endpointsToTry(
   return trusted.length > 0 ? trusted : usable;
 }
 
-/** A pod the model does not know (yet, or any more) might be in the mesh: it must not be dialled in plaintext. */
-export const isKnown = (view: MeshView, { pod }: Endpoint): boolean =>
-  pod === undefined || view.workloads.has(pod);
+/**
+ * A pod the model does not know (yet, or any more) might be in the mesh: it must not be dialled in plaintext. Nor must one of
+ * the mesh at an address that is not known to be its own, where it would pass for nobody's, or for another pod's that had
+ * it: after its node's reboot a pod has a new one, which endpoints may tell before the pod does.
+ */
+export function isKnown(view: MeshView, { pod, address }: Endpoint): boolean {
+  if (pod === undefined) return true;
+  const workload = view.workloads.get(pod);
+  if (workload?.protocol !== 'hbone' || workload.hostNetwork) return workload !== undefined;
+  return view.workloadByIp(address)?.uid === pod;
+}
 
 /** Where the endpoint serves a port of its Service; undefined: it does not. */
 export function targetOf({ address, ports }: Endpoint, port: Port): SocketAddress | undefined {

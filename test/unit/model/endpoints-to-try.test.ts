@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { type IpAddress, parseIp } from '../../../src/base/ip.ts';
-import type { NodeName, Service, WorkloadUid } from '../../../src/model/mesh.ts';
+import type { NodeName, Service, Workload, WorkloadUid } from '../../../src/model/mesh.ts';
 import { endpointsToTry, type Vantage } from '../../../src/model/endpoint-choice.ts';
 import { at, meshOf, pod, service } from '../../support/mesh-builder.ts';
 
@@ -26,6 +26,12 @@ const choices = (
   endpointsToTry(mesh, of, at('10.96.0.10:80'), from, { tried, isSuspect: (ip) => suspects.has(ip) }).map(
     ({ address }) => address,
   );
+
+/** One endpoint, which says whose pod it is. */
+function owned({ uid }: Workload): Service {
+  const { endpoints, ...rest } = web({ address: a });
+  return { ...rest, endpoints: endpoints.map((each) => ({ ...each, pod: uid })) };
+}
 
 describe('the endpoint a connection tries next', () => {
   it('is any of those that are ready', () => {
@@ -64,5 +70,28 @@ describe('the endpoint a connection tries next', () => {
       endpoints: endpoints.map((each, i) => ({ ...each, pod: uids[i] as WorkloadUid })),
     };
     expect(choices(named, {}, meshOf({ workloads: [known] }).view)).toEqual([a]);
+  });
+
+  describe('that is said to be a pod of the mesh', () => {
+    const inMesh = pod('shop/web', { ips: [b] });
+    const after = (...workloads: readonly Workload[]): readonly string[] =>
+      choices(owned(inMesh), {}, meshOf({ workloads }).view);
+
+    it('is none at an address that is not known to be the pod’s: it would be dialled in plaintext', () => {
+      expect(after(inMesh)).toEqual([]);
+      expect(after({ ...inMesh, addresses: [] })).toEqual([]);
+      expect(after({ ...inMesh, addresses: [parseIp(a)] })).toEqual([a]);
+    });
+
+    it('is none at an address that another pod still has', () => {
+      const former = pod('shop/former', { ips: [a], protocol: 'tcp' });
+      expect(after(inMesh, former)).toEqual([]);
+      expect(after({ ...inMesh, addresses: [parseIp(a)] }, former)).toEqual([]);
+      expect(after(former, { ...inMesh, addresses: [parseIp(a)] })).toEqual([a]);
+    });
+
+    it('is one at any address when the pod is not in the mesh after all', () => {
+      expect(after({ ...inMesh, protocol: 'tcp' })).toEqual([a]);
+    });
   });
 });
