@@ -86,7 +86,10 @@ function allAddresses(view: MeshView): Set<IpAddress> {
   return addresses;
 }
 
-/** A workload's change also touches the Services it stands behind. */
+/**
+ * A workload's change also touches the Services it stands behind. An endpoint at an address that its pod does not have (yet) is
+ * found by its Service's change, or when everything is computed anew.
+ */
 function touchedAddresses(view: MeshView, diff: MeshDiff): Set<IpAddress> {
   const touched = new Set<IpAddress>();
   for (const { before, after } of diff.workloads) {
@@ -135,9 +138,14 @@ export function isOnKernelPath(view: MeshView, ip: IpAddress, scope: KernelPathS
  * this map lags behind.
  */
 function isCapturedService(view: MeshView, service: Service): boolean {
-  const inMesh = ({ address }: Endpoint): boolean => {
-    const workload = view.workloadByIp(address);
-    return workload !== undefined && isMeshed(workload);
-  };
-  return service.endpoints.length === 0 || service.endpoints.some(inMesh);
+  return service.endpoints.length === 0 || service.endpoints.some((endpoint) => mayBeInMesh(view, endpoint));
+}
+
+/** Whose pod it is counts as well as whose address: endpoints may tell a pod, or its new address, before the pod does. */
+function mayBeInMesh(view: MeshView, { address, pod }: Endpoint): boolean {
+  const byAddress = view.workloadByIp(address);
+  if (byAddress !== undefined && isMeshed(byAddress)) return true;
+  if (pod === undefined) return false;
+  const workload = view.workloads.get(pod);
+  return workload === undefined || isMeshed(workload);
 }

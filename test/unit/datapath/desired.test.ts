@@ -38,6 +38,21 @@ describe('an address is captured', () => {
     });
   });
 
+  it('when it is a Service’s whose endpoint is a pod of the mesh, or an unknown one, at an address not known to be its own', () => {
+    const api = service('shop/api', '10.96.0.1', '80:8080', [{ address: '10.0.0.2' }]);
+    const ofPod = (uid: WorkloadUid): Service => ({
+      ...api,
+      endpoints: api.endpoints.map((endpoint) => ({ ...endpoint, pod: uid })),
+    });
+    const isCaptured = (uid: WorkloadUid, ...workloads: readonly Workload[]): boolean =>
+      at({ workloads, services: [ofPod(uid)] }, '10.96.0.1') !== undefined;
+    expect(isCaptured(web.uid, web)).toBe(true);
+    expect(isCaptured(web.uid, web, plain)).toBe(true);
+    expect(isCaptured(web.uid, plain)).toBe(true);
+    expect(isCaptured(plain.uid, web, plain)).toBe(false);
+    expect(isCaptured(plain.uid, web, { ...plain, addresses: [] })).toBe(false);
+  });
+
   it('when it is a Service’s that has no endpoints: ztunnel says so at once', () => {
     const empty = service('shop/api', '10.96.0.1', '80:8080', []);
     expect(at({ services: [empty] }, '10.96.0.1')?.flags.service).toBe(true);
